@@ -1,1 +1,24 @@
-//! placeholder
+//! The ground floor: what the chip's instructions are and what each one means.
+//!
+//! ```text
+//! text --asm--> Program (128-bit words) --Control--> Dispatch {queue, wait, signal, Op} --exec--> State
+//!                  ^                                             |
+//!                  +--- one table (table.rs) ---+                +--> the simulator gives it a time
+//! ```
+//! This crate knows no cycle, no clock and no file. Reading order: [`table`] (the rows), [`format`](mod@format)
+//! (what bytes mean), [`control`] (loops and registers), [`exec`] (values), [`asm`] (text).
+
+pub mod asm;
+pub mod control;
+mod define;
+pub mod exec;
+pub mod field;
+pub mod format;
+pub mod program;
+pub mod table;
+
+pub use control::{Control, Dispatch, Fault, Op, Step, TileRef};
+pub use field::{Grid, LmmaType, Queue, Reg, Sem, TileId};
+pub use format::{ByteClass, Elem, Format, Group, WeightFormat, WeightKind};
+pub use program::Program;
+pub use table::Inst;

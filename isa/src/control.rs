@@ -1,0 +1,399 @@
+//! The sequencer's meaning: registers, loops, tile descriptors. It turns the next word into something to do.
+
+use crate::field::*;
+use crate::format::{ByteClass, Format};
+use crate::program::Program;
+use crate::table::Inst;
+
+/// Loops that may nest.
+pub const MAX_LOOPS: usize = 6;
+
+/// A tile in scratchpad, all operands resolved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TileRef {
+    /// First byte.
+    pub base: u32,
+    /// Rows (N of a weight tile).
+    pub rows: u32,
+    /// Columns (K of a weight tile).
+    pub cols: u32,
+    /// Bytes from row to row (0 for a weight tile).
+    pub stride: u32,
+    /// What the bytes are.
+    pub format: Format,
+}
+impl TileRef {
+    /// Bytes of one row of a plain tile.
+    pub fn row_bytes(&self) -> u32 {
+        match self.format {
+            Format::Plain(e) => self.cols * e.bytes(),
+            Format::Weights(w) => w.scratchpad_bytes(self.rows, self.cols) as u32,
+        }
+    }
+    /// Bytes held, gaps between rows not counted.
+    pub fn bytes(&self) -> u64 {
+        match self.format {
+            Format::Plain(_) => u64::from(self.rows) * u64::from(self.row_bytes()),
+            Format::Weights(w) => w.scratchpad_bytes(self.rows, self.cols),
+        }
+    }
+    /// One past the last byte.
+    pub fn end(&self) -> u64 {
+        match self.format {
+            Format::Plain(_) if self.rows > 0 => {
+                u64::from(self.base) + u64::from(self.rows - 1) * u64::from(self.stride) + u64::from(self.row_bytes())
+            }
+            Format::Plain(_) => u64::from(self.base),
+            Format::Weights(_) => u64::from(self.base) + self.bytes(),
+        }
+    }
+}
+
+/// A vector operation with its operands.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[allow(missing_docs)]
+pub enum VectorOp {
+    Norm { norm: Norm, d: TileRef, x: TileRef, w: TileRef, eps: f32 },
+    Rope { pairing: Rope, d: TileRef, x: TileRef, tab: TileRef, head: u32, dims: u32 },
+    Softmax { mask: Mask, d: TileRef, x: TileRef, valid: u32, scale: f32 },
+    Act { f: Act, d: TileRef, x: TileRef },
+    Glu { f: Act, d: TileRef, x: TileRef, y: TileRef },
+    Add { d: TileRef, x: TileRef, y: TileRef },
+    Mul { d: TileRef, x: TileRef, y: TileRef },
+    Copy { d: TileRef, x: TileRef },
+    Quant { d: TileRef, s: TileRef, x: TileRef, bits: u32 },
+    Fold { d: TileRef, s: TileRef, x: TileRef, f: TileRef },
+    ArgMax { d: TileRef, x: TileRef, base: u32, first: bool },
+}
+
+/// What a queue is asked to do, every register resolved.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[allow(missing_docs)]
+pub enum Op {
+    Sync,
+    Load { unpack: Unpack, tile: TileRef, addr: u64, stride: u64, class: ByteClass },
+    Gather { tile: TileRef, addr: u64, stride: u64, first: u32, class: ByteClass },
+    Store { tile: TileRef, addr: u64, stride: u64, class: ByteClass },
+    Lmma { ty: LmmaType, a: TileRef, w: TileRef, grid: Grid, first: bool },
+    Drain { mode: DrainMode, o: TileRef, scale: TileRef, grid: Grid },
+    Vector(VectorOp),
+}
+
+/// An operation on its way to a queue.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Dispatch {
+    /// Where to.
+    pub queue: Queue,
+    /// Taken before it starts.
+    pub wait: Option<Sem>,
+    /// Given when it is done.
+    pub signal: Option<Sem>,
+    /// What.
+    pub op: Op,
+    /// The word it came from.
+    pub pc: u32,
+}
+
+/// What one word asked for.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[allow(clippy::large_enum_variant)] // a step is made and consumed in place, never stored in bulk
+pub enum Step {
+    /// Done within the sequencer.
+    Control,
+    /// Goes to a queue.
+    Dispatch(Dispatch),
+    /// Everything must drain first.
+    Fence,
+    /// The program is over.
+    Halt,
+}
+
+/// A program that cannot be executed.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("instruction {pc}: {kind}")]
+pub struct Fault {
+    /// The word.
+    pub pc: u32,
+    /// What is wrong.
+    pub kind: FaultKind,
+}
+
+/// What is wrong with a word.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum FaultKind {
+    #[error("the program runs past its end; close it with `halt`")]
+    PastEnd,
+    #[error("loops nest deeper than {MAX_LOOPS}")]
+    Loops,
+    #[error("`}}` without a loop")]
+    End,
+    #[error("{tile} is used before `tile` describes it")]
+    Undescribed { tile: TileId },
+    #[error("{sem} belongs to the {} queue, and this is a {queue} instruction", sem.producer())]
+    Signal { sem: Sem, queue: Queue },
+    #[error("a size of {value} does not fit; sizes go up to 1048575")]
+    Size { value: u64 },
+    #[error("address {value:#x} is beyond 48 bits")]
+    Address { value: u64 },
+    #[error("{what}")]
+    Operands { what: String },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Frame {
+    start: u32,
+    left: u64,
+}
+
+/// Architectural state of the sequencer.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Control {
+    /// Next word.
+    pub pc: u32,
+    /// r0 to r31.
+    pub regs: [u64; 32],
+    tiles: [Option<TileRef>; 64],
+    loops: Vec<Frame>,
+}
+
+const ADDRESS_LIMIT: u64 = 1 << 48;
+const SIZE_LIMIT: u64 = 1 << 20;
+
+impl Control {
+    /// At the first word, with the runtime registers that the doorbell carries; the others are zero.
+    pub fn new(runtime: &[(Reg, u64)]) -> Self {
+        let mut regs = [0; 32];
+        for &(r, value) in runtime {
+            regs[r.index()] = value;
+        }
+        Self { pc: 0, regs, tiles: [None; 64], loops: Vec::with_capacity(MAX_LOOPS) }
+    }
+
+    /// Executes the next word.
+    ///
+    /// # Errors
+    /// A word that has no meaning here; the state is then of no use.
+    pub fn step(&mut self, program: &Program) -> Result<Step, Fault> {
+        let pc = self.pc;
+        let fault = |kind| Fault { pc, kind };
+        let inst = *program.code.get(pc as usize).ok_or(fault(FaultKind::PastEnd))?;
+        self.pc += 1;
+        let result = self.execute(inst, pc).map_err(fault)?;
+        if let Step::Dispatch(d) = &result
+            && let Some(sem) = d.signal
+            && sem.producer() != d.queue
+        {
+            return Err(fault(FaultKind::Signal { sem, queue: d.queue }));
+        }
+        Ok(result)
+    }
+
+    fn reg(&self, r: Reg) -> u64 {
+        self.regs[r.index()]
+    }
+    fn size(&self, dim: Dim) -> Result<u32, FaultKind> {
+        match dim {
+            Dim::Imm(n) => Ok(n),
+            Dim::Reg(r) => match self.reg(r) {
+                value if value < SIZE_LIMIT => Ok(value as u32),
+                value => Err(FaultKind::Size { value }),
+            },
+        }
+    }
+    fn tile(&self, tile: TileId) -> Result<TileRef, FaultKind> {
+        self.tiles[tile.index()].ok_or(FaultKind::Undescribed { tile })
+    }
+    fn address(&self, base: Reg, offset: Imm32) -> Result<u64, FaultKind> {
+        match self.reg(base) + u64::from(offset.get()) {
+            value if value < ADDRESS_LIMIT => Ok(value),
+            value => Err(FaultKind::Address { value }),
+        }
+    }
+    fn set(&mut self, rd: Reg, value: u64) -> Result<Step, FaultKind> {
+        if value >= ADDRESS_LIMIT {
+            return Err(FaultKind::Address { value });
+        }
+        self.regs[rd.index()] = value;
+        Ok(Step::Control)
+    }
+
+    fn execute(&mut self, inst: Inst, pc: u32) -> Result<Step, FaultKind> {
+        match inst {
+            Inst::Halt {} => Ok(Step::Halt),
+            Inst::Fence {} => Ok(Step::Fence),
+            Inst::Loop { count, body } => {
+                let left = match count {
+                    Dim::Imm(n) => u64::from(n),
+                    Dim::Reg(r) => self.reg(r),
+                };
+                if left == 0 {
+                    self.pc += body.0;
+                } else if self.loops.len() == MAX_LOOPS {
+                    return Err(FaultKind::Loops);
+                } else {
+                    self.loops.push(Frame { start: self.pc, left });
+                }
+                Ok(Step::Control)
+            }
+            Inst::End {} => {
+                let frame = self.loops.last_mut().ok_or(FaultKind::End)?;
+                frame.left -= 1;
+                if frame.left > 0 {
+                    self.pc = frame.start;
+                } else {
+                    self.loops.pop();
+                }
+                Ok(Step::Control)
+            }
+            Inst::Set { rd, value } => self.set(rd, value.get()),
+            Inst::Add { rd, ra, value } => self.set(rd, self.reg(ra) + value.get()),
+            Inst::Sub { rd, ra, rb } => self.set(rd, self.reg(ra).saturating_sub(self.reg(rb))),
+            Inst::Mad { rd, ra, rb, factor } => {
+                let product = self.reg(rb).saturating_mul(u64::from(factor.get()));
+                self.set(rd, self.reg(ra).saturating_add(product))
+            }
+            Inst::Min { rd, ra, value } => self.set(rd, self.reg(ra).min(u64::from(value.get()))),
+            Inst::CeilDiv { rd, ra, value } => match value.get() {
+                0 => Err(FaultKind::Operands { what: "ceildiv by zero".into() }),
+                v => self.set(rd, self.reg(ra).div_ceil(u64::from(v))),
+            },
+            Inst::Ring { rd, step, base, end } => {
+                let next = self.reg(rd) + u64::from(step.get());
+                self.set(rd, if next >= u64::from(end.get()) { u64::from(base.get()) } else { next })
+            }
+            Inst::Tile { td, base, offset, rows, cols, stride, format } => {
+                let base = self.reg(base) + u64::from(offset.get());
+                let tile = TileRef {
+                    base: u32::try_from(base).map_err(|_| FaultKind::Address { value: base })?,
+                    rows: self.size(rows)?,
+                    cols: self.size(cols)?,
+                    stride: stride.get(),
+                    format,
+                };
+                self.tiles[td.index()] = Some(tile);
+                Ok(Step::Control)
+            }
+            _ => {
+                let queue = inst.queue().ok_or(FaultKind::PastEnd)?;
+                let op = self.resolve(inst)?;
+                Ok(Step::Dispatch(Dispatch { queue, wait: inst.wait(), signal: inst.signal(), op, pc }))
+            }
+        }
+    }
+
+    fn resolve(&self, inst: Inst) -> Result<Op, FaultKind> {
+        let t = |id| self.tile(id);
+        let vector = |op| Ok(Op::Vector(op));
+        match inst {
+            Inst::Sync { .. } => Ok(Op::Sync),
+            Inst::Load { unpack, td, base, offset, stride, class, .. } => {
+                let (addr, stride) = (self.address(base, offset)?, u64::from(stride.get()));
+                Ok(Op::Load { unpack, tile: t(td)?, addr, stride, class })
+            }
+            Inst::Gather { td, base, offset, stride, first, class, .. } => {
+                let (addr, stride) = (self.address(base, offset)?, u64::from(stride.get()));
+                Ok(Op::Gather { tile: t(td)?, addr, stride, first: self.size(first)?, class })
+            }
+            Inst::Store { ts, base, offset, stride, class, .. } => {
+                let (addr, stride) = (self.address(base, offset)?, u64::from(stride.get()));
+                Ok(Op::Store { tile: t(ts)?, addr, stride, class })
+            }
+            Inst::Lmma { ty, a, w, grid, first, .. } => {
+                let (a, w) = (t(a)?, t(w)?);
+                let first = first == First::Yes;
+                check_lmma(ty, &a, &w, grid)?;
+                Ok(Op::Lmma { ty, a, w, grid, first })
+            }
+            Inst::Drain { mode, o, scale, grid, .. } => Ok(Op::Drain { mode, o: t(o)?, scale: t(scale)?, grid }),
+            Inst::VNorm { norm, d, x, w, eps, .. } => {
+                vector(VectorOp::Norm { norm, d: t(d)?, x: t(x)?, w: t(w)?, eps: eps.get() })
+            }
+            Inst::VRope { pairing, d, x, tab, head, dims, .. } => {
+                let (head, dims) = (head.get(), dims.get());
+                vector(VectorOp::Rope { pairing, d: t(d)?, x: t(x)?, tab: t(tab)?, head, dims })
+            }
+            Inst::VSoftmax { mask, d, x, valid, scale, .. } => {
+                vector(VectorOp::Softmax { mask, d: t(d)?, x: t(x)?, valid: self.size(valid)?, scale: scale.get() })
+            }
+            Inst::VAct { f, d, x, .. } => vector(VectorOp::Act { f, d: t(d)?, x: t(x)? }),
+            Inst::VGlu { f, d, x, y, .. } => vector(VectorOp::Glu { f, d: t(d)?, x: t(x)?, y: t(y)? }),
+            Inst::VAdd { d, x, y, .. } => vector(VectorOp::Add { d: t(d)?, x: t(x)?, y: t(y)? }),
+            Inst::VMul { d, x, y, .. } => vector(VectorOp::Mul { d: t(d)?, x: t(x)?, y: t(y)? }),
+            Inst::VCopy { d, x, .. } => vector(VectorOp::Copy { d: t(d)?, x: t(x)? }),
+            Inst::VQuant { d, s, x, bits, .. } => {
+                vector(VectorOp::Quant { d: t(d)?, s: t(s)?, x: t(x)?, bits: bits.get() })
+            }
+            Inst::VFold { d, s, x, f, .. } => vector(VectorOp::Fold { d: t(d)?, s: t(s)?, x: t(x)?, f: t(f)? }),
+            Inst::VArgMax { d, x, base, first, .. } => {
+                let (base, first) = (self.size(base)?, first == First::Yes);
+                vector(VectorOp::ArgMax { d: t(d)?, x: t(x)?, base, first })
+            }
+            _ => Err(FaultKind::Operands { what: format!("`{inst}` goes to no queue") }),
+        }
+    }
+}
+
+fn check_lmma(ty: LmmaType, a: &TileRef, w: &TileRef, grid: Grid) -> Result<(), FaultKind> {
+    let refuse = |what: String| Err(FaultKind::Operands { what });
+    let Format::Weights(format) = w.format else {
+        return refuse(format!("lmma: the weight tile is of {}, not of a weight format", w.format));
+    };
+    if format.kind != ty.w {
+        return refuse(format!("lmma: the type says {} weights, the tile holds {}", ty.w, format.kind));
+    }
+    if a.rows > u32::from(ty.m) * u32::from(grid.r) || w.rows > u32::from(ty.n) * u32::from(grid.c) {
+        return refuse(format!(
+            "lmma: {} rows x {} columns do not fit a {grid} gang of {} x {} cores",
+            a.rows, w.rows, ty.m, ty.n
+        ));
+    }
+    if a.cols != w.cols {
+        return refuse(format!("lmma: K is {} in the activations and {} in the weights", a.cols, w.cols));
+    }
+    Ok(())
+}
+
+impl Inst {
+    /// The queue that executes it; `None` for control.
+    pub fn queue(&self) -> Option<Queue> {
+        match self {
+            Inst::Sync { queue, .. } => Some(*queue),
+            Inst::Load { .. } | Inst::Gather { .. } => Some(Queue::Load),
+            Inst::Store { .. } => Some(Queue::Store),
+            Inst::Lmma { .. } | Inst::Drain { .. } => Some(Queue::Lut),
+            i if i.mnemonic().starts_with('v') => Some(Queue::Vector),
+            _ => None,
+        }
+    }
+    /// The semaphore it waits for.
+    pub fn wait(&self) -> Option<Sem> {
+        self.tokens().0.0
+    }
+    /// The semaphore it signals.
+    pub fn signal(&self) -> Option<Sem> {
+        self.tokens().1.0
+    }
+    fn tokens(&self) -> (Wait, Signal) {
+        match *self {
+            Inst::Sync { wait, signal, .. }
+            | Inst::Load { wait, signal, .. }
+            | Inst::Gather { wait, signal, .. }
+            | Inst::Store { wait, signal, .. }
+            | Inst::Lmma { wait, signal, .. }
+            | Inst::Drain { wait, signal, .. }
+            | Inst::VNorm { wait, signal, .. }
+            | Inst::VRope { wait, signal, .. }
+            | Inst::VSoftmax { wait, signal, .. }
+            | Inst::VAct { wait, signal, .. }
+            | Inst::VGlu { wait, signal, .. }
+            | Inst::VAdd { wait, signal, .. }
+            | Inst::VMul { wait, signal, .. }
+            | Inst::VCopy { wait, signal, .. }
+            | Inst::VQuant { wait, signal, .. }
+            | Inst::VFold { wait, signal, .. }
+            | Inst::VArgMax { wait, signal, .. } => (wait, signal),
+            _ => (Wait(None), Signal(None)),
+        }
+    }
+}
