@@ -1,1 +1,3 @@
-//! placeholder
+//! Tables and pictures from what a run left behind: records in, text, CSV and SVG out.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,252 @@
+//! Energy: integer events times a table, multiplied once, in declared order.
+//!
+//! The boundary is explicit. *chip* is everything inside the accelerator, *dram_device* is what the memory
+//! dies burn, *interface* is the pins: PHY, IO and termination on both sides. The host SoC is outside. An entry
+//! that a line needs and the technology lacks is an error that names it, never a zero.
+
+use crate::counters::{EventUnit, Events};
+use crate::ordered::Ordered;
+use crate::technology::{Band, Tech};
+
+/// Which side of the chip's edge an energy line is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Boundary {
+    /// Inside the accelerator.
+    Chip,
+    /// The DRAM dies.
+    DramDevice,
+    /// The pins between the two.
+    Interface,
+}
+
+impl Boundary {
+    /// The key in the record.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Boundary::Chip => "chip",
+            Boundary::DramDevice => "dram_device",
+            Boundary::Interface => "interface",
+        }
+    }
+}
+
+/// One row of the energy table: `component += events * entry`.
+#[derive(Clone, Copy, Debug)]
+pub struct LineRow {
+    /// The component that it is summed under.
+    pub component: &'static str,
+    /// Which side of the boundary.
+    pub boundary: Boundary,
+    /// The technology entry.
+    pub entry: &'static str,
+    /// The event counter, a field of [`Events`].
+    pub event: &'static str,
+    /// What the counter counts.
+    pub unit: EventUnit,
+    count: fn(&Events) -> u64,
+}
+
+macro_rules! lines {
+    ($($component:literal $boundary:ident { $($entry:literal : $event:ident $unit:ident,)* })*) => {
+        /// Every energy line, in the order in which they are summed.
+        pub const LINES: &[LineRow] = &[$($(LineRow {
+            component: $component, boundary: Boundary::$boundary, entry: $entry,
+            event: stringify!($event), unit: EventUnit::$unit, count: |e| e.$event,
+        },)*)*];
+    };
+}
+
+lines! {
+    "lut" Chip {
+        "lut_select": lut_selects Each,
+        "lut_pe_leakage": lut_pe_cycles CoreCycle,
+    }
+    "table_builder" Chip {
+        "table_add": table_adds Each,
+        "table_read": table_reads Byte,
+    }
+    "drain" Chip {
+        "group_drain": group_drains Each,
+        "psum_access": psum_accesses Each,
+    }
+    "vector" Chip {
+        "vector_lane_op": vector_lane_ops Each,
+        "sfu_op": sfu_ops Each,
+        "vector_lane_leakage": vector_lane_cycles CoreCycle,
+    }
+    "scratchpad" Chip {
+        "scratchpad_read": scratchpad_read_bytes Byte,
+        "scratchpad_write": scratchpad_write_bytes Byte,
+        "scratchpad_leakage": scratchpad_kib_cycles CoreCycle,
+    }
+    "wires" Chip {
+        "wire_weights": weight_broadcast_bytes Byte,
+        "wire_activations": activation_broadcast_bytes Byte,
+        "wire_dma": dma_bytes Byte,
+    }
+    "unpacker" Chip {
+        "unpack": unpacked_bytes Byte,
+    }
+    "dma" Chip {
+        "dma": dma_bytes Byte,
+    }
+    "sequencer" Chip {
+        "instruction": instructions Each,
+    }
+    "uncore" Chip {
+        "uncore_power": core_cycles CoreCycle,
+    }
+    "dram_activate" DramDevice {
+        "dram_activate": dram_activates Each,
+    }
+    "dram_read" DramDevice {
+        "dram_read": dram_read_bytes Byte,
+    }
+    "dram_write" DramDevice {
+        "dram_write": dram_write_bytes Byte,
+    }
+    "dram_refresh" DramDevice {
+        "dram_refresh": dram_refreshes Each,
+    }
+    "dram_background" DramDevice {
+        "dram_background_active": dram_active_clocks DramClock,
+        "dram_background_idle": dram_idle_clocks DramClock,
+    }
+    "interface" Interface {
+        "interface_read": dram_read_bytes Byte,
+        "interface_write": dram_write_bytes Byte,
+    }
+}
+
+/// The entries that a complete technology must have.
+pub fn entry_names() -> impl Iterator<Item = &'static str> {
+    LINES.iter().map(|line| line.entry)
+}
+
+/// Frequencies of the clocks that events are counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clocks {
+    /// Core clock, Hz.
+    pub core_hz: u64,
+    /// DRAM command clock, Hz.
+    pub dram_hz: u64,
+}
+
+/// Why energy could not be computed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EnergyError {
+    /// The technology lacks an entry that a line needs.
+    #[error(
+        "technology `{tech}` has no entry `{entry}`, which component `{component}` needs for its `{event}`: \
+         add it with value, low, high, unit and source (a missing entry is never counted as zero)"
+    )]
+    Missing {
+        /// The technology.
+        tech: String,
+        /// The entry.
+        entry: &'static str,
+        /// The component.
+        component: &'static str,
+        /// The event counter.
+        event: &'static str,
+    },
+    /// The entry's unit does not fit what the counter counts.
+    #[error(
+        "technology `{tech}`: entry `{entry}` is in {unit}, which does not fit `{event}`, a {counted} counter"
+    )]
+    Unit {
+        /// The technology.
+        tech: String,
+        /// The entry.
+        entry: &'static str,
+        /// Its unit.
+        unit: String,
+        /// The event counter.
+        event: &'static str,
+        /// What it counts.
+        counted: &'static str,
+    },
+}
+
+/// One computed line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EnergyLine {
+    /// The component.
+    pub component: &'static str,
+    /// Which side of the boundary.
+    pub boundary: Boundary,
+    /// The technology entry.
+    pub entry: &'static str,
+    /// How many events.
+    pub events: u64,
+    /// Joules.
+    pub joules: Band,
+}
+
+/// Energy by line, in declared order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EnergyBreakdown {
+    /// Every line of the table.
+    pub lines: Vec<EnergyLine>,
+}
+
+/// Computes energy.
+#[derive(Clone, Copy, Debug)]
+pub struct Energy;
+
+impl Energy {
+    /// Events times entries, each multiplied once.
+    pub fn compute(events: &Events, clocks: &Clocks, tech: &Tech) -> Result<EnergyBreakdown, EnergyError> {
+        let mut lines = Vec::with_capacity(LINES.len());
+        for row in LINES {
+            let entry = tech.entry(row.entry).ok_or_else(|| EnergyError::Missing {
+                tech: tech.name.clone(),
+                entry: row.entry,
+                component: row.component,
+                event: row.event,
+            })?;
+            let hz = if row.unit == EventUnit::DramClock { clocks.dram_hz } else { clocks.core_hz };
+            let each = entry.joules_per_event(row.unit, hz).ok_or_else(|| EnergyError::Unit {
+                tech: tech.name.clone(),
+                entry: row.entry,
+                unit: entry.unit.clone(),
+                event: row.event,
+                counted: row.unit.name(),
+            })?;
+            let count = (row.count)(events);
+            lines.push(EnergyLine {
+                component: row.component,
+                boundary: row.boundary,
+                entry: row.entry,
+                events: count,
+                joules: each.times(count as f64),
+            });
+        }
+        Ok(EnergyBreakdown { lines })
+    }
+}
+
+impl EnergyBreakdown {
+    /// All lines.
+    pub fn total(&self) -> Band {
+        self.by_component().iter().fold(Band::default(), |sum, (_, b)| sum + *b)
+    }
+
+    /// By component, in declared order.
+    pub fn by_component(&self) -> Ordered<Band> {
+        self.group(|line| line.component)
+    }
+
+    /// By side of the boundary: chip, dram_device, interface.
+    pub fn by_boundary(&self) -> Ordered<Band> {
+        self.group(|line| line.boundary.name())
+    }
+
+    fn group(&self, key: impl Fn(&EnergyLine) -> &'static str) -> Ordered<Band> {
+        let mut out = Ordered::new();
+        for line in &self.lines {
+            out.add(key(line), line.joules);
+        }
+        out
+    }
+}
