@@ -334,7 +334,7 @@ impl Control {
     }
 }
 
-fn check_lmma(ty: LmmaType, a: &TileRef, w: &TileRef, grid: Grid) -> Result<(), FaultKind> {
+pub(crate) fn check_lmma(ty: LmmaType, a: &TileRef, w: &TileRef, grid: Grid) -> Result<(), FaultKind> {
     let refuse = |what: String| Err(FaultKind::Operands { what });
     let Format::Weights(format) = w.format else {
         return refuse(format!("lmma: the weight tile is of {}, not of a weight format", w.format));

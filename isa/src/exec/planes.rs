@@ -1,0 +1,102 @@
+//! The unpacker: codes as they lie in DRAM -> bit-planes as they lie in scratchpad.
+//!
+//! Planes of an N x K tile: `for plane { for n { ceil(K/8) bytes } }`, bit k of a row (LSB first) is 1 where
+//! `p_k = +1`. Eight codes at a time make an 8 x 8 bit matrix; its transpose is one byte of each plane.
+
+use crate::format::WeightKind;
+
+/// Where the parts of a weight tile begin, and the steps within its planes, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Layout {
+    /// First zero point (the scales begin at 0).
+    pub zeros: usize,
+    /// First plane.
+    pub planes: usize,
+    /// From column to column (n to n + 1) of a plane.
+    pub row: usize,
+    /// From plane to plane.
+    pub plane: usize,
+    /// All of it, without the padding at its end.
+    pub end: usize,
+}
+impl Layout {
+    /// Of an `n` x `k` tile.
+    pub fn new(format: crate::format::WeightFormat, n: u32, k: u32) -> Self {
+        let zeros = format.scale_bytes(n, k) as usize;
+        let planes = zeros + format.zero_bytes(n, k) as usize;
+        let row = k.div_ceil(8) as usize;
+        let end = planes + format.plane_bytes(n, k) as usize;
+        Self { zeros, planes, row, plane: n as usize * row, end }
+    }
+}
+
+/// Rows and columns of an 8 x 8 bit matrix exchanged: bit j of byte i becomes bit i of byte j.
+pub fn transpose(mut x: u64) -> u64 {
+    for (shift, mask) in
+        [(7, 0x00aa_00aa_00aa_00aa), (14, 0x0000_cccc_0000_cccc), (28, 0x0000_0000_f0f0_f0f0)]
+    {
+        let t = (x ^ (x >> shift)) & mask;
+        x ^= t ^ (t << shift);
+    }
+    x
+}
+
+/// `bits` (at most 16) bits at bit `at` of a little-endian stream; zeros beyond its end.
+pub fn bits_at(bytes: &[u8], at: usize, bits: u32) -> u32 {
+    let byte = |i: usize| bytes.get(at / 8 + i).map_or(0, |&b| u32::from(b) << (8 * i));
+    (byte(0) | byte(1) | byte(2)) >> (at % 8) & ((1 << bits) - 1)
+}
+
+/// Eight codes from number `at` on, one per byte, ready for [`transpose`]: bit i of a byte is plane i.
+pub fn eight_codes(kind: WeightKind, codes: &[u8], at: usize) -> u64 {
+    match kind {
+        WeightKind::Int1 => spread(codes, at, 1),
+        WeightKind::Int158 => (0..8).fold(0, |x, j| x | ternary(codes, at + j) << (8 * j)),
+        WeightKind::Int2 => spread(codes, at, 2),
+        WeightKind::Int3 => spread(codes, at, 3),
+        WeightKind::Int4 => spread(codes, at, 4),
+        WeightKind::Kv4 => spread(codes, at, 4) ^ 0x0808_0808_0808_0808,
+        WeightKind::Int8 | WeightKind::Kv8 | WeightKind::KvF16 => window(codes, at) ^ 0x8080_8080_8080_8080,
+    }
+}
+
+/// Eight bytes of a stream from byte `at` on; zeros beyond its end.
+fn window(bytes: &[u8], at: usize) -> u64 {
+    let tail = bytes.get(at..).unwrap_or(&[]);
+    let mut eight = [0; 8];
+    match tail.first_chunk::<8>() {
+        Some(full) => eight = *full,
+        None => eight[..tail.len()].copy_from_slice(tail),
+    }
+    u64::from_le_bytes(eight)
+}
+
+/// Eight `bits`-bit codes from number `at` on, one per byte.
+fn spread(codes: &[u8], at: usize, bits: usize) -> u64 {
+    // At most 7 + 8 * 4 bits: within one window.
+    let stream = window(codes, at * bits / 8) >> (at * bits % 8);
+    let mask = (1 << bits) - 1;
+    (0..8).fold(0, |x, j| x | (stream >> (j * bits) & mask) << (8 * j))
+}
+
+/// Trit number `at`, five to a byte in base 3, as its two planes: -1, 0, +1 -> 00, 01, 11.
+fn ternary(codes: &[u8], at: usize) -> u64 {
+    const POWERS: [u8; 5] = [1, 3, 9, 27, 81];
+    let byte = codes.get(at / 5).copied().unwrap_or(0);
+    [0b00, 0b01, 0b11][usize::from(byte / POWERS[at % 5] % 3)]
+}
+
+/// Unpacks one column: `k` codes from number `at` of the stream into bytes `n * row` on of each plane.
+pub fn unpack_row(kind: WeightKind, codes: &[u8], at: usize, planes: &mut [u8], n: usize, layout: &Layout) {
+    for byte in 0..layout.row {
+        let bits = transpose(eight_codes(kind, codes, at + 8 * byte)).to_le_bytes();
+        put(kind, planes, n * layout.row + byte, layout.plane, bits);
+    }
+}
+
+/// Writes one byte of each plane.
+pub fn put(kind: WeightKind, planes: &mut [u8], at: usize, plane: usize, bits: [u8; 8]) {
+    for i in 0..kind.planes().len() {
+        planes[at + i * plane] = bits[i];
+    }
+}
