@@ -1,3 +1,24 @@
 //! Tables and pictures from what a run left behind: records in, text, CSV and SVG out.
+//!
+//! ```text
+//!                    +--> text::summary        what `lutsim run` prints
+//!   Record (saved) --+--> operators::csv       operators.csv
+//!                    +--> Roofline --> plot    roofline.svg
+//! ```
+//!
+//! Nothing here knows the simulator: everything is drawn from a [`lutsim_record::Record`] alone, and the same
+//! record gives the same bytes.
 
 #![forbid(unsafe_code)]
+
+pub mod operators;
+
+pub mod quantity;
+pub mod roofline;
+mod table;
+pub mod text;
+
+pub use operators::{OperatorSum, by_operator, operators_csv};
+
+pub use roofline::{Ceiling, Point, Roofline};
+pub use text::summary;
