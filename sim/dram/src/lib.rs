@@ -1,1 +1,35 @@
-//! placeholder
+//! One DRAM channel, cycle by cycle: standards as constraint tables in TOML, an FR-FCFS controller of our own and the
+//! controllers of two public simulators, and the exact next clock at which anything can happen.
+//!
+//! ```text
+//! configs/dram/*.toml --> Standard --> Channel::new(standard, policy)
+//!                                       push(now, burst, write, tag)
+//!                                       step(now) -> completions, next clock
+//! ```
+//!
+//! Reading order: `standard`, `timing`, `device`, `queue`, `frfcfs`, `controller`.
+
+mod command;
+mod controller;
+mod counters;
+mod device;
+mod error;
+mod expr;
+mod frfcfs;
+mod mapping;
+mod policy;
+mod presets;
+mod queue;
+mod raw;
+mod refresh;
+mod standard;
+mod timing;
+
+pub use command::Command;
+pub use controller::{Channel, Completion};
+pub use counters::Counters;
+pub use device::Issued;
+pub use error::Error;
+pub use mapping::{Mapping, Place};
+pub use policy::{Page, Policy, Refresh, RefreshPolicy, RefreshScope, Scheduler};
+pub use standard::{Constraint, Level, MAX_BANKS, Power, Standard, Timing};

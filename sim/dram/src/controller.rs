@@ -1,0 +1,204 @@
+//! One memory channel: a controller and its device behind one clocked interface.
+//!
+//! ```text
+//! push(now) --> inbox --> scheduler --> device (timing, banks, counters, command log)
+//! step(now) --> completions with their clock, and the next clock worth running
+//! ```
+
+use crate::command::Command;
+use crate::counters::Counters;
+use crate::device::{Device, Issued};
+use crate::error::Error;
+use crate::frfcfs::FrFcfs;
+use crate::mapping::Mapping;
+use crate::policy::{Policy, RefreshPolicy, RefreshScope, Scheduler};
+use crate::queue::Entry;
+use crate::standard::Standard;
+
+/// A request's data is on its way: reported when its column command issues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Completion {
+    /// The tag given to [`Channel::push`].
+    pub tag: u32,
+    /// Whether it was a write.
+    pub write: bool,
+    /// Clock of the data callback (read) or of the acknowledgement (write).
+    pub ready: u64,
+}
+
+/// Requests inserted but not yet visible to the scheduler.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Inbox {
+    entries: Vec<Entry>,
+    next: usize,
+    counts: [u32; 2],
+}
+
+impl Inbox {
+    #[inline]
+    fn push(&mut self, entry: Entry) {
+        self.counts[entry.write as usize] += 1;
+        if self.next >= 64 {
+            self.entries.drain(..self.next);
+            self.next = 0;
+        }
+        self.entries.push(entry);
+    }
+
+    /// The oldest request inserted before `now`.
+    #[inline]
+    pub(crate) fn take_before(&mut self, now: u64) -> Option<Entry> {
+        let entry = *self.entries.get(self.next)?;
+        if entry.arrival >= now {
+            return None;
+        }
+        self.next += 1;
+        if self.next == self.entries.len() {
+            self.entries.clear();
+            self.next = 0;
+        }
+        self.counts[entry.write as usize] -= 1;
+        Some(entry)
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Core {
+    FrFcfs(Box<FrFcfs>),
+}
+
+/// One controller with its device.
+#[derive(Debug, Clone)]
+pub struct Channel {
+    device: Device,
+    core: Core,
+    inbox: Inbox,
+    mapping: Mapping,
+    capacity: [u32; 2],
+}
+
+impl Channel {
+    /// Builds a channel of `standard` under `policy`.
+    pub fn new(standard: &Standard, policy: &Policy) -> Result<Channel, Error> {
+        policy.check()?;
+        let per_bank = policy.refresh.scope == RefreshScope::PerBank;
+        if per_bank && (standard.refresh_bank_interval.is_none() || !standard.has(Command::RefreshBank)) {
+            return Err(Error::policy(format!("{} has no per-bank refresh", standard.name)));
+        }
+        let own =
+            if per_bank { standard.refresh_bank_interval.unwrap_or(0) } else { standard.refresh_interval };
+        if let Some(interval) = policy.refresh.interval
+            && policy.refresh.policy != RefreshPolicy::Off
+            && !(1..=own).contains(&interval)
+        {
+            return Err(Error::policy(format!(
+                "refresh interval {interval} must lie between 1 and the standard's {own} clocks"
+            )));
+        }
+        let mapping = match &policy.mapping {
+            Some(fields) => Mapping::new(standard, fields, &policy.mapping_xor)?,
+            None => standard.default_mapping()?,
+        };
+        let (core, used) = match policy.scheduler {
+            Scheduler::FrFcfs => {
+                (Core::FrFcfs(Box::new(FrFcfs::new(standard, policy))), FrFcfs::used(standard, policy))
+            }
+            Scheduler::Dramsim3 | Scheduler::Ramulator2 => {
+                return Err(Error::policy("not there yet"));
+            }
+        };
+        Ok(Channel {
+            device: Device::new(standard, used),
+            core,
+            inbox: Inbox::default(),
+            mapping,
+            capacity: [policy.read_queue, policy.write_queue],
+        })
+    }
+
+    /// Bursts of this kind that may still be pushed.
+    #[inline]
+    pub fn free_slots(&self, write: bool) -> u32 {
+        let queued = match &self.core {
+            Core::FrFcfs(c) => c.len(write),
+        };
+        self.capacity[write as usize].saturating_sub(queued + self.inbox.counts[write as usize])
+    }
+
+    /// Whether one more burst of this kind may be pushed.
+    #[inline]
+    pub fn can_accept(&self, write: bool) -> bool {
+        self.free_slots(write) > 0
+    }
+
+    /// Inserts one burst by its index in the channel. The scheduler looks at it at `now + 1` at the earliest, so the
+    /// channel wants a [`Channel::step`] then. Clocks must not go backwards, and there must be a free slot.
+    #[inline]
+    pub fn push(&mut self, now: u64, burst: u64, write: bool, tag: u32) {
+        debug_assert!(self.can_accept(write), "push into a full queue");
+        let place = self.mapping.place(burst);
+        self.inbox.push(Entry {
+            arrival: now,
+            row: place.row,
+            column: place.column,
+            tag,
+            bank: place.bank as u8,
+            write,
+            precharged: false,
+            activated: false,
+        });
+    }
+
+    /// Runs command clock `now`: issues at most one command (HBM: one row and one column command), appends what
+    /// completed to `done`, and returns the next clock at which it wants to run (`u64::MAX`: only after a push).
+    #[inline]
+    pub fn step(&mut self, now: u64, done: &mut Vec<Completion>) -> u64 {
+        match &mut self.core {
+            Core::FrFcfs(c) => c.step(&mut self.device, &mut self.inbox, now, done),
+        }
+    }
+
+    /// Under the `aligned` refresh policy: this is a good moment, issue what is owed. Step the channel at `now + 1`.
+    pub fn refresh_hint(&mut self, now: u64) {
+        match &mut self.core {
+            Core::FrFcfs(c) => c.hint(now, &self.device),
+        }
+    }
+
+    /// Requests that have not been issued yet.
+    pub fn pending(&self) -> u32 {
+        let queued = match &self.core {
+            Core::FrFcfs(c) => c.len(false) + c.len(true),
+        };
+        queued + self.inbox.counts[0] + self.inbox.counts[1]
+    }
+
+    /// Counters; background clocks are complete up to the last change only, see [`Channel::counters_at`].
+    pub fn counters(&self) -> &Counters {
+        &self.device.counters
+    }
+
+    /// Counters with background clocks complete up to `now` (exclusive) and the refreshes forced.
+    pub fn counters_at(&self, now: u64) -> Counters {
+        let mut c = self.device.counters_at(now);
+        match &self.core {
+            Core::FrFcfs(core) => c.forced_refreshes = core.forced(),
+        }
+        c
+    }
+
+    /// Starts (or stops) recording issued commands.
+    pub fn set_command_log(&mut self, on: bool) {
+        self.device.log = on.then(Vec::new);
+    }
+
+    /// Commands issued since recording started.
+    pub fn command_log(&self) -> &[Issued] {
+        self.device.log.as_deref().unwrap_or(&[])
+    }
+
+    /// Takes the commands recorded so far; recording goes on.
+    pub fn take_command_log(&mut self) -> Vec<Issued> {
+        self.device.log.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+}

@@ -1,0 +1,568 @@
+//! Our scheduler: FR-FCFS with a row-hit cap, write drain by watermarks, open or closed page, split activates, data
+//! clock synchronisation, one command per clock or (HBM) one row and one column command.
+//!
+//! At each clock, in this order: a refresh that is due (or the precharge before it), an ACT2 about to miss its
+//! deadline, the oldest ready row hit, the oldest ready precharge or activate, a pending ACT2.
+//!
+//! ```text
+//! push -> inbox -> read queue  -+                     +-> column pick {clock, bank, position}
+//!                  write queue -+-> mode (drain?) --> +-> row pick    {clock, bank, position}
+//! ```
+//!
+//! A pick is the first clock at which anything of its class can issue and what it is; it is kept until an event
+//! touches it, so running every clock and running only at the returned clocks are the same by construction.
+
+use crate::command::Command;
+use crate::controller::{Completion, Inbox};
+use crate::device::Device;
+use crate::policy::{Page, Policy};
+use crate::queue::{Entry, Queue};
+use crate::refresh::Refresh;
+use crate::standard::Standard;
+
+const NONE: u32 = 64;
+
+#[derive(Debug, Clone, Copy)]
+struct Pick {
+    clock: u64,
+    command: Command,
+    bank: u8,
+    position: u32,
+}
+
+impl Pick {
+    const NOTHING: Pick = Pick { clock: u64::MAX, command: Command::Read, bank: u8::MAX, position: NONE };
+
+    /// Takes `other` if it comes first, or at the same clock for an older request.
+    #[inline]
+    fn offer(&mut self, clock: u64, command: Command, bank: usize, position: u32) {
+        if clock < self.clock || (clock == self.clock && position < self.position) {
+            *self = Pick { clock, command, bank: bank as u8, position };
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct FrFcfs {
+    queues: [Queue; 2],
+    /// 0 serves reads, 1 writes.
+    mode: usize,
+    column: Pick,
+    /// Clock at which the column pick acts: a synchronisation comes one clock before its command.
+    column_at: u64,
+    row: Pick,
+    column_stale: bool,
+    row_stale: bool,
+    /// The command that must follow the CAS of the clock before.
+    after_cas: Option<Pick>,
+    act2: Option<(u8, u64)>,
+    refresh: Refresh,
+    refresh_pick: Pick,
+    /// Banks that wait for a refresh.
+    blocked: u64,
+    /// Row hits served since the activate, and the banks where they reached the cap.
+    served: Vec<u32>,
+    capped: u64,
+    cap: u32,
+    high: u32,
+    low: u32,
+    closed_page: bool,
+    dual: bool,
+    split_deadline: u64,
+    precharge_all: bool,
+}
+
+impl FrFcfs {
+    pub(crate) fn new(s: &Standard, p: &Policy) -> FrFcfs {
+        let banks = s.banks() as usize;
+        FrFcfs {
+            queues: [Queue::new(banks), Queue::new(banks)],
+            mode: 0,
+            column: Pick::NOTHING,
+            column_at: u64::MAX,
+            row: Pick::NOTHING,
+            column_stale: false,
+            row_stale: false,
+            after_cas: None,
+            act2: None,
+            refresh: Refresh::new(s, p),
+            refresh_pick: Pick::NOTHING,
+            blocked: 0,
+            served: vec![0; banks],
+            capped: 0,
+            cap: p.row_hit_cap,
+            high: p.write_high,
+            low: p.write_low,
+            closed_page: p.page == Page::Closed,
+            dual: s.dual_command,
+            split_deadline: s.act2_deadline.unwrap_or(0),
+            precharge_all: s.has(Command::PrechargeAll),
+        }
+    }
+
+    /// The commands this scheduler can issue.
+    pub(crate) fn used(s: &Standard, p: &Policy) -> u16 {
+        use Command::*;
+        let mut used =
+            [Activate, Precharge, Read, Write, RefreshAll, PrechargeAll].map(Command::bit).iter().sum();
+        if s.act2_deadline.is_some() {
+            used |= Activate2.bit();
+        }
+        if s.data_clock_hold.is_some() {
+            used |= CasRead.bit() | CasWrite.bit();
+        }
+        if p.refresh.scope == crate::policy::RefreshScope::PerBank {
+            used |= RefreshBank.bit();
+        }
+        used
+    }
+
+    pub(crate) fn len(&self, write: bool) -> u32 {
+        self.queues[write as usize].len
+    }
+
+    pub(crate) fn hint(&mut self, now: u64, device: &Device) {
+        if self.refresh.hint() {
+            self.block(device);
+            self.refresh_pick = self.pick_refresh(device, now + 1);
+        }
+    }
+
+    pub(crate) fn forced(&self) -> u64 {
+        self.refresh.forced
+    }
+
+    pub(crate) fn step(
+        &mut self,
+        d: &mut Device,
+        inbox: &mut Inbox,
+        now: u64,
+        done: &mut Vec<Completion>,
+    ) -> u64 {
+        if now >= self.refresh.next_due && self.refresh.fall_due(now) {
+            self.block(d);
+            self.refresh_pick = self.pick_refresh(d, now);
+        }
+        let follow = self.after_cas.take();
+        if let Some(pick) = follow {
+            self.issue_column(d, pick, now, done);
+            self.touch_refresh(d, now);
+        }
+        while let Some(entry) = inbox.take_before(now) {
+            self.insert(d, entry, now);
+        }
+        self.update_mode();
+        self.settle(d, now + follow.is_some() as u64);
+        if follow.is_none() && self.wake() <= now {
+            self.act(d, now, done);
+            self.update_mode();
+            self.settle(d, now + 1);
+        }
+        self.wake().max(now + 1)
+    }
+
+    /// Next clock at which something can issue or fall due.
+    #[inline]
+    fn wake(&self) -> u64 {
+        if self.after_cas.is_some() || self.act2.is_some() {
+            return 0;
+        }
+        self.column_at.min(self.row.clock).min(self.refresh_pick.clock).min(self.refresh.next_due)
+    }
+
+    #[inline]
+    fn update_mode(&mut self) {
+        let (reads, writes) = (self.queues[0].len, self.queues[1].len);
+        let mode = if self.mode == 0 {
+            writes >= self.high || (reads == 0 && writes > 0)
+        } else {
+            writes > 0 && (writes > self.low || reads == 0)
+        } as usize;
+        if mode != self.mode {
+            self.mode = mode;
+            self.column_stale = true;
+            self.row_stale = true;
+        }
+    }
+
+    /// Recomputes what events have touched; nothing can issue before `from`.
+    #[inline]
+    fn settle(&mut self, d: &Device, from: u64) {
+        if self.column_stale {
+            self.column_stale = false;
+            self.column = self.pick_column(d, from);
+            self.time_column(d, from);
+        }
+        if self.row_stale {
+            self.row_stale = false;
+            self.row = self.pick_row(d, from);
+        }
+    }
+
+    #[inline]
+    fn time_column(&mut self, d: &Device, from: u64) {
+        let clock = self.column.clock;
+        self.column_at = if d.data_clock_hold.is_some() && clock >= d.data_clock_until && clock != u64::MAX {
+            (clock - 1).max(from)
+        } else {
+            clock
+        };
+    }
+
+    /// Takes a request into its queue and offers it to the picks.
+    #[inline]
+    fn insert(&mut self, d: &Device, entry: Entry, now: u64) {
+        let side = entry.write as usize;
+        let bank = entry.bank as usize;
+        let bit = 1u64 << bank;
+        let hit = d.hits(bank, entry.row);
+        let queue = &mut self.queues[side];
+        let (had, had_hit) = (queue.banks & bit != 0, queue.hit_banks & bit != 0);
+        let (position, renumbered) = queue.push(entry, hit);
+        if self.closed_page && self.row.bank == entry.bank && self.row.position == NONE - 1 {
+            self.row_stale = true;
+        }
+        if side != self.mode {
+            return;
+        }
+        if renumbered {
+            self.column_stale = true;
+            self.row_stale = true;
+        } else if self.blocked & bit != 0 {
+            return;
+        } else if hit {
+            if !had_hit && (self.capped & bit == 0 || !had) {
+                if self.row.bank == entry.bank {
+                    self.row_stale = true;
+                }
+                if !self.column_stale {
+                    let command = column_command(side);
+                    let clock = d.timing.earliest(bank, command).max(now);
+                    let before = self.column.clock;
+                    self.column.offer(clock, command, bank, position);
+                    if self.column.clock != before {
+                        self.time_column(d, now);
+                    }
+                }
+            }
+        } else if !had && !self.row_stale && d.activating & bit == 0 {
+            let command = if d.open & bit != 0 { Command::Precharge } else { Command::Activate };
+            if command == Command::Precharge || self.act2.is_none() {
+                self.row.offer(d.timing.earliest(bank, command).max(now), command, bank, position);
+            }
+        }
+    }
+
+    /// Banks whose hits have had their share while an older request waits for another row.
+    #[inline]
+    fn overdue(&self, q: &Queue) -> u64 {
+        let mut rest = q.hit_banks & self.capped;
+        let mut out = 0;
+        while rest != 0 {
+            let bank = rest.trailing_zeros() as usize;
+            if q.oldest(bank) < q.oldest_hit(bank) {
+                out |= 1 << bank;
+            }
+            rest &= rest - 1;
+        }
+        out
+    }
+
+    fn pick_column(&self, d: &Device, from: u64) -> Pick {
+        let q = &self.queues[self.mode];
+        let command = column_command(self.mode);
+        let mut rest = q.hit_banks;
+        if rest == 0 {
+            return Pick::NOTHING;
+        }
+        let floor = d.timing.channel_earliest(command).max(from);
+        let not = self.blocked | self.overdue(q);
+        if rest & not == 0 {
+            // the oldest hit of all, if it need not wait longer than the bus itself
+            let position = q.hits.trailing_zeros();
+            let bank = q.entry(position).bank;
+            if d.timing.earliest(bank as usize, command) <= floor {
+                return Pick { clock: floor, command, bank, position };
+            }
+        }
+        rest &= !not;
+        let mut best = Pick::NOTHING;
+        while rest != 0 {
+            let bank = rest.trailing_zeros() as usize;
+            best.offer(d.timing.earliest(bank, command).max(floor), command, bank, q.oldest_hit(bank));
+            rest &= rest - 1;
+        }
+        best
+    }
+
+    fn pick_row(&self, d: &Device, from: u64) -> Pick {
+        let q = &self.queues[self.mode];
+        let mut best = Pick::NOTHING;
+        let want = q.banks & !self.blocked & !d.activating;
+        let overdue = self.overdue(q);
+        let mut precharge = want & d.open & (!q.hit_banks | overdue);
+        let mut activate = if self.act2.is_some() { 0 } else { want & !d.open };
+        if precharge != 0 {
+            let floor = d.timing.channel_earliest(Command::Precharge).max(from);
+            while precharge != 0 {
+                let bank = precharge.trailing_zeros() as usize;
+                let clock = d.timing.earliest(bank, Command::Precharge).max(floor);
+                best.offer(clock, Command::Precharge, bank, q.oldest(bank));
+                precharge &= precharge - 1;
+            }
+        }
+        if activate != 0 {
+            let floor = d.timing.channel_earliest(Command::Activate).max(from);
+            while activate != 0 && floor <= best.clock {
+                let bank = activate.trailing_zeros() as usize;
+                let clock = d.timing.earliest(bank, Command::Activate).max(floor);
+                best.offer(clock, Command::Activate, bank, q.oldest(bank));
+                activate &= activate - 1;
+            }
+        }
+        if self.closed_page {
+            let mut idle =
+                d.open & !self.blocked & !self.queues[0].hit_banks & !self.queues[1].hit_banks & !q.banks;
+            while idle != 0 {
+                let bank = idle.trailing_zeros() as usize;
+                let clock = d.timing.earliest(bank, Command::Precharge).max(from);
+                best.offer(clock, Command::Precharge, bank, NONE - 1);
+                idle &= idle - 1;
+            }
+        }
+        best
+    }
+
+    /// First refresh, or precharge before one, that can issue; `bank` is the scope for commands to a scope.
+    fn pick_refresh(&self, d: &Device, from: u64) -> Pick {
+        let mut best = Pick::NOTHING;
+        let mut rest = self.refresh.wanted;
+        while rest != 0 {
+            let index = rest.trailing_zeros() as usize;
+            rest &= rest - 1;
+            if self.refresh.per_bank {
+                let bit = 1u64 << index;
+                if d.activating & bit == 0 {
+                    let command = if d.open & bit != 0 { Command::Precharge } else { Command::RefreshBank };
+                    best.offer(d.timing.earliest(index, command).max(from), command, index, 0);
+                }
+                continue;
+            }
+            let banks = d.timing.scope_banks()[index];
+            if d.activating & banks != 0 {
+                continue;
+            }
+            let mut open = d.open & banks;
+            if open == 0 {
+                let clock = d.timing.earliest_scope(index, Command::RefreshAll).max(from);
+                best.offer(clock, Command::RefreshAll, index, 0);
+            } else if self.precharge_all {
+                let clock = d.timing.earliest_scope(index, Command::PrechargeAll).max(from);
+                best.offer(clock, Command::PrechargeAll, index, 0);
+            } else {
+                while open != 0 {
+                    let bank = open.trailing_zeros() as usize;
+                    best.offer(
+                        d.timing.earliest(bank, Command::Precharge).max(from),
+                        Command::Precharge,
+                        bank,
+                        0,
+                    );
+                    open &= open - 1;
+                }
+            }
+        }
+        best
+    }
+
+    fn block(&mut self, d: &Device) {
+        let before = self.blocked;
+        self.blocked = 0;
+        let mut rest = self.refresh.wanted;
+        while rest != 0 {
+            let index = rest.trailing_zeros() as usize;
+            self.blocked |= if self.refresh.per_bank { 1 << index } else { d.timing.scope_banks()[index] };
+            rest &= rest - 1;
+        }
+        if self.blocked != before {
+            self.column_stale = true;
+            self.row_stale = true;
+        }
+    }
+
+    /// Issues what is best at `now`.
+    fn act(&mut self, d: &mut Device, now: u64, done: &mut Vec<Completion>) {
+        // the command bus has one slot per clock, HBM has a row and a column slot
+        let (mut row_slot, mut column_slot) = (true, true);
+        if self.refresh_pick.clock <= now {
+            self.issue_refresh(d, now);
+            (row_slot, column_slot) = (false, self.dual);
+        }
+        if let Some((bank, deadline)) = self.act2
+            && row_slot
+            && now + 1 >= deadline
+        {
+            self.issue_act2(d, bank, now);
+            (row_slot, column_slot) = (false, self.dual);
+        }
+        if self.column_at <= now {
+            if column_slot && !self.column_stale {
+                row_slot &= self.dual;
+                if self.column.clock >= d.data_clock_until && d.data_clock_hold.is_some() {
+                    let entry = *self.queues[self.mode].entry(self.column.position);
+                    let command = if entry.write { Command::CasWrite } else { Command::CasRead };
+                    d.issue(command, entry.bank as usize, entry.row, entry.column, now);
+                    self.after_cas = Some(self.column);
+                } else {
+                    self.issue_column(d, self.column, now, done);
+                }
+            }
+            self.column_stale = true;
+        }
+        if row_slot && self.row_stale {
+            self.row = self.pick_row(d, now);
+        }
+        if self.row.clock <= now {
+            if row_slot {
+                self.issue_row(d, now);
+                row_slot = false;
+            }
+            self.row_stale = true;
+        }
+        if let Some((bank, _)) = self.act2
+            && row_slot
+        {
+            self.issue_act2(d, bank, now);
+        }
+        self.touch_refresh(d, now);
+    }
+
+    /// Any command may have moved the refresh that waits.
+    #[inline]
+    fn touch_refresh(&mut self, d: &Device, now: u64) {
+        if self.refresh.wanted != 0 {
+            self.refresh_pick = self.pick_refresh(d, now + 1);
+        }
+    }
+
+    fn issue_refresh(&mut self, d: &mut Device, now: u64) {
+        let Pick { command, bank, .. } = self.refresh_pick;
+        let index = bank as usize;
+        let closed = match command {
+            Command::Precharge => {
+                d.issue(command, index, d.open_row[index], 0, now);
+                1u64 << index
+            }
+            Command::PrechargeAll => {
+                d.issue_scope(command, index, now);
+                d.timing.scope_banks()[index]
+            }
+            Command::RefreshBank => {
+                d.issue(command, index, 0, 0, now);
+                0
+            }
+            _ => {
+                d.issue_scope(command, index, now);
+                0
+            }
+        };
+        if closed != 0 {
+            self.closed(closed);
+        } else if self.refresh.issued(index) {
+            self.block(d);
+        }
+        self.refresh_pick = Pick::NOTHING;
+        self.column_stale = true;
+        self.row_stale = true;
+    }
+
+    fn closed(&mut self, banks: u64) {
+        self.queues[0].close(banks);
+        self.queues[1].close(banks);
+        self.capped &= !banks;
+    }
+
+    fn issue_act2(&mut self, d: &mut Device, bank: u8, now: u64) {
+        self.act2 = None;
+        let row = d.open_row[bank as usize];
+        d.issue(Command::Activate2, bank as usize, row, 0, now);
+        self.opened(d, bank as usize, now);
+        self.row_stale = true;
+    }
+
+    fn opened(&mut self, d: &Device, bank: usize, now: u64) {
+        let row = d.open_row[bank];
+        self.queues[0].open(bank, row);
+        self.queues[1].open(bank, row);
+        self.served[bank] = 0;
+        let q = &self.queues[self.mode];
+        if self.column_stale || self.blocked >> bank & 1 != 0 || q.hit_banks >> bank & 1 == 0 {
+            return;
+        }
+        let command = column_command(self.mode);
+        let clock = d.timing.earliest(bank, command).max(now + 1);
+        self.column.offer(clock, command, bank, q.oldest_hit(bank));
+        self.time_column(d, now + 1);
+    }
+
+    fn issue_row(&mut self, d: &mut Device, now: u64) {
+        let Pick { command, bank, position, .. } = self.row;
+        let bank = bank as usize;
+        self.row_stale = true;
+        if position == NONE - 1 && self.closed_page {
+            d.issue(command, bank, d.open_row[bank], 0, now);
+            return self.closed(1 << bank);
+        }
+        let entry = self.queues[self.mode].entry_mut(position);
+        if command == Command::Precharge {
+            entry.precharged = true;
+        } else {
+            entry.activated = true;
+        }
+        let (row, column) = (entry.row, entry.column);
+        d.issue(command, bank, row, column, now);
+        if command == Command::Precharge {
+            self.closed(1 << bank);
+        } else if d.split {
+            self.act2 = Some((bank as u8, now + self.split_deadline));
+        } else {
+            self.opened(d, bank, now);
+        }
+    }
+
+    #[inline]
+    fn issue_column(&mut self, d: &mut Device, pick: Pick, now: u64, done: &mut Vec<Completion>) {
+        let q = &mut self.queues[self.mode];
+        let entry = *q.entry(pick.position);
+        let bank = entry.bank as usize;
+        d.issue(pick.command, bank, entry.row, entry.column, now);
+        let c = &mut d.counters;
+        if entry.precharged {
+            c.row_conflicts += 1;
+        } else if entry.activated {
+            c.row_misses += 1;
+        } else if entry.write {
+            c.write_row_hits += 1;
+        } else {
+            c.read_row_hits += 1;
+        }
+        let latency = if entry.write { d.write_latency } else { d.read_latency };
+        done.push(Completion { tag: entry.tag, write: entry.write, ready: now + latency });
+        q.remove(pick.position);
+        let bit = 1u64 << bank;
+        self.served[bank] += 1;
+        if self.served[bank] == self.cap {
+            self.capped |= bit;
+            self.row_stale = true;
+        }
+        if q.hit_banks & bit == 0 || self.row.bank == entry.bank || d.timing.column_delays_rows {
+            self.row_stale = true;
+        }
+        self.column_stale = true;
+    }
+}
+
+#[inline]
+fn column_command(side: usize) -> Command {
+    if side == 0 { Command::Read } else { Command::Write }
+}

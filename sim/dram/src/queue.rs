@@ -1,0 +1,186 @@
+//! A request queue in order of age, with per-bank bit sets: position p in a 64-bit word, lower is older.
+//!
+//! Taking an entry out leaves a hole; when the positions run out the words are shifted down, or, if an old entry
+//! lingers at the bottom, the entries are renumbered. Ages never change order, so neither is visible outside.
+
+/// A request as the scheduler sees it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Entry {
+    pub(crate) arrival: u64,
+    pub(crate) row: u32,
+    pub(crate) column: u32,
+    pub(crate) tag: u32,
+    pub(crate) bank: u8,
+    pub(crate) write: bool,
+    /// A precharge, an activate was issued on its behalf.
+    pub(crate) precharged: bool,
+    pub(crate) activated: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct BankBits {
+    all: u64,
+    hit: u64,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Queue {
+    pub(crate) len: u32,
+    tail: u32,
+    base: u32,
+    valid: u64,
+    /// Entries that hit an open row.
+    pub(crate) hits: u64,
+    /// Banks with entries.
+    pub(crate) banks: u64,
+    /// Banks with entries that hit.
+    pub(crate) hit_banks: u64,
+    bits: Vec<BankBits>,
+    entries: [Entry; 64],
+}
+
+impl Queue {
+    pub(crate) fn new(banks: usize) -> Queue {
+        Queue {
+            len: 0,
+            tail: 0,
+            base: 0,
+            valid: 0,
+            hits: 0,
+            banks: 0,
+            hit_banks: 0,
+            bits: vec![BankBits::default(); banks],
+            entries: [Entry::default(); 64],
+        }
+    }
+
+    #[inline]
+    pub(crate) fn entry(&self, position: u32) -> &Entry {
+        &self.entries[(self.base + position) as usize & 63]
+    }
+
+    #[inline]
+    pub(crate) fn entry_mut(&mut self, position: u32) -> &mut Entry {
+        &mut self.entries[(self.base + position) as usize & 63]
+    }
+
+    /// Oldest entry of a bank that has one.
+    #[inline]
+    pub(crate) fn oldest(&self, bank: usize) -> u32 {
+        self.bits[bank].all.trailing_zeros()
+    }
+
+    /// Oldest hit of a bank that has one.
+    #[inline]
+    pub(crate) fn oldest_hit(&self, bank: usize) -> u32 {
+        self.bits[bank].hit.trailing_zeros()
+    }
+
+    /// Appends; the flag tells that positions were renumbered. There must be room (`len < 64`).
+    #[inline]
+    pub(crate) fn push(&mut self, entry: Entry, hit: bool) -> (u32, bool) {
+        let renumbered = self.tail == 64;
+        if renumbered {
+            self.compact();
+        }
+        let position = self.tail;
+        self.tail += 1;
+        self.len += 1;
+        let bit = 1u64 << position;
+        self.valid |= bit;
+        let bank = entry.bank as usize;
+        self.banks |= 1 << bank;
+        self.bits[bank].all |= bit;
+        if hit {
+            self.bits[bank].hit |= bit;
+            self.hit_banks |= 1 << bank;
+            self.hits |= bit;
+        }
+        *self.entry_mut(position) = entry;
+        (position, renumbered)
+    }
+
+    #[inline]
+    pub(crate) fn remove(&mut self, position: u32) {
+        let bank = self.entry(position).bank as usize;
+        let bit = !(1u64 << position);
+        self.len -= 1;
+        self.valid &= bit;
+        self.hits &= bit;
+        let bits = &mut self.bits[bank];
+        bits.all &= bit;
+        bits.hit &= bit;
+        if bits.hit == 0 {
+            self.hit_banks &= !(1 << bank);
+            if bits.all == 0 {
+                self.banks &= !(1 << bank);
+            }
+        }
+        if self.len == 0 {
+            self.tail = 0;
+        }
+    }
+
+    /// The bank's row is now `row`: marks the entries that hit it.
+    pub(crate) fn open(&mut self, bank: usize, row: u32) {
+        let mut rest = self.bits[bank].all;
+        let mut hit = 0;
+        while rest != 0 {
+            let position = rest.trailing_zeros();
+            hit |= u64::from(self.entry(position).row == row) << position;
+            rest &= rest - 1;
+        }
+        self.bits[bank].hit = hit;
+        self.hits |= hit;
+        if hit != 0 {
+            self.hit_banks |= 1 << bank;
+        }
+    }
+
+    /// These banks are now closed.
+    pub(crate) fn close(&mut self, banks: u64) {
+        let mut rest = self.hit_banks & banks;
+        while rest != 0 {
+            let bits = &mut self.bits[rest.trailing_zeros() as usize];
+            self.hits &= !bits.hit;
+            bits.hit = 0;
+            rest &= rest - 1;
+        }
+        self.hit_banks &= !banks;
+    }
+
+    #[cold]
+    fn compact(&mut self) {
+        let holes = self.valid.trailing_zeros();
+        if holes >= 16 {
+            self.valid >>= holes;
+            self.hits >>= holes;
+            for b in &mut self.bits {
+                b.all >>= holes;
+                b.hit >>= holes;
+            }
+            self.base = (self.base + holes) & 63;
+            self.tail -= holes;
+            return;
+        }
+        let old = self.clone();
+        (self.base, self.tail, self.valid, self.hits) = (0, 0, 0, 0);
+        self.bits.fill(BankBits::default());
+        let mut rest = old.valid;
+        while rest != 0 {
+            let from = rest.trailing_zeros();
+            let entry = *old.entry(from);
+            let bit = 1u64 << self.tail;
+            let bits = &mut self.bits[entry.bank as usize];
+            bits.all |= bit;
+            if old.hits >> from & 1 != 0 {
+                bits.hit |= bit;
+                self.hits |= bit;
+            }
+            self.valid |= bit;
+            self.entries[self.tail as usize] = entry;
+            self.tail += 1;
+            rest &= rest - 1;
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The constraint table, compiled: per command a flat list of updates, per node and command the earliest clock.
+//!
+//! A node is a bank, a bank group, ... up to the channel; levels with one member per parent are merged into it. A
+//! command may issue when `now` has reached the entry of every node on its bank's path.
+
+use crate::command::{COMMANDS, Command};
+use crate::standard::Standard;
+
+/// Entries per node; a power of two so that the index is a shift.
+const STRIDE: usize = 16;
+/// Channel plus at most four levels below it.
+pub(crate) const MAX_LEVELS: usize = 8;
+
+#[derive(Debug, Clone, Copy)]
+struct Update {
+    level: u8,
+    following: u8,
+    clocks: u32,
+}
+
+#[derive(Debug, Clone)]
+struct Window {
+    update: Update,
+    size: u32,
+    /// First entry in `history`, `size` times per node.
+    base: usize,
+    /// First cursor, one per node.
+    cursor: usize,
+}
+
+/// Compiled constraints and their state.
+#[derive(Debug, Clone)]
+pub(crate) struct Timing {
+    levels: usize,
+    scope_level: usize,
+    /// Node on each level of each bank.
+    path: Vec<[u16; MAX_LEVELS]>,
+    /// First node and number of siblings per parent, by level.
+    first: [u16; MAX_LEVELS],
+    siblings: [u16; MAX_LEVELS],
+    scope_banks: Vec<u64>,
+    ready: Vec<u64>,
+    plain: [Vec<Update>; COMMANDS],
+    windows: [Vec<Window>; COMMANDS],
+    sibling: [Vec<Update>; COMMANDS],
+    history: Vec<u64>,
+    cursor: Vec<u8>,
+    /// Commands that some row below the refresh scope makes wait.
+    deep: u16,
+    /// A column command delays a row command somewhere above the bank.
+    pub(crate) column_delays_rows: bool,
+}
+
+impl Timing {
+    /// Compiles the rows that concern the commands in `used` (a bit each).
+    pub(crate) fn new(s: &Standard, used: u16) -> Timing {
+        // merge levels with one member into their parent
+        let mut merged = vec![0usize; s.levels.len() + 1];
+        let mut counts = vec![1u32];
+        for (i, level) in s.levels.iter().enumerate() {
+            if level.count > 1 {
+                counts.push(level.count);
+            }
+            merged[i + 1] = counts.len() - 1;
+        }
+        let levels = counts.len();
+        let banks = s.banks();
+        let (mut first, mut siblings) = ([0u16; MAX_LEVELS], [1u16; MAX_LEVELS]);
+        let mut nodes = 1u32;
+        let mut total = 1u32;
+        for l in 1..levels {
+            nodes *= counts[l];
+            first[l] = total as u16;
+            siblings[l] = counts[l] as u16;
+            total += nodes;
+        }
+        let mut path = vec![[0u16; MAX_LEVELS]; banks as usize];
+        for (bank, p) in path.iter_mut().enumerate() {
+            let mut below = banks;
+            for l in 1..levels {
+                below /= counts[l];
+                p[l] = first[l] + (bank as u32 / below) as u16;
+            }
+        }
+        let scope_level = merged[s.refresh_level];
+        let scopes = s.nodes(s.refresh_level) as usize;
+        let per_scope = banks as usize / scopes;
+        let scope_banks = (0..scopes).map(|i| mask(per_scope) << (i * per_scope)).collect();
+        let mut out = Timing {
+            levels,
+            scope_level,
+            path,
+            first,
+            siblings,
+            scope_banks,
+            ready: vec![0; total as usize * STRIDE],
+            plain: Default::default(),
+            windows: Default::default(),
+            sibling: Default::default(),
+            history: Vec::new(),
+            cursor: Vec::new(),
+            deep: 0,
+            column_delays_rows: false,
+        };
+        for c in s.constraints.iter().filter(|c| c.clocks > 0) {
+            let level = merged[c.level];
+            if c.sibling && s.levels[c.level - 1].count == 1 {
+                continue;
+            }
+            for p in c.preceding.iter().filter(|p| used & p.bit() != 0) {
+                for f in c.following.iter().filter(|f| used & f.bit() != 0) {
+                    let update = Update { level: level as u8, following: *f as u8, clocks: c.clocks as u32 };
+                    if level > scope_level && f.is_scope() {
+                        out.deep |= f.bit();
+                    }
+                    if level + 1 < levels && p.is_column() && !f.is_column() && !f.is_scope() {
+                        out.column_delays_rows = true;
+                    }
+                    if c.sibling {
+                        out.sibling[*p as usize].push(update);
+                    } else if c.window == 1 {
+                        let list = &mut out.plain[*p as usize];
+                        match list
+                            .iter_mut()
+                            .find(|u| (u.level, u.following) == (update.level, update.following))
+                        {
+                            Some(u) => u.clocks = u.clocks.max(update.clocks),
+                            None => list.push(update),
+                        }
+                    } else {
+                        let base = out.history.len();
+                        out.history.resize(base + total as usize * c.window as usize, u64::MAX);
+                        let cursor = out.cursor.len();
+                        out.cursor.resize(cursor + total as usize, 0);
+                        let window = Window { update, size: c.window, base, cursor };
+                        out.windows[*p as usize].push(window);
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    /// First clock at which `command` may issue to `bank`.
+    #[inline]
+    pub(crate) fn earliest(&self, bank: usize, command: Command) -> u64 {
+        let path = &self.path[bank];
+        let c = command as usize;
+        let mut at = self.ready[c];
+        for node in &path[1..self.levels] {
+            at = at.max(self.ready[*node as usize * STRIDE + c]);
+        }
+        at
+    }
+
+    /// First clock at which the channel as a whole allows `command`: a lower bound for every bank.
+    #[inline]
+    pub(crate) fn channel_earliest(&self, command: Command) -> u64 {
+        self.ready[command as usize]
+    }
+
+    /// First clock at which `command` may issue to a whole refresh scope.
+    pub(crate) fn earliest_scope(&self, scope: usize, command: Command) -> u64 {
+        let mut banks = self.scope_banks[scope];
+        let c = command as usize;
+        let path = &self.path[banks.trailing_zeros() as usize];
+        let mut at =
+            (0..=self.scope_level).map(|l| self.ready[path[l] as usize * STRIDE + c]).max().unwrap_or(0);
+        if self.deep & command.bit() != 0 {
+            while banks != 0 {
+                at = at.max(self.earliest(banks.trailing_zeros() as usize, command));
+                banks &= banks - 1;
+            }
+        }
+        at
+    }
+
+    /// Records that `command` issues to `bank` at `now`.
+    #[inline]
+    pub(crate) fn issue(&mut self, bank: usize, command: Command, now: u64) {
+        let path = self.path[bank];
+        let c = command as usize;
+        for u in &self.plain[c] {
+            let slot = path[u.level as usize & (MAX_LEVELS - 1)] as usize;
+            let ready = &mut self.ready[slot * STRIDE + u.following as usize];
+            *ready = (*ready).max(now + u.clocks as u64);
+        }
+        if !self.windows[c].is_empty() {
+            self.issue_windows(&path, c, now);
+        }
+        if !self.sibling[c].is_empty() {
+            self.issue_siblings(&path, c, now);
+        }
+    }
+
+    fn issue_windows(&mut self, path: &[u16; MAX_LEVELS], c: usize, now: u64) {
+        for w in &self.windows[c] {
+            let node = path[w.update.level as usize] as usize;
+            let size = w.size as usize;
+            // a ring: the entry about to be overwritten next is the oldest of the last `size`
+            let times = &mut self.history[w.base + node * size..][..size];
+            let cursor = &mut self.cursor[w.cursor + node];
+            times[*cursor as usize] = now;
+            *cursor = if *cursor as usize + 1 == size { 0 } else { *cursor + 1 };
+            let oldest = times[*cursor as usize];
+            if oldest != u64::MAX {
+                let ready = &mut self.ready[node * STRIDE + w.update.following as usize];
+                *ready = (*ready).max(oldest + w.update.clocks as u64);
+            }
+        }
+    }
+
+    fn issue_siblings(&mut self, path: &[u16; MAX_LEVELS], c: usize, now: u64) {
+        for u in &self.sibling[c] {
+            let l = u.level as usize;
+            let (own, count) = (path[l], self.siblings[l]);
+            let parent_first = own - (own - self.first[l]) % count;
+            for node in (parent_first..parent_first + count).filter(|n| *n != own) {
+                let ready = &mut self.ready[node as usize * STRIDE + u.following as usize];
+                *ready = (*ready).max(now + u.clocks as u64);
+            }
+        }
+    }
+
+    /// Records that `command` issues to a whole refresh scope at `now`.
+    pub(crate) fn issue_scope(&mut self, scope: usize, command: Command, now: u64) {
+        let c = command as usize;
+        let mut banks = self.scope_banks[scope];
+        let path = self.path[banks.trailing_zeros() as usize];
+        for u in &self.plain[c] {
+            let l = u.level as usize;
+            if l <= self.scope_level {
+                let ready = &mut self.ready[path[l] as usize * STRIDE + u.following as usize];
+                *ready = (*ready).max(now + u.clocks as u64);
+            }
+        }
+        while banks != 0 {
+            let path = &self.path[banks.trailing_zeros() as usize];
+            for u in self.plain[c].iter().filter(|u| u.level as usize > self.scope_level) {
+                let ready = &mut self.ready[path[u.level as usize] as usize * STRIDE + u.following as usize];
+                *ready = (*ready).max(now + u.clocks as u64);
+            }
+            banks &= banks - 1;
+        }
+        self.issue_windows(&path, c, now);
+        self.issue_siblings(&path, c, now);
+    }
+
+    /// Banks of each refresh scope, a bit each.
+    pub(crate) fn scope_banks(&self) -> &[u64] {
+        &self.scope_banks
+    }
+}
+
+/// The lowest `n` bits.
+pub(crate) fn mask(n: usize) -> u64 {
+    if n >= 64 { u64::MAX } else { (1 << n) - 1 }
+}
