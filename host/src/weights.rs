@@ -1,0 +1,250 @@
+//! Where a model's numbers come from: a source of named tensors, and one that makes them up.
+//!
+//! Names are GGUF's, without `.weight` and `blk.N`: `attn_q`, `attn_k`, `attn_v`, `attn_output`, `ffn_gate`, `ffn_up`,
+//! `ffn_down`, `output`; vectors `attn_norm`, `ffn_norm`, `attn_sub_norm`, `ffn_sub_norm`, `output_norm`, and biases
+//! `attn_q.bias` and so on.
+//!
+//! A made-up number is a function of (seed, name, layer, index) and of nothing else, so that any part of a 70-billion
+//! model can be had without the rest. Magnitudes keep the numbers sane however deep the model: a matrix applied to a
+//! vector of unit size gives about unit size, and what a layer adds to the residual gets smaller with more layers.
+
+use half::f16;
+use lutsim_isa::{WeightFormat, WeightKind};
+
+use crate::quantize::QuantisedTensor;
+use crate::reference::Decoder;
+
+/// Named numbers of a model.
+pub trait WeightSource {
+    /// A matrix: of a layer, or of the model.
+    ///
+    /// # Errors
+    /// One that the model does not have, or cannot be read.
+    fn tensor(&self, name: &str, layer: Option<u32>) -> Result<QuantisedTensor, WeightError>;
+    /// A norm or a bias.
+    ///
+    /// # Errors
+    /// As [`Self::tensor`].
+    fn vector(&self, name: &str, layer: Option<u32>) -> Result<Vec<f16>, WeightError>;
+    /// What a token is turned into.
+    ///
+    /// # Errors
+    /// As [`Self::tensor`]; a token beyond the vocabulary.
+    fn embedding_row(&self, token: u32) -> Result<Vec<f16>, WeightError>;
+}
+
+/// Why there is no such tensor.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum WeightError {
+    /// Unknown.
+    #[error("the model has no {what} `{name}`{}", at(*layer))]
+    Missing {
+        /// "matrix" or "vector".
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// Its layer.
+        layer: Option<u32>,
+    },
+    /// Beyond the vocabulary.
+    #[error("token {token} is beyond the vocabulary of {vocab}")]
+    Token {
+        /// The token.
+        token: u32,
+        /// Tokens there are.
+        vocab: u32,
+    },
+    /// Another size than the model's.
+    #[error("`{name}`{} is {found}, but the model's dimensions say {expected}", at(*layer))]
+    Shape {
+        /// Its name.
+        name: String,
+        /// Its layer.
+        layer: Option<u32>,
+        /// What was found.
+        found: String,
+        /// What was expected.
+        expected: String,
+    },
+    /// A file that cannot be read.
+    #[error("{0}")]
+    Read(String),
+}
+
+fn at(layer: Option<u32>) -> String {
+    layer.map_or(String::new(), |l| format!(" of layer {l}"))
+}
+
+/// Numbers at random access: SplitMix64 of a key and an index.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream(u64);
+
+impl Stream {
+    /// The stream of (seed, name, layer).
+    pub fn new(seed: u64, name: &str, layer: Option<u32>) -> Self {
+        let id = name
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |h: u64, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+        Self(mix(mix(mix(seed) ^ id) ^ layer.map_or(0, |l| u64::from(l) + 1)))
+    }
+    /// Number `index`, 64 bits.
+    pub fn at(self, index: u64) -> u64 {
+        mix(self.0.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+    }
+    /// Uniform in -1..1.
+    pub fn uniform(self, index: u64) -> f32 {
+        (self.at(index) >> 40) as f32 / 8_388_608.0 - 1.0
+    }
+    /// About normal, variance 1: the sum of four 16-bit uniforms.
+    pub fn normal(self, index: u64) -> f32 {
+        let x = self.at(index);
+        let sum = (x & 0xffff) + (x >> 16 & 0xffff) + (x >> 32 & 0xffff) + (x >> 48);
+        // Four uniforms of variance 1/12 each.
+        (sum as f32 / 65536.0 - 2.0) * 1.732_050_8
+    }
+    fn byte(self, index: u64) -> u8 {
+        (self.at(index / 8) >> (8 * (index % 8))) as u8
+    }
+}
+
+fn mix(x: u64) -> u64 {
+    let mut z = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ z >> 31
+}
+
+/// A made-up matrix of `n` x `k` weights whose product with a vector of unit elements has elements of about `gain`.
+pub fn synthetic_tensor(stream: Stream, n: u32, k: u32, format: WeightFormat, gain: f32) -> QuantisedTensor {
+    let (kind, weights, groups) =
+        (format.kind, u64::from(n) * u64::from(k), u64::from(n) * u64::from(format.group.count(k)));
+    // Scales and zero points come from the far end of the stream.
+    let zero = |g: u64| stream.byte(u64::MAX / 2 + g);
+    let size = |g: u64| 1.0 + 0.25 * stream.uniform(u64::MAX / 2 + g);
+    let scale = gain / (deviation(kind) * (k as f32).sqrt());
+    QuantisedTensor {
+        n,
+        k,
+        format,
+        codes: (0..weights).map(|i| code(kind, stream.byte(i))).collect(),
+        scales: (0..groups).map(|g| f16::from_f32(scale * size(g))).collect(),
+        zeros: match kind.zero_bits() {
+            0 => vec![],
+            // Around the middle, so that the mean over many groups is zero.
+            bits => (0..groups).map(|g| (1 << (bits - 2)) + zero(g) % (1 << (bits - 1))).collect(),
+        },
+    }
+}
+
+fn code(kind: WeightKind, byte: u8) -> u8 {
+    match kind {
+        WeightKind::Int1 => byte & 1,
+        WeightKind::Int158 => ((u16::from(byte) * 3) >> 8) as u8,
+        WeightKind::Int2 | WeightKind::Int3 | WeightKind::Int4 => byte & ((1 << kind.zero_bits()) - 1),
+        _ if byte == 0x80 => 0,
+        _ => byte,
+    }
+}
+
+/// Standard deviation of q - z over codes and zero points as they are made up here.
+fn deviation(kind: WeightKind) -> f32 {
+    match kind {
+        WeightKind::Int1 => 1.0,
+        WeightKind::Int158 => 0.816,
+        WeightKind::Int2 => 1.22,
+        WeightKind::Int3 => 2.55,
+        WeightKind::Int4 => 5.15,
+        _ => 73.6,
+    }
+}
+
+/// A model of made-up numbers: only its dimensions are known.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Synthetic {
+    /// The dimensions.
+    pub decoder: Decoder,
+    /// Of the blocks' matrices.
+    pub weights: WeightFormat,
+    /// Of the head.
+    pub head: WeightFormat,
+    /// Another seed, other numbers.
+    pub seed: u64,
+}
+
+impl WeightSource for Synthetic {
+    fn tensor(&self, name: &str, layer: Option<u32>) -> Result<QuantisedTensor, WeightError> {
+        let d = &self.decoder;
+        let (q, kv) = (d.heads * d.head_dim, d.kv_heads * d.head_dim);
+        // What goes back into the residual is small, the more so the deeper the model.
+        let small = 1.0 / (2.0 * d.layers.max(1) as f32).sqrt();
+        let (n, k, gain) = match (name, layer) {
+            ("attn_q", Some(_)) => (q, d.hidden, 1.0),
+            ("attn_k" | "attn_v", Some(_)) => (kv, d.hidden, 1.0),
+            ("attn_output", Some(_)) => (d.hidden, q, small),
+            ("ffn_gate" | "ffn_up", Some(_)) => (d.ffn, d.hidden, 1.0),
+            ("ffn_down", Some(_)) => (d.hidden, d.ffn, small),
+            ("output", None) => (d.vocab, d.hidden, 2.0),
+            _ => return Err(WeightError::Missing { what: "matrix", name: name.into(), layer }),
+        };
+        let format = if layer.is_some() { self.weights } else { self.head };
+        Ok(synthetic_tensor(Stream::new(self.seed, name, layer), n, k, format, gain))
+    }
+
+    fn vector(&self, name: &str, layer: Option<u32>) -> Result<Vec<f16>, WeightError> {
+        let d = &self.decoder;
+        let (n, mean) = match (name, layer) {
+            ("attn_norm" | "ffn_norm", Some(_)) | ("output_norm", None) => (d.hidden, 1.0),
+            ("attn_sub_norm", Some(_)) if d.sub_norms => (d.heads * d.head_dim, 1.0),
+            ("ffn_sub_norm", Some(_)) if d.sub_norms => (d.ffn, 1.0),
+            ("attn_q.bias", Some(_)) if d.qkv_bias => (d.heads * d.head_dim, 0.0),
+            ("attn_k.bias" | "attn_v.bias", Some(_)) if d.qkv_bias => (d.kv_heads * d.head_dim, 0.0),
+            _ => return Err(WeightError::Missing { what: "vector", name: name.into(), layer }),
+        };
+        let stream = Stream::new(self.seed, name, layer);
+        Ok((0..u64::from(n)).map(|i| f16::from_f32(mean + 0.25 * stream.uniform(i))).collect())
+    }
+
+    fn embedding_row(&self, token: u32) -> Result<Vec<f16>, WeightError> {
+        let d = &self.decoder;
+        if token >= d.vocab {
+            return Err(WeightError::Token { token, vocab: d.vocab });
+        }
+        let (stream, first) =
+            (Stream::new(self.seed, "token_embd", None), u64::from(token) * u64::from(d.hidden));
+        Ok((0..u64::from(d.hidden)).map(|i| f16::from_f32(stream.normal(first + i))).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quantize::{KINDS, format};
+    use lutsim_isa::Group;
+
+    #[test]
+    fn unit_in_unit_out() {
+        for kind in KINDS {
+            let (n, k) = (64, 512);
+            let w = synthetic_tensor(Stream::new(1, "w", None), n, k, format(kind, Group::Of(32)), 1.0)
+                .dequantise();
+            let x: Vec<f32> = (0..k).map(|i| Stream::new(1, "x", None).normal(u64::from(i))).collect();
+            let dot = |row: &[f32]| row.iter().zip(&x).map(|(w, x)| w * x).sum::<f32>();
+            let power = w.chunks(k as usize).map(|row| dot(row).powi(2)).sum::<f32>() / n as f32;
+            assert!((0.5..2.0).contains(&power), "{kind}: {power}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_a_function_of_its_name() {
+        let of = |seed, name, layer| Stream::new(seed, name, layer).at(5);
+        assert_eq!(of(1, "a", None), of(1, "a", None));
+        let all =
+            [of(1, "a", None), of(2, "a", None), of(1, "b", None), of(1, "a", Some(0)), of(1, "a", Some(1))];
+        for (i, x) in all.iter().enumerate() {
+            assert!(!all[..i].contains(x));
+        }
+        let x: Vec<f32> = (0..4096).map(|i| Stream::new(7, "n", None).normal(i)).collect();
+        let (mean, power) = (x.iter().sum::<f32>() / 4096.0, x.iter().map(|x| x * x).sum::<f32>() / 4096.0);
+        assert!(mean.abs() < 0.05 && (power - 1.0).abs() < 0.06, "{mean} {power}");
+    }
+}
