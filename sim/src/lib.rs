@@ -1,1 +1,4 @@
-//! placeholder
+//! When things happen: the machine, cycle by cycle.
+
+pub mod chip_file;
+pub mod config;

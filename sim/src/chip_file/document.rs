@@ -1,0 +1,198 @@
+//! TOML text and overrides to one value per key, each with the place it came from.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::error::{ChipError, Fault, near_miss};
+use super::keys::{KEYS, Key, Kind};
+
+/// A value as written.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Raw {
+    Int(i128),
+    Text(String),
+    Flag(bool),
+    /// Something that no key takes, by name.
+    Other(&'static str),
+}
+
+/// A value with its place: a source (0 is the file) and a span in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) raw: Raw,
+    pub(crate) source: usize,
+    pub(crate) span: Range<usize>,
+}
+
+/// `path=value` from the command line, and how the user wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    text: String,
+    path: Range<usize>,
+    value: Range<usize>,
+    key: String,
+}
+
+impl Override {
+    /// From the operand of `--set`.
+    ///
+    /// # Errors
+    /// There is no `=` in it.
+    pub fn set(operand: &str) -> Result<Self, Box<ChipError>> {
+        let (path, _) = operand
+            .split_once('=')
+            .ok_or_else(|| ChipError::new(Fault::Set { text: format!("--set {operand}") }))?;
+        let start = "--set ".len();
+        let (path, end) = (start..start + path.len(), start + operand.len());
+        let key = operand[..path.end - start].trim().to_owned();
+        Ok(Self { text: format!("--set {operand}"), value: path.end + 1..end, path, key })
+    }
+    /// From a flag of its own, such as `--prompt 8` for `workload.prompt`.
+    pub fn flag(flag: &str, key: &str, value: &str) -> Self {
+        let start = flag.len() + 1;
+        let text = format!("{flag} {value}");
+        Self { path: 0..flag.len(), value: start..text.len(), text, key: key.to_owned() }
+    }
+}
+
+/// Every key's value, before it is known to make sense.
+pub(crate) struct Document {
+    entries: Vec<Option<Entry>>,
+    /// Name and text of the file, then of each override.
+    sources: Vec<(String, String)>,
+    /// Spans of tables, for what is missing in them.
+    tables: Vec<(String, Range<usize>)>,
+}
+
+impl Document {
+    pub(crate) fn parse(name: &str, text: &str, overrides: &[Override]) -> Result<Self, Box<ChipError>> {
+        let mut doc = Self {
+            entries: vec![None; KEYS.len()],
+            sources: vec![(name.to_owned(), text.to_owned())],
+            tables: Vec::new(),
+        };
+        let root = DeTable::parse(text).map_err(|e| {
+            ChipError::at(Fault::Syntax { message: e.message().to_owned() }, name, text, e.span())
+        })?;
+        doc.walk("", root.get_ref())?;
+        for o in overrides {
+            doc.apply(o)?;
+        }
+        Ok(doc)
+    }
+
+    fn walk(&mut self, prefix: &str, table: &DeTable<'_>) -> Result<(), Box<ChipError>> {
+        for (name, value) in table {
+            let path = if prefix.is_empty() {
+                name.get_ref().to_string()
+            } else {
+                format!("{prefix}.{}", name.get_ref())
+            };
+            let inner = format!("{path}.");
+            let is_table = KEYS.iter().any(|k| k.path().starts_with(&inner));
+            match value.get_ref() {
+                DeValue::Table(t) if is_table => {
+                    self.tables.push((path.clone(), name.span()));
+                    self.walk(&path, t)?;
+                }
+                _ => {
+                    let key = Key::find(&path).ok_or_else(|| self.unknown(&path, 0, name.span()))?;
+                    self.entries[key as usize] =
+                        Some(Entry { raw: raw(value), source: 0, span: value.span() });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, o: &Override) -> Result<(), Box<ChipError>> {
+        let source = self.sources.len();
+        self.sources.push(("command line".into(), o.text.clone()));
+        let key = Key::find(&o.key).ok_or_else(|| self.unknown(&o.key, source, o.path.clone()))?;
+        let text = o.text[o.value.clone()].trim();
+        let parsed = format!("x = {text}");
+        let raw = match DeTable::parse(&parsed) {
+            Ok(table) if !wants_text(key) || text.starts_with('"') => {
+                table.get_ref().get("x").map_or(Raw::Text(text.into()), raw)
+            }
+            _ => Raw::Text(text.into()),
+        };
+        // The other variant of a closed set gives way.
+        let is_ideal = |k: Key| k.path().starts_with("dram.ideal.");
+        if is_ideal(key) {
+            self.entries[Key::DramStandard as usize] = None;
+        } else if key == Key::DramStandard {
+            KEYS.iter().filter(|k| is_ideal(**k)).for_each(|k| self.entries[*k as usize] = None);
+        }
+        self.entries[key as usize] = Some(Entry { raw, source, span: o.value.clone() });
+        Ok(())
+    }
+
+    fn unknown(&self, path: &str, source: usize, span: Range<usize>) -> Box<ChipError> {
+        let near = near_miss(path, KEYS.iter().map(|k| k.path())).map(str::to_owned).or_else(|| {
+            let tables = KEYS.iter().filter_map(|k| k.path().rsplit_once('.')).map(|(t, _)| t);
+            near_miss(path, tables).map(|t| format!("[{t}]"))
+        });
+        let table = path.rsplit_once('.').map_or("", |(t, _)| t);
+        let in_table = |k: &&Key| k.path().rsplit_once('.').map_or("", |(t, _)| t) == table;
+        let mut known: Vec<String> =
+            KEYS.iter().filter(in_table).map(|k| format!("`{}`", k.path())).collect();
+        if known.is_empty() || table.is_empty() {
+            let tables =
+                KEYS.iter().filter_map(|k| k.path().split_once('.')).map(|(t, _)| format!("`[{t}]`"));
+            for t in tables {
+                if !known.contains(&t) {
+                    known.push(t);
+                }
+            }
+        }
+        self.error(Fault::UnknownKey { path: path.into(), near, known }, source, Some(span))
+    }
+
+    fn error(&self, fault: Fault, source: usize, span: Option<Range<usize>>) -> Box<ChipError> {
+        let (name, text) = &self.sources[source];
+        ChipError::at(fault, name, text, span)
+    }
+
+    pub(crate) fn get(&self, key: Key) -> Option<&Entry> {
+        self.entries[key as usize].as_ref()
+    }
+
+    /// A fault in the value of `key`; in the table it should be in, if it is not there.
+    pub(crate) fn fault(&self, key: Key, fault: Fault) -> Box<ChipError> {
+        match self.get(key) {
+            Some(entry) => self.error(fault, entry.source, Some(entry.span.clone())),
+            None => {
+                let mut table = key.path();
+                while let Some((outer, _)) = table.rsplit_once('.') {
+                    if let Some((_, span)) = self.tables.iter().find(|t| t.0 == outer) {
+                        return self.error(fault, 0, Some(span.clone()));
+                    }
+                    table = outer;
+                }
+                self.error(fault, 0, None)
+            }
+        }
+    }
+}
+
+fn wants_text(key: Key) -> bool {
+    matches!(key.row().kind, Kind::Text | Kind::Choice(_))
+}
+
+fn raw(value: &Spanned<DeValue<'_>>) -> Raw {
+    match value.get_ref() {
+        DeValue::String(s) => Raw::Text(s.to_string()),
+        DeValue::Integer(i) => match i128::from_str_radix(&i.as_str().replace('_', ""), i.radix()) {
+            Ok(n) => Raw::Int(n),
+            Err(_) => Raw::Other("a number out of range"),
+        },
+        DeValue::Boolean(b) => Raw::Flag(*b),
+        DeValue::Float(_) => Raw::Other("a fraction"),
+        DeValue::Datetime(_) => Raw::Other("a date"),
+        DeValue::Array(_) => Raw::Other("an array"),
+        DeValue::Table(_) => Raw::Other("a table"),
+    }
+}

@@ -1,0 +1,72 @@
+//! The canonical resolved chip for the record, and docs/config.md, both from the key table.
+
+use std::fmt::Write;
+
+use serde_json::{Map, Value as Json};
+
+use super::ChipFile;
+use super::keys::{KEYS, Kind, Need};
+use super::value::Value;
+
+impl ChipFile {
+    /// Every key with its value in base units, defaults included, in the order of the key table. Two files that
+    /// mean the same chip give the same bytes.
+    pub fn canonical(&self) -> Json {
+        let mut root = Map::new();
+        for (key, value) in KEYS.iter().zip(&self.values) {
+            let Some(value) = value else { continue };
+            let path = key.canonical();
+            let mut parts: Vec<&str> = path.split('.').collect();
+            let leaf = parts.pop().unwrap_or_default();
+            let mut table = &mut root;
+            for part in parts {
+                let inner = table.entry(part).or_insert_with(|| Json::Object(Map::new()));
+                table = inner.as_object_mut().expect("no key is both a table and a value");
+            }
+            let value = match value {
+                Value::Int(n) => Json::from(*n),
+                Value::Text(s) => Json::from(s.as_str()),
+                Value::Flag(b) => Json::from(*b),
+            };
+            table.insert(leaf.to_owned(), value);
+        }
+        Json::Object(root)
+    }
+}
+
+/// The text of docs/config.md.
+pub fn config_markdown() -> String {
+    let mut out = String::from(
+        "# Chip files\n\n\
+         Generated from the key table in `sim/src/chip_file/keys.rs`; do not edit.\n\n\
+         A chip file is TOML. Every key below is required unless it has a default; an unknown key is an error. A\n\
+         quantity carries its unit (`clock = \"1.0 GHz\"`); SI only: 1 GB is 10^9 bytes, 1 GiB is 2^30. Any key can be\n\
+         overridden on the command line: `--set lut.cores=8`. The record echoes the resolved values in base units,\n\
+         under the names of the last column, and hashes them.\n\n\
+         `dram` takes either `standard` or the table `[dram.ideal]`; refresh belongs to a standard.\n\n\
+         | key | value | needed | meaning | in the record |\n|---|---|---|---|---|\n",
+    );
+    for key in KEYS {
+        let row = key.row();
+        let needed = match row.need {
+            Need::Always => "yes".into(),
+            Need::Default(text) => format!("default `{text}`"),
+            Need::Banked => "with `dram.standard`".into(),
+            Need::Ideal => "with `[dram.ideal]`".into(),
+        };
+        let limits = match row.kind {
+            Kind::Count(from, to) | Kind::Power(from, to) | Kind::Bytes(from, to) => {
+                format!(", {from} to {to}")
+            }
+            _ => String::new(),
+        };
+        let (value, name) = (row.kind.expects(), key.canonical());
+        let _ = writeln!(out, "| `{}` | {value}{limits} | {needed} | {} | `{name}` |", row.path, row.doc);
+    }
+    out.push_str("\n## Chips that come with lutsim\n\n");
+    for (name, _) in super::BUILTIN {
+        let title = super::load_builtin(name).map(|c| c.about.title).unwrap_or_default();
+        let _ = writeln!(out, "- `{name}`: {title}");
+    }
+    out
+}

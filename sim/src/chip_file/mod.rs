@@ -1,0 +1,315 @@
+//! Chip files: TOML text, with overrides, to a validated [`Chip`] and its default workload.
+//!
+//! ```text
+//! text, --set --document--> raw value and place per key --value--> checked value --build--> Chip
+//!                              keys.rs: one table of every key -------+--> docs/config.md, canonical echo
+//! ```
+
+mod document;
+mod echo;
+mod error;
+mod keys;
+mod quantity;
+mod standards;
+mod value;
+
+use lutsim_isa::field::AType;
+use lutsim_isa::{Group, WeightKind};
+
+pub use document::Override;
+pub use echo::config_markdown;
+pub use error::{ChipError, Fault, near_miss};
+
+use crate::config::*;
+use document::Document;
+use keys::{KEYS, Key, Need};
+use value::Value;
+
+/// A chip file that makes sense.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ChipFile {
+    /// The machine.
+    pub chip: Chip,
+    /// What is said about it.
+    pub about: About,
+    /// Energy table of the DRAM, by name; the logic's is [`Chip::technology`].
+    pub dram_technology: String,
+    /// What runs on it unless told otherwise.
+    pub workload: Workload,
+    values: Vec<Option<Value>>,
+}
+
+/// What is said about a chip; nothing is computed from it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct About {
+    /// What it is, in a line.
+    pub title: String,
+    /// Process node of the logic.
+    pub node: String,
+    /// Supply of the logic.
+    pub voltage: String,
+    /// What its area and energy include, and what they do not.
+    pub includes: String,
+}
+
+/// What to run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Workload {
+    /// Model, by name.
+    pub model: String,
+    /// Prompt tokens of each sequence.
+    pub prompt: u32,
+    /// Decode steps.
+    pub generate: u32,
+    /// Tokens already in the KV cache.
+    pub context: u32,
+    /// Sequences at a time.
+    pub batch: u32,
+    /// Weight format.
+    pub weights: WeightKind,
+    /// Weights that share a scale.
+    pub group: Group,
+    /// Activation format.
+    pub activations: AType,
+    /// KV cache format.
+    pub kv: WeightKind,
+}
+
+/// The chip files that come with lutsim: name and text.
+pub const BUILTIN: &[(&str, &str)] = &[
+    ("snapdragon_like", include_str!("../../../configs/chips/snapdragon_like.toml")),
+    ("tiny", include_str!("../../../configs/chips/tiny.toml")),
+];
+
+/// The text of a built-in chip file, by name, with or without `.toml`.
+///
+/// # Errors
+/// There is no such chip; the message lists what there is.
+pub fn builtin_text(name: &str) -> Result<&'static str, Box<ChipError>> {
+    let stem = name.strip_suffix(".toml").unwrap_or(name);
+    match BUILTIN.iter().find(|(known, _)| *known == stem) {
+        Some((_, text)) => Ok(text),
+        None => Err(ChipError::unknown("chip", name, BUILTIN.iter().map(|(known, _)| *known))),
+    }
+}
+
+/// A built-in chip.
+///
+/// # Errors
+/// There is no such chip.
+pub fn load_builtin(name: &str) -> Result<ChipFile, Box<ChipError>> {
+    let stem = name.strip_suffix(".toml").unwrap_or(name);
+    ChipFile::parse(&format!("{stem}.toml"), builtin_text(name)?, &[])
+}
+
+impl ChipFile {
+    /// Reads a chip file; `name` is what messages call it.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it or with an override.
+    pub fn parse(name: &str, text: &str, overrides: &[Override]) -> Result<Self, Box<ChipError>> {
+        let doc = Document::parse(name, text, overrides)?;
+        let ideal = is_ideal(&doc)?;
+        let mut values = Vec::with_capacity(KEYS.len());
+        for &key in KEYS {
+            let wanted = match key.row().need {
+                Need::Always | Need::Default(_) => true,
+                Need::Banked => !ideal,
+                Need::Ideal => ideal,
+            };
+            values.push(if wanted { Some(value::read(&doc, key)?) } else { None });
+        }
+        let file = build(values, ideal);
+        check_rules(&doc, &file.chip)?;
+        for (key, name) in
+            [(Key::Technology, &file.chip.technology), (Key::DramTechnology, &file.dram_technology)]
+        {
+            standards::check_technology(name).map_err(|f| doc.fault(key, f))?;
+        }
+        Ok(file)
+    }
+}
+
+fn is_ideal(doc: &Document) -> Result<bool, Box<ChipError>> {
+    let ideal = KEYS.iter().copied().find(|k| k.row().need == Need::Ideal && doc.get(*k).is_some());
+    match (ideal, doc.get(Key::DramStandard)) {
+        (Some(key), Some(_)) => Err(doc.fault(
+            key,
+            Fault::Rule {
+                message: "`dram.standard` and `[dram.ideal]` exclude each other".into(),
+                help: "keep the standard for a real memory, the ideal one to isolate effects".into(),
+            },
+        )),
+        (ideal, _) => Ok(ideal.is_some()),
+    }
+}
+
+fn build(values: Vec<Option<Value>>, ideal: bool) -> ChipFile {
+    let wide = |key: Key| match &values[key as usize] {
+        Some(Value::Int(n)) => *n,
+        other => panic!("`{}` was read as {other:?}", key.path()),
+    };
+    let int = |key: Key| u32::try_from(wide(key)).expect("the key table limits it to 32 bits");
+    let text = |key: Key| match &values[key as usize] {
+        Some(Value::Text(s)) => s.clone(),
+        other => panic!("`{}` was read as {other:?}", key.path()),
+    };
+    let kind = match ideal {
+        false => DramKind::Standard(text(Key::DramStandard)),
+        true => DramKind::Ideal {
+            latency_ns: wide(Key::IdealLatency),
+            bytes_per_second: wide(Key::IdealBandwidth),
+            burst_bytes: int(Key::IdealBurstBytes),
+        },
+    };
+    let refresh = match ideal {
+        true => Refresh { policy: RefreshPolicy::Timer, interval_cycles: u32::MAX },
+        false => Refresh {
+            policy: match text(Key::RefreshPolicy).as_str() {
+                "aligned" => RefreshPolicy::Aligned,
+                _ => RefreshPolicy::Timer,
+            },
+            interval_cycles: int(Key::RefreshIntervalCycles),
+        },
+    };
+    let chip = Chip {
+        name: text(Key::Name),
+        clock_hz: wide(Key::Clock),
+        technology: text(Key::Technology),
+        lut: Lut {
+            cores: int(Key::LutCores),
+            m: int(Key::LutM),
+            n: int(Key::LutN),
+            k: int(Key::LutK),
+            drain_lanes: int(Key::LutDrainLanes),
+            accumulator_bits: int(Key::LutAccumulatorBits),
+            pipeline_cycles: int(Key::LutPipelineCycles),
+        },
+        scratchpad: Scratchpad {
+            bytes: wide(Key::ScratchpadBytes),
+            banks: int(Key::ScratchpadBanks),
+            bank_bytes: int(Key::ScratchpadBankBytes),
+            conflict_free: values[Key::ScratchpadConflictFree as usize] == Some(Value::Flag(true)),
+        },
+        vector: Vector {
+            lanes: int(Key::VectorLanes),
+            special_lanes: int(Key::VectorSpecialLanes),
+            pipeline_cycles: int(Key::VectorPipelineCycles),
+        },
+        dma: Dma {
+            outstanding_bursts: int(Key::DmaOutstandingBursts),
+            port_bytes: int(Key::DmaPortBytes),
+            unpacker_bytes: int(Key::DmaUnpackerBytes),
+            transfers: int(Key::DmaTransfers),
+        },
+        sequencer: Sequencer {
+            queue_depth: int(Key::SequencerQueueDepth),
+            buffer_bytes: int(Key::SequencerBufferBytes),
+        },
+        dram: Dram {
+            kind,
+            channels: int(Key::DramChannels),
+            interleave_bytes: int(Key::DramInterleaveBytes),
+            bytes: wide(Key::DramBytes),
+        },
+        refresh,
+        runtime: Runtime {
+            doorbell_ns: wide(Key::RuntimeDoorbell),
+            readback_ns: wide(Key::RuntimeReadback),
+            readback_bytes_per_second: wide(Key::RuntimeReadbackRate),
+        },
+    };
+    let about = About {
+        title: text(Key::Title),
+        node: text(Key::Node),
+        voltage: text(Key::Voltage),
+        includes: text(Key::Includes),
+    };
+    let workload = Workload {
+        model: text(Key::WorkloadModel),
+        prompt: int(Key::WorkloadPrompt),
+        generate: int(Key::WorkloadGenerate),
+        context: int(Key::WorkloadContext),
+        batch: int(Key::WorkloadBatch),
+        weights: text(Key::WorkloadWeights).parse().expect("the key table lists weight formats"),
+        group: match &values[Key::WorkloadGroup as usize] {
+            Some(Value::Int(n)) => Group::Of(*n as u32),
+            _ => Group::Row,
+        },
+        activations: text(Key::WorkloadActivations).parse().expect("the key table lists activation formats"),
+        kv: match text(Key::WorkloadKv).as_str() {
+            "int4" => WeightKind::Kv4,
+            "fp16" => WeightKind::KvF16,
+            _ => WeightKind::Kv8,
+        },
+    };
+    let dram_technology = text(Key::DramTechnology);
+    ChipFile { chip, about, dram_technology, workload, values }
+}
+
+/// What must hold between keys.
+fn check_rules(doc: &Document, chip: &Chip) -> Result<(), Box<ChipError>> {
+    let rule = |key, message: String, help: String| Err(doc.fault(key, Fault::Rule { message, help }));
+    let row = u64::from(chip.scratchpad.banks) * u64::from(chip.scratchpad.bank_bytes);
+    if chip.scratchpad.bytes % row != 0 {
+        return rule(
+            Key::ScratchpadBytes,
+            format!("`scratchpad.bytes` ({}) does not fill whole words of all banks", chip.scratchpad.bytes),
+            format!(
+                "{} banks of {} bytes take multiples of {row} bytes",
+                chip.scratchpad.banks, chip.scratchpad.bank_bytes
+            ),
+        );
+    }
+    let burst_bytes = match &chip.dram.kind {
+        DramKind::Ideal { burst_bytes, .. } => *burst_bytes,
+        DramKind::Standard(name) => {
+            let limits = standards::limits(name).map_err(|f| doc.fault(Key::DramStandard, f))?;
+            if u64::from(chip.refresh.interval_cycles) > limits.refresh_interval {
+                return Err(doc.fault(
+                    Key::RefreshIntervalCycles,
+                    Fault::Range {
+                        path: Key::RefreshIntervalCycles.path().into(),
+                        rule: format!("at most {}, the tREFI of {name}", limits.refresh_interval),
+                        found: chip.refresh.interval_cycles.to_string(),
+                        help: Some("the memory would lose data; refreshing more often is legal".into()),
+                    },
+                ));
+            }
+            let capacity = limits.channel_bytes.saturating_mul(u64::from(chip.dram.channels));
+            if chip.dram.bytes > capacity {
+                return rule(
+                    Key::DramBytes,
+                    format!(
+                        "`dram.bytes` ({}) is more than {} channels of {name} hold",
+                        chip.dram.bytes, chip.dram.channels
+                    ),
+                    format!("{} bytes per channel, {capacity} in all", limits.channel_bytes),
+                );
+            }
+            limits.burst_bytes
+        }
+    };
+    if chip.dram.interleave_bytes < burst_bytes {
+        return rule(
+            Key::DramInterleaveBytes,
+            format!(
+                "`dram.interleave_bytes` ({}) is less than a burst of {burst_bytes} bytes",
+                chip.dram.interleave_bytes
+            ),
+            "a burst lies in one channel".into(),
+        );
+    }
+    let turn = u64::from(chip.dram.interleave_bytes) * u64::from(chip.dram.channels);
+    if chip.dram.bytes % turn != 0 {
+        return rule(
+            Key::DramBytes,
+            format!("`dram.bytes` ({}) does not divide evenly over the channels", chip.dram.bytes),
+            format!("it must be a multiple of interleave_bytes x channels = {turn}"),
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,44 @@
+//! What a chip file's names refer to in other tables: DRAM standards and technologies.
+
+use lutsim_dram::Standard;
+use lutsim_record::technology::Tech;
+
+use super::error::Fault;
+
+/// What a standard limits.
+pub(crate) struct Limits {
+    /// tREFI, memory clocks.
+    pub(crate) refresh_interval: u64,
+    /// Bytes of one burst.
+    pub(crate) burst_bytes: u32,
+    /// Capacity of one channel.
+    pub(crate) channel_bytes: u64,
+}
+
+/// The limits of a standard.
+pub(crate) fn limits(name: &str) -> Result<Limits, Fault> {
+    let known = Standard::builtin_names();
+    if !known.contains(&name) {
+        return Err(unknown("DRAM standard", name, known.iter().copied()));
+    }
+    let s = Standard::builtin(name).unwrap_or_else(|e| panic!("built-in standard {name}: {e}"));
+    let banks: u64 = s.levels.iter().map(|l| u64::from(l.count)).product();
+    Ok(Limits {
+        refresh_interval: s.refresh_interval,
+        burst_bytes: s.request_bytes,
+        channel_bytes: banks * u64::from(s.rows) * u64::from(s.bursts_per_row) * u64::from(s.request_bytes),
+    })
+}
+
+/// Whether there is such a technology.
+pub(crate) fn check_technology(name: &str) -> Result<(), Fault> {
+    let mut known = Tech::BUILTIN.iter().map(|(known, _)| *known);
+    if known.any(|k| k == name) {
+        return Ok(());
+    }
+    Err(unknown("technology", name, Tech::BUILTIN.iter().map(|(known, _)| *known)))
+}
+
+fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Fault {
+    Fault::UnknownName { what: what.into(), name: name.into(), known: known.map(str::to_owned).collect() }
+}
