@@ -146,6 +146,8 @@ struct Cut {
     len: usize,
     /// Activations of a table.
     k: usize,
+    /// Every table is one half of a byte of a plane.
+    nibbles: bool,
     /// First activation of each table and how many there are.
     tables: Vec<(usize, usize)>,
     /// Tables of each group.
@@ -153,14 +155,16 @@ struct Cut {
 }
 impl Cut {
     fn new(len: usize, group: usize, k: usize) -> Self {
+        let group = group.max(1);
         let (mut tables, mut groups) = (Vec::with_capacity(len / k + 1), Vec::new());
-        for start in (0..len).step_by(group.max(1)) {
+        for start in (0..len).step_by(group) {
             let end = len.min(start + group);
             let first = tables.len();
             tables.extend((start..end).step_by(k).map(|at| (at, k.min(end - at))));
             groups.push(first..tables.len());
         }
-        Self { len, k, tables, groups }
+        let nibbles = k == 4 && (group.is_multiple_of(4) || groups.len() <= 1);
+        Self { len, k, nibbles, tables, groups }
     }
 }
 
@@ -287,8 +291,7 @@ impl Weights<'_> {
         for p in 0..self.format.kind.planes().len() {
             let start = planes + p * plane + n * row;
             let bits = &self.bytes[start..start + row];
-            if cut.k == 4 && cut.groups.len() * 4 <= cut.tables.len() {
-                // Groups of 16 and more: every table is one half of a byte.
+            if cut.nibbles {
                 out.extend((0..cut.tables.len()).map(|t| bits[t / 2] >> (t % 2 * 4) & 15));
             } else {
                 out.extend(cut.tables.iter().map(|&(at, _)| bits_at(bits, at, cut.k as u32) as u8));

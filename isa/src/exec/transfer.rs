@@ -91,6 +91,9 @@ impl State {
         if format.group != Group::Row {
             return refuse(format!("load.keys: {format}: keys have one scale per token, group `row`"));
         }
+        if tile.cols == 0 {
+            return Ok(());
+        }
         let layout = Layout::new(format, tile.rows, tile.cols);
         for n in 0..tile.rows as usize {
             let (codes, scale) = self.token(format.kind, tile.cols, row_address(addr, n, stride)?)?;
