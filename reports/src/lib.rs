@@ -11,14 +11,18 @@
 
 #![forbid(unsafe_code)]
 
+mod axes;
+mod canvas;
+mod ceilings;
 pub mod operators;
-
+pub mod plot;
 pub mod quantity;
 pub mod roofline;
+mod side;
 mod table;
 pub mod text;
 
 pub use operators::{OperatorSum, by_operator, operators_csv};
-
-pub use roofline::{Ceiling, Point, Roofline};
+pub use plot::{PlotError, roofline_svg};
+pub use roofline::{Ceiling, Point, PointKind, Roofline};
 pub use text::summary;
