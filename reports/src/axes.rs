@@ -17,6 +17,8 @@ impl Axes {
         let memory = [roofline.dram_bytes_per_s, roofline.scratchpad_bytes_per_s];
         let peaks = || roofline.compute.iter().map(|c| c.ops_per_s).filter(|x| *x > 0.0);
         let ridges = peaks().flat_map(|p| memory.map(|m| p / m)).filter(|x| x.is_finite());
+        // the peaks' labels stand to the right of the last ridge
+        let ridges = ridges.flat_map(|ridge| [ridge, 4.0 * ridge]);
         let xs = roofline.points.iter().filter(|p| p.ops > 0.0).filter_map(Point::intensity).chain(ridges);
         let ys = roofline.points.iter().filter_map(Point::ops_per_s).chain(peaks());
         Axes { x: decades(xs, 0.4), y: decades(ys, 0.35) }

@@ -119,7 +119,7 @@ impl Builder {
         let moved = self.events.dram_read_bytes + written;
         self.classes.overfetch += moved - self.classes.total();
         let clocks = Clocks { core_hz: CORE_HZ, dram_hz: 1_200_000_000 };
-        let tech = Tech::builtin("7nm").unwrap().with(Tech::builtin("lpddr5x").unwrap()).unwrap();
+        let tech = Tech::for_chip("7nm", "lpddr5x").unwrap();
         let energy = Energy::compute(&self.events, &clocks, &tech).unwrap();
         let busy = moved * 1000 / 76_800;
         let unit = |kind: UnitKind, busy: u64, total: u64, split: &[(Cause, u64)]| {
@@ -216,16 +216,16 @@ pub(crate) fn llama() -> Record {
     let (prefill, mut operators, first) = phase("prefill", 128, 1, 128);
     let (decode, more, second) = phase("decode", 1, 32, 144);
     operators.extend(more);
-    let tech = Tech::builtin("7nm").unwrap().with(Tech::builtin("lpddr5x").unwrap()).unwrap();
+    let tech = Tech::for_chip("7nm", "lpddr5x").unwrap();
     let clocks = Clocks { core_hz: CORE_HZ, dram_hz: 1_200_000_000 };
-    let mut record = Record {
-        schema_version: SCHEMA_VERSION.to_owned(),
-        provenance: Provenance {
+    let energy = Energy::compute(&(first + second), &clocks, &tech).unwrap();
+    Record::new(
+        Provenance {
             version: "0.1.0".to_owned(),
             config_hash: "0".repeat(64),
             config: serde_json::json!({ "chip": { "lut": { "cores": 16 } } }),
         },
-        workload: WorkloadSummary {
+        WorkloadSummary {
             model: "Llama-2-7B".to_owned(),
             parameters: 6_738_415_616,
             weight_bytes: 2_130_000_000,
@@ -241,7 +241,7 @@ pub(crate) fn llama() -> Record {
             prefill_chunk: Some(128),
             output_token_ids: None,
         },
-        machine: MachineSummary {
+        MachineSummary {
             chip: "snapdragon_like".to_owned(),
             technology: tech.name.clone(),
             clocks_hz: [("core", CORE_HZ), ("dram", 1_200_000_000)].into_iter().collect(),
@@ -257,28 +257,12 @@ pub(crate) fn llama() -> Record {
                 .into_iter()
                 .collect(),
         },
-        phases: Phases {
+        Phases {
             prefill: Some(PrefillPhase { time_to_first_token_seconds: prefill.seconds, totals: prefill }),
             decode: Some(DecodePhase { totals: decode, simulated_steps: 32, interpolation_residual: None }),
         },
-        energy_by_component_j: Ordered::new(),
-        energy_by_component_j_low: Ordered::new(),
-        energy_by_component_j_high: Ordered::new(),
-        energy_by_boundary_j: Ordered::new(),
-        energy_by_boundary_j_low: Ordered::new(),
-        energy_by_boundary_j_high: Ordered::new(),
-        area: Area::none("area is not computed yet"),
+        &energy,
+        Area::none("area is not computed yet"),
         operators,
-        units: Vec::new(),
-    };
-    let mut units = record.phases.prefill.as_ref().unwrap().totals.units.clone();
-    for (sum, more) in units.iter_mut().zip(&record.phases.decode.as_ref().unwrap().totals.units) {
-        sum.busy_cycles += more.busy_cycles;
-        for (cause, cycles) in more.stall_cycles.iter() {
-            sum.stall_cycles.add(cause, *cycles);
-        }
-    }
-    record.units = units;
-    record.set_energy(&Energy::compute(&(first + second), &clocks, &tech).unwrap());
-    record
+    )
 }

@@ -366,23 +366,53 @@ impl Record {
         Ok(serde_json::from_str(text)?)
     }
 
+    /// A record from its parts; energy of the run is `energy`, units are the sum over phases.
+    pub fn new(
+        provenance: Provenance,
+        workload: WorkloadSummary,
+        machine: MachineSummary,
+        phases: Phases,
+        energy: &EnergyBreakdown,
+        area: Area,
+        operators: Vec<OperatorRecord>,
+    ) -> Record {
+        let pick = |map: &Ordered<Band>, f: fn(&Band) -> f64| -> Ordered<f64> {
+            map.iter().map(|(name, band)| (name, f(band))).collect()
+        };
+        let (component, boundary) = (energy.by_component(), energy.by_boundary());
+        let mut record = Record {
+            schema_version: SCHEMA_VERSION.to_owned(),
+            provenance,
+            workload,
+            machine,
+            phases,
+            energy_by_component_j: pick(&component, |b| b.mid),
+            energy_by_component_j_low: pick(&component, |b| b.low),
+            energy_by_component_j_high: pick(&component, |b| b.high),
+            energy_by_boundary_j: pick(&boundary, |b| b.mid),
+            energy_by_boundary_j_low: pick(&boundary, |b| b.low),
+            energy_by_boundary_j_high: pick(&boundary, |b| b.high),
+            area,
+            operators,
+            units: Vec::new(),
+        };
+        let mut units: Vec<UnitCycles> = Vec::new();
+        for (_, phase) in record.phases() {
+            for unit in &phase.units {
+                match units.iter_mut().find(|u| u.name == unit.name) {
+                    Some(sum) => *sum = sum.plus(unit),
+                    None => units.push(unit.clone()),
+                }
+            }
+        }
+        record.units = units;
+        record
+    }
+
     /// The phases that ran, with their names, in order of time.
     pub fn phases(&self) -> impl Iterator<Item = (&'static str, &PhaseTotals)> {
         let prefill = self.phases.prefill.iter().map(|p| ("prefill", &p.totals));
         prefill.chain(self.phases.decode.iter().map(|p| ("decode", &p.totals)))
-    }
-
-    /// Sets energy by component and by boundary from a computed breakdown of the whole run.
-    pub fn set_energy(&mut self, energy: &EnergyBreakdown) {
-        let pick = |map: Ordered<Band>, f: fn(&Band) -> f64| -> Ordered<f64> {
-            map.iter().map(|(name, band)| (name, f(band))).collect()
-        };
-        self.energy_by_component_j = pick(energy.by_component(), |b| b.mid);
-        self.energy_by_component_j_low = pick(energy.by_component(), |b| b.low);
-        self.energy_by_component_j_high = pick(energy.by_component(), |b| b.high);
-        self.energy_by_boundary_j = pick(energy.by_boundary(), |b| b.mid);
-        self.energy_by_boundary_j_low = pick(energy.by_boundary(), |b| b.low);
-        self.energy_by_boundary_j_high = pick(energy.by_boundary(), |b| b.high);
     }
 
     fn floats(&self) -> Vec<(String, f64)> {

@@ -225,6 +225,11 @@ impl Tech {
         Ok(self)
     }
 
+    /// The built-in table of a chip: a logic node and a DRAM standard.
+    pub fn for_chip(logic: &str, dram: &str) -> Result<Tech, TechError> {
+        Tech::builtin(logic)?.with(Tech::builtin(dram)?)
+    }
+
     /// The entry named `name`.
     pub fn entry(&self, name: &str) -> Option<&Entry> {
         self.entries.get(name)

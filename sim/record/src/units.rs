@@ -246,6 +246,17 @@ impl UnitCycles {
         }
     }
 
+    /// The cycles of both; causes that only `other` has are appended.
+    #[must_use]
+    pub fn plus(&self, other: &UnitCycles) -> UnitCycles {
+        let mut out = self.clone();
+        out.busy_cycles += other.busy_cycles;
+        for (cause, cycles) in other.stall_cycles.iter() {
+            out.stall_cycles.add(cause, *cycles);
+        }
+        out
+    }
+
     /// The largest cause other than idle, with its cycles; none if the unit never stalled.
     pub fn largest_stall(&self) -> Option<(&str, u64)> {
         let stalls = self.stall_cycles.iter().filter(|(name, n)| *name != Cause::Idle.name() && **n > 0);

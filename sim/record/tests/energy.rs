@@ -6,7 +6,7 @@ use proptest::prelude::*;
 const CLOCKS: Clocks = Clocks { core_hz: 1_000_000_000, dram_hz: 1_200_000_000 };
 
 fn phone() -> Tech {
-    Tech::builtin("7nm").unwrap().with(Tech::builtin("lpddr5x.toml").unwrap()).unwrap()
+    Tech::for_chip("7nm", "lpddr5x.toml").unwrap()
 }
 
 /// A text with one entry taken out.
@@ -19,7 +19,7 @@ fn without(text: &str, entry: &str) -> String {
 #[test]
 fn built_in_technologies_are_complete_and_say_where_from() {
     for logic in ["28nm", "7nm"] {
-        let tech = Tech::builtin(logic).unwrap().with(Tech::builtin("lpddr5x").unwrap()).unwrap();
+        let tech = Tech::for_chip(logic, "lpddr5x").unwrap();
         assert_eq!(tech.name, format!("{logic} + lpddr5x"));
         for name in energy::entry_names() {
             let e = tech.entry(name).unwrap_or_else(|| panic!("{logic}: no {name}"));
@@ -73,7 +73,7 @@ fn wrong_files_are_refused_with_the_place() {
     );
     assert!(message(&text.replacen("node_nm", "node", 1)).contains("unknown field `node`"));
     assert!(message("name = 3").contains("TOML parse error at line 1"));
-    let twice = Tech::builtin("7nm").unwrap().with(Tech::builtin("28nm").unwrap()).unwrap_err();
+    let twice = Tech::for_chip("7nm", "28nm").unwrap_err();
     assert_eq!(twice.to_string(), "technologies `7nm` and `28nm` both have the entry `lut_select`");
     assert_eq!(
         Tech::builtin("5nm").unwrap_err().to_string(),
