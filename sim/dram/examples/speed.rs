@@ -1,4 +1,4 @@
-//! How many nanoseconds a burst costs: `cargo run --release -p lutsim-dram --example speed [standard] [bursts]`.
+//! How many nanoseconds a burst costs: `cargo run --release -p lutsim-dram --example speed [standard] [bursts] [policy] [pattern]`.
 
 use lutsim_dram::{Channel, Policy, Standard};
 use std::time::Instant;
@@ -11,6 +11,9 @@ fn main() {
     for policy_name in args.get(3).map(|p| vec![p.as_str()]).unwrap_or(vec!["users"]) {
         let policy = Policy::by_name(policy_name).expect("a policy");
         for pattern in ["linear", "linear_full", "random", "copy"] {
+            if args.get(4).is_some_and(|p| p != pattern) {
+                continue;
+            }
             let mut x = 0x5EED_u64;
             let bursts: Vec<(u64, bool)> = (0..n)
                 .map(|i| match pattern {
@@ -27,23 +30,22 @@ fn main() {
             let (mut now, mut next, mut steps, mut last, mut sum) = (0u64, 0usize, 0u64, 0u64, 0u64);
             let start = Instant::now();
             while next < bursts.len() || channel.pending() > 0 {
-                let wake = channel.step(now, &mut done);
+                channel.step(now, &mut done);
                 steps += 1;
                 for c in done.drain(..) {
                     last = last.max(c.ready);
                     sum += c.ready;
                 }
-                let mut pushed = false;
                 // one per clock, as a trace driver does, or as many as there is room for
                 while next < bursts.len() && channel.can_accept(bursts[next].1) {
                     channel.push(now, bursts[next].0, bursts[next].1, next as u32);
                     next += 1;
-                    pushed = true;
                     if pattern == "linear" {
                         break;
                     }
                 }
-                now = if pushed { now + 1 } else { wake };
+                let room = next < bursts.len() && channel.can_accept(bursts[next].1);
+                now = if room { now + 1 } else { channel.wake() };
             }
             let ns = start.elapsed().as_nanos() as f64 / n as f64;
             let c = channel.counters_at(last);

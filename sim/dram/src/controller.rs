@@ -137,7 +137,7 @@ impl Channel {
     pub fn push(&mut self, now: u64, burst: u64, write: bool, tag: u32) {
         debug_assert!(self.can_accept(write), "push into a full queue");
         let place = self.mapping.place(burst);
-        self.inbox.push(Entry {
+        let entry = Entry {
             arrival: now,
             row: place.row,
             column: place.column,
@@ -146,7 +146,24 @@ impl Channel {
             write,
             precharged: false,
             activated: false,
-        });
+        };
+        match &mut self.core {
+            // nothing was going to happen at `now` any more, so the request may be looked at right away
+            Core::FrFcfs(c) if c.wake > now && self.inbox.entries.is_empty() => {
+                c.insert(&self.device, entry, now + 1)
+            }
+            _ => self.inbox.push(entry),
+        }
+    }
+
+    /// Next clock at which a step does anything, as far as known: after a push, `now + 1` or later. Stepping at other
+    /// clocks is harmless.
+    #[inline]
+    pub fn wake(&self) -> u64 {
+        let inbox = self.inbox.entries.last().map_or(u64::MAX, |e| e.arrival + 1);
+        match &self.core {
+            Core::FrFcfs(c) => c.wake.min(inbox),
+        }
     }
 
     /// Runs command clock `now`: issues at most one command (HBM: one row and one column command), appends what

@@ -80,4 +80,26 @@ impl Counters {
         self.precharged_clocks += precharged_clocks;
         self.data_clocks += data_clocks;
     }
+
+    /// What was counted since `earlier`.
+    pub fn since(&self, earlier: &Counters) -> Counters {
+        Counters {
+            reads: self.reads - earlier.reads,
+            writes: self.writes - earlier.writes,
+            activates: self.activates - earlier.activates,
+            precharges: self.precharges - earlier.precharges,
+            precharge_alls: self.precharge_alls - earlier.precharge_alls,
+            refreshes: self.refreshes - earlier.refreshes,
+            bank_refreshes: self.bank_refreshes - earlier.bank_refreshes,
+            forced_refreshes: self.forced_refreshes - earlier.forced_refreshes,
+            cas_sync: self.cas_sync - earlier.cas_sync,
+            read_row_hits: self.read_row_hits - earlier.read_row_hits,
+            write_row_hits: self.write_row_hits - earlier.write_row_hits,
+            row_misses: self.row_misses - earlier.row_misses,
+            row_conflicts: self.row_conflicts - earlier.row_conflicts,
+            active_clocks: self.active_clocks - earlier.active_clocks,
+            precharged_clocks: self.precharged_clocks - earlier.precharged_clocks,
+            data_clocks: self.data_clocks - earlier.data_clocks,
+        }
+    }
 }

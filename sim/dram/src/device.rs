@@ -24,7 +24,7 @@ pub struct Issued {
 #[derive(Debug, Clone)]
 pub(crate) struct Device {
     pub(crate) timing: Timing,
-    pub(crate) open_row: Vec<u32>,
+    pub(crate) open_row: [u32; 64],
     /// Banks with an open row.
     pub(crate) open: u64,
     /// Banks between ACT1 and ACT2.
@@ -50,7 +50,7 @@ impl Device {
         let banks = s.banks() as usize;
         Device {
             timing,
-            open_row: vec![0; banks],
+            open_row: [0; 64],
             open: 0,
             activating: 0,
             split: s.act2_deadline.is_some(),
@@ -74,7 +74,7 @@ impl Device {
     /// Whether a column command to this row needs no other command before it.
     #[inline]
     pub(crate) fn hits(&self, bank: usize, row: u32) -> bool {
-        self.is_open(bank) && self.open_row[bank] == row
+        self.is_open(bank) && self.open_row[bank & 63] == row
     }
 
     #[inline]
@@ -84,8 +84,26 @@ impl Device {
         }
     }
 
-    /// Issues a command to one bank.
+    /// Issues a read or a write.
     #[inline]
+    pub(crate) fn issue_data(&mut self, write: bool, bank: usize, row: u32, column: u32, now: u64) {
+        let command = if write { Command::Write } else { Command::Read };
+        debug_assert!(
+            self.timing.earliest(bank, command) <= now,
+            "{command:?} to bank {bank} at {now} is too early"
+        );
+        debug_assert!(self.hits(bank, row), "{command:?} to a closed row");
+        self.timing.issue(bank, command, now);
+        self.counters.reads += !write as u64;
+        self.counters.writes += write as u64;
+        self.counters.data_clocks += self.burst;
+        if let Some((read, written)) = self.data_clock_hold {
+            self.data_clock_until = self.data_clock_until.max(now + if write { written } else { read });
+        }
+        self.record(now, command, bank, row, column);
+    }
+
+    /// Issues a command that moves no data to one bank.
     pub(crate) fn issue(&mut self, command: Command, bank: usize, row: u32, column: u32, now: u64) {
         debug_assert!(
             self.timing.earliest(bank, command) <= now,
@@ -93,24 +111,10 @@ impl Device {
         );
         self.timing.issue(bank, command, now);
         match command {
-            Command::Read => {
-                self.counters.reads += 1;
-                self.counters.data_clocks += self.burst;
-                if let Some((hold, _)) = self.data_clock_hold {
-                    self.data_clock_until = self.data_clock_until.max(now + hold);
-                }
-            }
-            Command::Write => {
-                self.counters.writes += 1;
-                self.counters.data_clocks += self.burst;
-                if let Some((_, hold)) = self.data_clock_hold {
-                    self.data_clock_until = self.data_clock_until.max(now + hold);
-                }
-            }
             Command::Activate => {
                 self.counters.activates += 1;
                 self.opening(bank, now);
-                self.open_row[bank] = row;
+                self.open_row[bank & 63] = row;
                 if self.split {
                     self.activating |= 1 << bank;
                 } else {
@@ -128,12 +132,7 @@ impl Device {
             }
             Command::RefreshBank => self.counters.bank_refreshes += 1,
             Command::CasRead | Command::CasWrite => self.counters.cas_sync += 1,
-            Command::ReadPrecharge
-            | Command::WritePrecharge
-            | Command::PrechargeAll
-            | Command::RefreshAll => {
-                unreachable!("{command:?} is not issued to a bank")
-            }
+            _ => unreachable!("{command:?} is not issued this way"),
         }
         self.record(now, command, bank, row, column);
     }

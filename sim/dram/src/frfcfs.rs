@@ -19,8 +19,14 @@ use crate::policy::{Page, Policy};
 use crate::queue::{Entry, Queue};
 use crate::refresh::Refresh;
 use crate::standard::Standard;
+use crate::timing::Class;
 
 const NONE: u32 = 64;
+const COLUMN: u8 = 1 << Class::Column as u8;
+const ACTIVATE: u8 = 1 << Class::Activate as u8;
+const PRECHARGE: u8 = 1 << Class::Precharge as u8;
+/// Position of a precharge that no request asks for.
+const IDLE: u32 = 63;
 
 #[derive(Debug, Clone, Copy)]
 struct Pick {
@@ -44,15 +50,18 @@ impl Pick {
 
 #[derive(Debug, Clone)]
 pub(crate) struct FrFcfs {
+    /// Next clock at which a step does anything.
+    pub(crate) wake: u64,
     queues: [Queue; 2],
     /// 0 serves reads, 1 writes.
     mode: usize,
     column: Pick,
     /// Clock at which the column pick acts: a synchronisation comes one clock before its command.
     column_at: u64,
-    row: Pick,
-    column_stale: bool,
-    row_stale: bool,
+    precharge: Pick,
+    activate: Pick,
+    /// Picks that an event has touched, a bit per class.
+    stale: u8,
     /// The command that must follow the CAS of the clock before.
     after_cas: Option<Pick>,
     act2: Option<(u8, u64)>,
@@ -61,7 +70,7 @@ pub(crate) struct FrFcfs {
     /// Banks that wait for a refresh.
     blocked: u64,
     /// Row hits served since the activate, and the banks where they reached the cap.
-    served: Vec<u32>,
+    served: [u32; 64],
     capped: u64,
     cap: u32,
     high: u32,
@@ -74,21 +83,22 @@ pub(crate) struct FrFcfs {
 
 impl FrFcfs {
     pub(crate) fn new(s: &Standard, p: &Policy) -> FrFcfs {
-        let banks = s.banks() as usize;
+        let refresh = Refresh::new(s, p);
         FrFcfs {
-            queues: [Queue::new(banks), Queue::new(banks)],
+            wake: refresh.next_due,
+            queues: [Queue::new(), Queue::new()],
             mode: 0,
             column: Pick::NOTHING,
             column_at: u64::MAX,
-            row: Pick::NOTHING,
-            column_stale: false,
-            row_stale: false,
+            precharge: Pick::NOTHING,
+            activate: Pick::NOTHING,
+            stale: 0,
             after_cas: None,
             act2: None,
-            refresh: Refresh::new(s, p),
+            refresh,
             refresh_pick: Pick::NOTHING,
             blocked: 0,
-            served: vec![0; banks],
+            served: [0; 64],
             capped: 0,
             cap: p.row_hit_cap,
             high: p.write_high,
@@ -125,6 +135,7 @@ impl FrFcfs {
         if self.refresh.hint() {
             self.block(device);
             self.refresh_pick = self.pick_refresh(device, now + 1);
+            self.wake = self.wake.min(now + 1);
         }
     }
 
@@ -139,35 +150,54 @@ impl FrFcfs {
         now: u64,
         done: &mut Vec<Completion>,
     ) -> u64 {
+        while let Some(entry) = inbox.take_before(now) {
+            self.insert(d, entry, now);
+        }
+        if now < self.wake {
+            return self.wake;
+        }
+        let plain = self.act2.is_none() && self.after_cas.is_none() && self.refresh.wanted == 0 && !self.dual;
+        if plain
+            && self.stale == 0
+            && now < self.refresh.next_due
+            && self.column_at <= now
+            && (self.column.clock < d.data_clock_until || d.data_clock_hold.is_none())
+        {
+            // nothing but a row hit: the common case of a stream
+            self.issue_column(d, self.column, now, done);
+            if self.precharge.clock.min(self.activate.clock) <= now {
+                self.stale |= PRECHARGE | ACTIVATE;
+            }
+            self.update_mode();
+            self.settle(d, now + 1);
+            self.wake =
+                self.column_at.min(self.precharge.clock).min(self.activate.clock).min(self.refresh.next_due);
+            return self.wake;
+        }
+        self.run(d, now, done);
+        self.wake
+    }
+
+    fn run(&mut self, d: &mut Device, now: u64, done: &mut Vec<Completion>) {
         if now >= self.refresh.next_due && self.refresh.fall_due(now) {
             self.block(d);
             self.refresh_pick = self.pick_refresh(d, now);
         }
-        let follow = self.after_cas.take();
-        if let Some(pick) = follow {
+        if let Some(pick) = self.after_cas.take() {
             self.issue_column(d, pick, now, done);
             self.touch_refresh(d, now);
-        }
-        while let Some(entry) = inbox.take_before(now) {
-            self.insert(d, entry, now);
+        } else {
+            self.settle(d, now);
+            self.act(d, now, done);
         }
         self.update_mode();
-        self.settle(d, now + follow.is_some() as u64);
-        if follow.is_none() && self.wake() <= now {
-            self.act(d, now, done);
-            self.update_mode();
-            self.settle(d, now + 1);
-        }
-        self.wake().max(now + 1)
-    }
-
-    /// Next clock at which something can issue or fall due.
-    #[inline]
-    fn wake(&self) -> u64 {
-        if self.after_cas.is_some() || self.act2.is_some() {
-            return 0;
-        }
-        self.column_at.min(self.row.clock).min(self.refresh_pick.clock).min(self.refresh.next_due)
+        self.settle(d, now + 1);
+        self.wake = if self.after_cas.is_some() || self.act2.is_some() {
+            now + 1
+        } else {
+            let pick = self.column_at.min(self.row().clock).min(self.refresh_pick.clock);
+            pick.min(self.refresh.next_due).max(now + 1)
+        };
     }
 
     #[inline]
@@ -180,23 +210,48 @@ impl FrFcfs {
         } as usize;
         if mode != self.mode {
             self.mode = mode;
-            self.column_stale = true;
-            self.row_stale = true;
+            self.forget();
         }
     }
 
-    /// Recomputes what events have touched; nothing can issue before `from`.
+    /// Every pick must be made anew.
+    fn forget(&mut self) {
+        self.stale = COLUMN | PRECHARGE | ACTIVATE;
+    }
+
+    /// The earlier of the row commands, the older request's if both could issue.
+    #[inline]
+    fn row(&self) -> &Pick {
+        let (p, a) = (&self.precharge, &self.activate);
+        if (a.clock, a.position) < (p.clock, p.position) { a } else { p }
+    }
+
+    /// Makes the touched picks anew; nothing can issue before `from`.
     #[inline]
     fn settle(&mut self, d: &Device, from: u64) {
-        if self.column_stale {
-            self.column_stale = false;
+        if self.stale & COLUMN != 0 {
             self.column = self.pick_column(d, from);
             self.time_column(d, from);
         }
-        if self.row_stale {
-            self.row_stale = false;
-            self.row = self.pick_row(d, from);
+        if self.stale & (PRECHARGE | ACTIVATE) != 0 {
+            self.settle_rows(d, from);
         }
+        self.stale &= ACTIVATE;
+    }
+
+    fn settle_rows(&mut self, d: &Device, from: u64) {
+        if self.stale & PRECHARGE != 0 {
+            self.precharge = self.pick_precharge(d, from);
+        }
+        if self.stale & ACTIVATE != 0 {
+            // between ACT1 and ACT2 no other activate may come; it stays stale until then
+            self.activate = Pick::NOTHING;
+            if self.act2.is_none() {
+                self.activate = self.pick_activate(d, from);
+                self.stale &= !ACTIVATE;
+            }
+        }
+        self.stale &= !PRECHARGE;
     }
 
     #[inline]
@@ -209,9 +264,21 @@ impl FrFcfs {
         };
     }
 
-    /// Takes a request into its queue and offers it to the picks.
+    /// Takes a request into its queue; it may cause a command at `from` at the earliest.
     #[inline]
-    fn insert(&mut self, d: &Device, entry: Entry, now: u64) {
+    pub(crate) fn insert(&mut self, d: &Device, entry: Entry, from: u64) {
+        self.offer(d, entry, from);
+        self.update_mode();
+        let wake = if self.stale != 0 {
+            from
+        } else {
+            self.column_at.min(self.precharge.clock).min(self.activate.clock)
+        };
+        self.wake = self.wake.min(wake);
+    }
+
+    #[inline]
+    fn offer(&mut self, d: &Device, entry: Entry, now: u64) {
         let side = entry.write as usize;
         let bank = entry.bank as usize;
         let bit = 1u64 << bank;
@@ -219,23 +286,25 @@ impl FrFcfs {
         let queue = &mut self.queues[side];
         let (had, had_hit) = (queue.banks & bit != 0, queue.hit_banks & bit != 0);
         let (position, renumbered) = queue.push(entry, hit);
-        if self.closed_page && self.row.bank == entry.bank && self.row.position == NONE - 1 {
-            self.row_stale = true;
+        if self.closed_page && self.precharge.bank == entry.bank {
+            self.stale |= PRECHARGE;
+        }
+        if renumbered && let Some(pick) = &mut self.after_cas {
+            pick.position = queue.oldest_hit(pick.bank as usize);
         }
         if side != self.mode {
             return;
         }
         if renumbered {
-            self.column_stale = true;
-            self.row_stale = true;
+            self.forget();
         } else if self.blocked & bit != 0 {
             return;
         } else if hit {
             if !had_hit && (self.capped & bit == 0 || !had) {
-                if self.row.bank == entry.bank {
-                    self.row_stale = true;
+                if self.precharge.bank == entry.bank {
+                    self.stale |= PRECHARGE;
                 }
-                if !self.column_stale {
+                if self.stale & COLUMN == 0 {
                     let command = column_command(side);
                     let clock = d.timing.earliest(bank, command).max(now);
                     let before = self.column.clock;
@@ -245,18 +314,35 @@ impl FrFcfs {
                     }
                 }
             }
-        } else if !had && !self.row_stale && d.activating & bit == 0 {
-            let command = if d.open & bit != 0 { Command::Precharge } else { Command::Activate };
-            if command == Command::Precharge || self.act2.is_none() {
-                self.row.offer(d.timing.earliest(bank, command).max(now), command, bank, position);
+        } else if !had && d.activating & bit == 0 {
+            if d.open & bit != 0 {
+                self.offer_precharge(d, bank, position, now);
+            } else {
+                self.offer_activate(d, bank, position, now);
             }
+        }
+    }
+
+    #[inline]
+    fn offer_precharge(&mut self, d: &Device, bank: usize, position: u32, from: u64) {
+        if self.stale & PRECHARGE == 0 {
+            let clock = d.timing.earliest(bank, Command::Precharge).max(from);
+            self.precharge.offer(clock, Command::Precharge, bank, position);
+        }
+    }
+
+    #[inline]
+    fn offer_activate(&mut self, d: &Device, bank: usize, position: u32, from: u64) {
+        if self.stale & ACTIVATE == 0 {
+            let clock = d.timing.earliest(bank, Command::Activate).max(from);
+            self.activate.offer(clock, Command::Activate, bank, position);
         }
     }
 
     /// Banks whose hits have had their share while an older request waits for another row.
     #[inline]
     fn overdue(&self, q: &Queue) -> u64 {
-        let mut rest = q.hit_banks & self.capped;
+        let mut rest = if q.all_hit() { 0 } else { q.hit_banks & self.capped };
         let mut out = 0;
         while rest != 0 {
             let bank = rest.trailing_zeros() as usize;
@@ -281,7 +367,7 @@ impl FrFcfs {
             // the oldest hit of all, if it need not wait longer than the bus itself
             let position = q.hits.trailing_zeros();
             let bank = q.entry(position).bank;
-            if d.timing.earliest(bank as usize, command) <= floor {
+            if d.timing.earliest_below(bank as usize, command) <= floor {
                 return Pick { clock: floor, command, bank, position };
             }
         }
@@ -289,46 +375,46 @@ impl FrFcfs {
         let mut best = Pick::NOTHING;
         while rest != 0 {
             let bank = rest.trailing_zeros() as usize;
-            best.offer(d.timing.earliest(bank, command).max(floor), command, bank, q.oldest_hit(bank));
+            best.offer(d.timing.earliest_below(bank, command).max(floor), command, bank, q.oldest_hit(bank));
             rest &= rest - 1;
         }
         best
     }
 
-    fn pick_row(&self, d: &Device, from: u64) -> Pick {
+    fn pick_precharge(&self, d: &Device, from: u64) -> Pick {
         let q = &self.queues[self.mode];
         let mut best = Pick::NOTHING;
-        let want = q.banks & !self.blocked & !d.activating;
-        let overdue = self.overdue(q);
-        let mut precharge = want & d.open & (!q.hit_banks | overdue);
-        let mut activate = if self.act2.is_some() { 0 } else { want & !d.open };
-        if precharge != 0 {
-            let floor = d.timing.channel_earliest(Command::Precharge).max(from);
-            while precharge != 0 {
-                let bank = precharge.trailing_zeros() as usize;
-                let clock = d.timing.earliest(bank, Command::Precharge).max(floor);
-                best.offer(clock, Command::Precharge, bank, q.oldest(bank));
-                precharge &= precharge - 1;
-            }
-        }
-        if activate != 0 {
-            let floor = d.timing.channel_earliest(Command::Activate).max(from);
-            while activate != 0 && floor <= best.clock {
-                let bank = activate.trailing_zeros() as usize;
-                let clock = d.timing.earliest(bank, Command::Activate).max(floor);
-                best.offer(clock, Command::Activate, bank, q.oldest(bank));
-                activate &= activate - 1;
-            }
+        let mut rest = q.banks & d.open & !self.blocked & (!q.hit_banks | self.overdue(q));
+        let floor = d.timing.channel_earliest(Command::Precharge).max(from);
+        while rest != 0 {
+            let bank = rest.trailing_zeros() as usize;
+            let clock = d.timing.earliest_below(bank, Command::Precharge).max(floor);
+            best.offer(clock, Command::Precharge, bank, q.oldest(bank));
+            rest &= rest - 1;
         }
         if self.closed_page {
             let mut idle =
                 d.open & !self.blocked & !self.queues[0].hit_banks & !self.queues[1].hit_banks & !q.banks;
             while idle != 0 {
                 let bank = idle.trailing_zeros() as usize;
-                let clock = d.timing.earliest(bank, Command::Precharge).max(from);
-                best.offer(clock, Command::Precharge, bank, NONE - 1);
+                let clock = d.timing.earliest_below(bank, Command::Precharge).max(floor);
+                best.offer(clock, Command::Precharge, bank, IDLE);
                 idle &= idle - 1;
             }
+        }
+        best
+    }
+
+    fn pick_activate(&self, d: &Device, from: u64) -> Pick {
+        let q = &self.queues[self.mode];
+        let mut best = Pick::NOTHING;
+        let mut rest = q.banks & !self.blocked & !d.activating & !d.open;
+        let floor = d.timing.channel_earliest(Command::Activate).max(from);
+        while rest != 0 {
+            let bank = rest.trailing_zeros() as usize;
+            let clock = d.timing.earliest_below(bank, Command::Activate).max(floor);
+            best.offer(clock, Command::Activate, bank, q.oldest(bank));
+            rest &= rest - 1;
         }
         best
     }
@@ -385,8 +471,7 @@ impl FrFcfs {
             rest &= rest - 1;
         }
         if self.blocked != before {
-            self.column_stale = true;
-            self.row_stale = true;
+            self.forget();
         }
     }
 
@@ -406,7 +491,7 @@ impl FrFcfs {
             (row_slot, column_slot) = (false, self.dual);
         }
         if self.column_at <= now {
-            if column_slot && !self.column_stale {
+            if column_slot && self.stale & COLUMN == 0 {
                 row_slot &= self.dual;
                 if self.column.clock >= d.data_clock_until && d.data_clock_hold.is_some() {
                     let entry = *self.queues[self.mode].entry(self.column.position);
@@ -417,17 +502,19 @@ impl FrFcfs {
                     self.issue_column(d, self.column, now, done);
                 }
             }
-            self.column_stale = true;
+            self.stale |= COLUMN;
         }
-        if row_slot && self.row_stale {
-            self.row = self.pick_row(d, now);
+        if row_slot && self.stale & (PRECHARGE | ACTIVATE) != 0 {
+            self.settle_rows(d, now);
         }
-        if self.row.clock <= now {
+        let row = *self.row();
+        if row.clock <= now {
             if row_slot {
-                self.issue_row(d, now);
+                self.issue_row(d, row, now);
                 row_slot = false;
+            } else {
+                self.stale |= PRECHARGE | ACTIVATE;
             }
-            self.row_stale = true;
         }
         if let Some((bank, _)) = self.act2
             && row_slot
@@ -472,8 +559,7 @@ impl FrFcfs {
             self.block(d);
         }
         self.refresh_pick = Pick::NOTHING;
-        self.column_stale = true;
-        self.row_stale = true;
+        self.forget();
     }
 
     fn closed(&mut self, banks: u64) {
@@ -487,16 +573,23 @@ impl FrFcfs {
         let row = d.open_row[bank as usize];
         d.issue(Command::Activate2, bank as usize, row, 0, now);
         self.opened(d, bank as usize, now);
-        self.row_stale = true;
+        self.stale |= ACTIVATE;
+        self.cross(d, Class::Activate);
+    }
+
+    /// A command of this class issued: the picks it may have delayed in other banks must be made anew.
+    #[inline]
+    fn cross(&mut self, d: &Device, class: Class) {
+        self.stale |= d.timing.crosses[class as usize];
     }
 
     fn opened(&mut self, d: &Device, bank: usize, now: u64) {
         let row = d.open_row[bank];
         self.queues[0].open(bank, row);
         self.queues[1].open(bank, row);
-        self.served[bank] = 0;
+        self.served[bank & 63] = 0;
         let q = &self.queues[self.mode];
-        if self.column_stale || self.blocked >> bank & 1 != 0 || q.hit_banks >> bank & 1 == 0 {
+        if self.stale & COLUMN != 0 || self.blocked >> bank & 1 != 0 || q.hit_banks >> bank & 1 == 0 {
             return;
         }
         let command = column_command(self.mode);
@@ -505,37 +598,44 @@ impl FrFcfs {
         self.time_column(d, now + 1);
     }
 
-    fn issue_row(&mut self, d: &mut Device, now: u64) {
-        let Pick { command, bank, position, .. } = self.row;
-        let bank = bank as usize;
-        self.row_stale = true;
-        if position == NONE - 1 && self.closed_page {
-            d.issue(command, bank, d.open_row[bank], 0, now);
-            return self.closed(1 << bank);
-        }
-        let entry = self.queues[self.mode].entry_mut(position);
+    fn issue_row(&mut self, d: &mut Device, pick: Pick, now: u64) {
+        let Pick { command, position, .. } = pick;
+        let bank = pick.bank as usize;
         if command == Command::Precharge {
-            entry.precharged = true;
-        } else {
-            entry.activated = true;
+            self.stale |= PRECHARGE;
+            let (row, column) = if position == IDLE && self.queues[self.mode].banks >> bank & 1 == 0 {
+                (d.open_row[bank], 0)
+            } else {
+                let entry = self.queues[self.mode].entry_mut(position);
+                entry.precharged = true;
+                (entry.row, entry.column)
+            };
+            d.issue(command, bank, row, column, now);
+            self.closed(1 << bank);
+            if self.queues[self.mode].banks >> bank & 1 != 0 {
+                self.offer_activate(d, bank, self.queues[self.mode].oldest(bank), now + 1);
+            }
+            return self.cross(d, Class::Precharge);
         }
+        self.stale |= ACTIVATE;
+        let entry = self.queues[self.mode].entry_mut(position);
+        entry.activated = true;
         let (row, column) = (entry.row, entry.column);
         d.issue(command, bank, row, column, now);
-        if command == Command::Precharge {
-            self.closed(1 << bank);
-        } else if d.split {
+        if d.split {
             self.act2 = Some((bank as u8, now + self.split_deadline));
         } else {
             self.opened(d, bank, now);
         }
+        self.cross(d, Class::Activate);
     }
 
     #[inline]
     fn issue_column(&mut self, d: &mut Device, pick: Pick, now: u64, done: &mut Vec<Completion>) {
-        let q = &mut self.queues[self.mode];
+        let q = &mut self.queues[(pick.command == Command::Write) as usize];
         let entry = *q.entry(pick.position);
         let bank = entry.bank as usize;
-        d.issue(pick.command, bank, entry.row, entry.column, now);
+        d.issue_data(entry.write, bank, entry.row, entry.column, now);
         let c = &mut d.counters;
         if entry.precharged {
             c.row_conflicts += 1;
@@ -550,15 +650,25 @@ impl FrFcfs {
         done.push(Completion { tag: entry.tag, write: entry.write, ready: now + latency });
         q.remove(pick.position);
         let bit = 1u64 << bank;
-        self.served[bank] += 1;
-        if self.served[bank] == self.cap {
+        let (any, hit) = (q.banks & bit != 0, q.hit_banks & bit != 0);
+        self.stale |= COLUMN;
+        self.served[bank & 63] += 1;
+        if self.served[bank & 63] == self.cap {
             self.capped |= bit;
-            self.row_stale = true;
+            self.stale |= if q.all_hit() { 0 } else { PRECHARGE };
         }
-        if q.hit_banks & bit == 0 || self.row.bank == entry.bank || d.timing.column_delays_rows {
-            self.row_stale = true;
+        if !hit {
+            if self.closed_page {
+                self.stale |= PRECHARGE;
+            } else if any && self.blocked & bit == 0 {
+                let position = q.oldest(bank);
+                self.offer_precharge(d, bank, position, now + 1);
+            }
         }
-        self.column_stale = true;
+        if self.precharge.bank == entry.bank {
+            self.stale |= PRECHARGE;
+        }
+        self.cross(d, Class::Column);
     }
 }
 

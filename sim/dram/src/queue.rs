@@ -35,12 +35,12 @@ pub(crate) struct Queue {
     pub(crate) banks: u64,
     /// Banks with entries that hit.
     pub(crate) hit_banks: u64,
-    bits: Vec<BankBits>,
-    entries: [Entry; 64],
+    bits: Box<[BankBits; 64]>,
+    entries: Box<[Entry; 64]>,
 }
 
 impl Queue {
-    pub(crate) fn new(banks: usize) -> Queue {
+    pub(crate) fn new() -> Queue {
         Queue {
             len: 0,
             tail: 0,
@@ -49,8 +49,8 @@ impl Queue {
             hits: 0,
             banks: 0,
             hit_banks: 0,
-            bits: vec![BankBits::default(); banks],
-            entries: [Entry::default(); 64],
+            bits: Box::new([BankBits::default(); 64]),
+            entries: Box::new([Entry::default(); 64]),
         }
     }
 
@@ -64,16 +64,22 @@ impl Queue {
         &mut self.entries[(self.base + position) as usize & 63]
     }
 
+    /// Whether every entry hits an open row.
+    #[inline]
+    pub(crate) fn all_hit(&self) -> bool {
+        self.hits == self.valid
+    }
+
     /// Oldest entry of a bank that has one.
     #[inline]
     pub(crate) fn oldest(&self, bank: usize) -> u32 {
-        self.bits[bank].all.trailing_zeros()
+        self.bits[bank & 63].all.trailing_zeros()
     }
 
     /// Oldest hit of a bank that has one.
     #[inline]
     pub(crate) fn oldest_hit(&self, bank: usize) -> u32 {
-        self.bits[bank].hit.trailing_zeros()
+        self.bits[bank & 63].hit.trailing_zeros()
     }
 
     /// Appends; the flag tells that positions were renumbered. There must be room (`len < 64`).
@@ -90,9 +96,9 @@ impl Queue {
         self.valid |= bit;
         let bank = entry.bank as usize;
         self.banks |= 1 << bank;
-        self.bits[bank].all |= bit;
+        self.bits[bank & 63].all |= bit;
         if hit {
-            self.bits[bank].hit |= bit;
+            self.bits[bank & 63].hit |= bit;
             self.hit_banks |= 1 << bank;
             self.hits |= bit;
         }
@@ -107,7 +113,7 @@ impl Queue {
         self.len -= 1;
         self.valid &= bit;
         self.hits &= bit;
-        let bits = &mut self.bits[bank];
+        let bits = &mut self.bits[bank & 63];
         bits.all &= bit;
         bits.hit &= bit;
         if bits.hit == 0 {
@@ -123,14 +129,14 @@ impl Queue {
 
     /// The bank's row is now `row`: marks the entries that hit it.
     pub(crate) fn open(&mut self, bank: usize, row: u32) {
-        let mut rest = self.bits[bank].all;
+        let mut rest = self.bits[bank & 63].all;
         let mut hit = 0;
         while rest != 0 {
             let position = rest.trailing_zeros();
             hit |= u64::from(self.entry(position).row == row) << position;
             rest &= rest - 1;
         }
-        self.bits[bank].hit = hit;
+        self.bits[bank & 63].hit = hit;
         self.hits |= hit;
         if hit != 0 {
             self.hit_banks |= 1 << bank;
@@ -141,7 +147,7 @@ impl Queue {
     pub(crate) fn close(&mut self, banks: u64) {
         let mut rest = self.hit_banks & banks;
         while rest != 0 {
-            let bits = &mut self.bits[rest.trailing_zeros() as usize];
+            let bits = &mut self.bits[rest.trailing_zeros() as usize & 63];
             self.hits &= !bits.hit;
             bits.hit = 0;
             rest &= rest - 1;
@@ -155,7 +161,7 @@ impl Queue {
         if holes >= 16 {
             self.valid >>= holes;
             self.hits >>= holes;
-            for b in &mut self.bits {
+            for b in self.bits.iter_mut() {
                 b.all >>= holes;
                 b.hit >>= holes;
             }
@@ -171,7 +177,7 @@ impl Queue {
             let from = rest.trailing_zeros();
             let entry = *old.entry(from);
             let bit = 1u64 << self.tail;
-            let bits = &mut self.bits[entry.bank as usize];
+            let bits = &mut self.bits[entry.bank as usize & 63];
             bits.all |= bit;
             if old.hits >> from & 1 != 0 {
                 bits.hit |= bit;

@@ -6,15 +6,41 @@
 use crate::command::{COMMANDS, Command};
 use crate::standard::Standard;
 
-/// Entries per node; a power of two so that the index is a shift.
-const STRIDE: usize = 16;
 /// Channel plus at most four levels below it.
 pub(crate) const MAX_LEVELS: usize = 8;
+const MAX_BANKS: usize = crate::standard::MAX_BANKS as usize;
+/// Banks, and at most as many nodes above them.
+const NODES: usize = 2 * MAX_BANKS;
+const STRIDE: usize = COMMANDS.next_power_of_two();
+
+type Ready = [[u64; NODES]; STRIDE];
+
+/// What a scheduler chooses between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Reads and writes.
+    Column,
+    /// Activates.
+    Activate,
+    /// Precharges of one bank.
+    Precharge,
+}
+
+impl Class {
+    fn of(command: Command) -> Option<Class> {
+        match command {
+            Command::Activate | Command::Activate2 => Some(Class::Activate),
+            Command::Precharge => Some(Class::Precharge),
+            c if c.is_column() => Some(Class::Column),
+            _ => None,
+        }
+    }
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Update {
-    level: u8,
     following: u8,
+    level: u8,
     clocks: u32,
 }
 
@@ -31,15 +57,17 @@ struct Window {
 /// Compiled constraints and their state.
 #[derive(Debug, Clone)]
 pub(crate) struct Timing {
-    levels: usize,
     scope_level: usize,
     /// Node on each level of each bank.
-    path: Vec<[u16; MAX_LEVELS]>,
+    path: [[u8; MAX_LEVELS]; MAX_BANKS],
     /// First node and number of siblings per parent, by level.
-    first: [u16; MAX_LEVELS],
-    siblings: [u16; MAX_LEVELS],
+    first: [u8; MAX_LEVELS],
+    siblings: [u8; MAX_LEVELS],
     scope_banks: Vec<u64>,
-    ready: Vec<u64>,
+    /// Earliest clock of each command at each node; fixed sizes so that indices need no check.
+    ready: Box<Ready>,
+    /// Levels below the channel at which a command can be made to wait.
+    waits: [([u8; MAX_LEVELS], u8); COMMANDS],
     plain: [Vec<Update>; COMMANDS],
     windows: [Vec<Window>; COMMANDS],
     sibling: [Vec<Update>; COMMANDS],
@@ -47,8 +75,8 @@ pub(crate) struct Timing {
     cursor: Vec<u8>,
     /// Commands that some row below the refresh scope makes wait.
     deep: u16,
-    /// A column command delays a row command somewhere above the bank.
-    pub(crate) column_delays_rows: bool,
+    /// Classes (a bit each) that a command of one class delays in other banks too.
+    pub(crate) crosses: [u8; 3],
 }
 
 impl Timing {
@@ -65,21 +93,21 @@ impl Timing {
         }
         let levels = counts.len();
         let banks = s.banks();
-        let (mut first, mut siblings) = ([0u16; MAX_LEVELS], [1u16; MAX_LEVELS]);
+        let (mut first, mut siblings) = ([0u8; MAX_LEVELS], [1u8; MAX_LEVELS]);
         let mut nodes = 1u32;
         let mut total = 1u32;
         for l in 1..levels {
             nodes *= counts[l];
-            first[l] = total as u16;
-            siblings[l] = counts[l] as u16;
+            first[l] = total as u8;
+            siblings[l] = counts[l] as u8;
             total += nodes;
         }
-        let mut path = vec![[0u16; MAX_LEVELS]; banks as usize];
-        for (bank, p) in path.iter_mut().enumerate() {
+        let mut path = [[0u8; MAX_LEVELS]; MAX_BANKS];
+        for (bank, p) in path.iter_mut().enumerate().take(banks as usize) {
             let mut below = banks;
             for l in 1..levels {
                 below /= counts[l];
-                p[l] = first[l] + (bank as u32 / below) as u16;
+                p[l] = first[l] + (bank as u32 / below) as u8;
             }
         }
         let scope_level = merged[s.refresh_level];
@@ -87,20 +115,20 @@ impl Timing {
         let per_scope = banks as usize / scopes;
         let scope_banks = (0..scopes).map(|i| mask(per_scope) << (i * per_scope)).collect();
         let mut out = Timing {
-            levels,
             scope_level,
             path,
             first,
             siblings,
             scope_banks,
-            ready: vec![0; total as usize * STRIDE],
+            ready: Box::new([[0; NODES]; STRIDE]),
+            waits: [([0; MAX_LEVELS], 0); COMMANDS],
             plain: Default::default(),
             windows: Default::default(),
             sibling: Default::default(),
             history: Vec::new(),
             cursor: Vec::new(),
             deep: 0,
-            column_delays_rows: false,
+            crosses: [0; 3],
         };
         for c in s.constraints.iter().filter(|c| c.clocks > 0) {
             let level = merged[c.level];
@@ -109,12 +137,19 @@ impl Timing {
             }
             for p in c.preceding.iter().filter(|p| used & p.bit() != 0) {
                 for f in c.following.iter().filter(|f| used & f.bit() != 0) {
-                    let update = Update { level: level as u8, following: *f as u8, clocks: c.clocks as u32 };
+                    let update = Update { following: *f as u8, level: level as u8, clocks: c.clocks as u32 };
+                    let (waits, n) = &mut out.waits[*f as usize];
+                    if level > 0 && !waits[..*n as usize].contains(&(level as u8)) {
+                        waits[*n as usize] = level as u8;
+                        *n += 1;
+                    }
                     if level > scope_level && f.is_scope() {
                         out.deep |= f.bit();
                     }
-                    if level + 1 < levels && p.is_column() && !f.is_column() && !f.is_scope() {
-                        out.column_delays_rows = true;
+                    if level + 1 < levels
+                        && let (Some(p), Some(f)) = (Class::of(*p), Class::of(*f))
+                    {
+                        out.crosses[p as usize] |= 1 << f as u8;
                     }
                     if c.sibling {
                         out.sibling[*p as usize].push(update);
@@ -144,11 +179,19 @@ impl Timing {
     /// First clock at which `command` may issue to `bank`.
     #[inline]
     pub(crate) fn earliest(&self, bank: usize, command: Command) -> u64 {
-        let path = &self.path[bank];
+        self.earliest_below(bank, command).max(self.channel_earliest(command))
+    }
+
+    /// The same, by the levels below the channel only.
+    #[inline]
+    pub(crate) fn earliest_below(&self, bank: usize, command: Command) -> u64 {
         let c = command as usize;
-        let mut at = self.ready[c];
-        for node in &path[1..self.levels] {
-            at = at.max(self.ready[*node as usize * STRIDE + c]);
+        let path = &self.path[bank & (MAX_BANKS - 1)];
+        let ready = &self.ready[c];
+        let (levels, n) = &self.waits[c];
+        let mut at = 0;
+        for level in &levels[..*n as usize & (MAX_LEVELS - 1)] {
+            at = at.max(ready[path[*level as usize & (MAX_LEVELS - 1)] as usize & (NODES - 1)]);
         }
         at
     }
@@ -156,16 +199,15 @@ impl Timing {
     /// First clock at which the channel as a whole allows `command`: a lower bound for every bank.
     #[inline]
     pub(crate) fn channel_earliest(&self, command: Command) -> u64 {
-        self.ready[command as usize]
+        self.ready[command as usize][0]
     }
 
     /// First clock at which `command` may issue to a whole refresh scope.
     pub(crate) fn earliest_scope(&self, scope: usize, command: Command) -> u64 {
         let mut banks = self.scope_banks[scope];
-        let c = command as usize;
+        let ready = &self.ready[command as usize];
         let path = &self.path[banks.trailing_zeros() as usize];
-        let mut at =
-            (0..=self.scope_level).map(|l| self.ready[path[l] as usize * STRIDE + c]).max().unwrap_or(0);
+        let mut at = path[..=self.scope_level].iter().map(|node| ready[*node as usize]).max().unwrap_or(0);
         if self.deep & command.bit() != 0 {
             while banks != 0 {
                 at = at.max(self.earliest(banks.trailing_zeros() as usize, command));
@@ -175,25 +217,31 @@ impl Timing {
         at
     }
 
+    #[inline]
+    fn delay(ready: &mut Ready, node: u8, update: &Update, since: u64) {
+        let entry = &mut ready[update.following as usize & (STRIDE - 1)][node as usize & (NODES - 1)];
+        *entry = (*entry).max(since + update.clocks as u64);
+    }
+
     /// Records that `command` issues to `bank` at `now`.
     #[inline]
     pub(crate) fn issue(&mut self, bank: usize, command: Command, now: u64) {
-        let path = self.path[bank];
+        let path = &self.path[bank & (MAX_BANKS - 1)];
         let c = command as usize;
         for u in &self.plain[c] {
-            let slot = path[u.level as usize & (MAX_LEVELS - 1)] as usize;
-            let ready = &mut self.ready[slot * STRIDE + u.following as usize];
-            *ready = (*ready).max(now + u.clocks as u64);
+            Self::delay(&mut self.ready, path[u.level as usize & (MAX_LEVELS - 1)], u, now);
         }
         if !self.windows[c].is_empty() {
+            let path = *path;
             self.issue_windows(&path, c, now);
         }
         if !self.sibling[c].is_empty() {
+            let path = self.path[bank];
             self.issue_siblings(&path, c, now);
         }
     }
 
-    fn issue_windows(&mut self, path: &[u16; MAX_LEVELS], c: usize, now: u64) {
+    fn issue_windows(&mut self, path: &[u8; MAX_LEVELS], c: usize, now: u64) {
         for w in &self.windows[c] {
             let node = path[w.update.level as usize] as usize;
             let size = w.size as usize;
@@ -204,20 +252,18 @@ impl Timing {
             *cursor = if *cursor as usize + 1 == size { 0 } else { *cursor + 1 };
             let oldest = times[*cursor as usize];
             if oldest != u64::MAX {
-                let ready = &mut self.ready[node * STRIDE + w.update.following as usize];
-                *ready = (*ready).max(oldest + w.update.clocks as u64);
+                Self::delay(&mut self.ready, node as u8, &w.update, oldest);
             }
         }
     }
 
-    fn issue_siblings(&mut self, path: &[u16; MAX_LEVELS], c: usize, now: u64) {
+    fn issue_siblings(&mut self, path: &[u8; MAX_LEVELS], c: usize, now: u64) {
         for u in &self.sibling[c] {
             let l = u.level as usize;
             let (own, count) = (path[l], self.siblings[l]);
             let parent_first = own - (own - self.first[l]) % count;
             for node in (parent_first..parent_first + count).filter(|n| *n != own) {
-                let ready = &mut self.ready[node as usize * STRIDE + u.following as usize];
-                *ready = (*ready).max(now + u.clocks as u64);
+                Self::delay(&mut self.ready, node, u, now);
             }
         }
     }
@@ -230,15 +276,13 @@ impl Timing {
         for u in &self.plain[c] {
             let l = u.level as usize;
             if l <= self.scope_level {
-                let ready = &mut self.ready[path[l] as usize * STRIDE + u.following as usize];
-                *ready = (*ready).max(now + u.clocks as u64);
+                Self::delay(&mut self.ready, path[l], u, now);
             }
         }
         while banks != 0 {
             let path = &self.path[banks.trailing_zeros() as usize];
             for u in self.plain[c].iter().filter(|u| u.level as usize > self.scope_level) {
-                let ready = &mut self.ready[path[u.level as usize] as usize * STRIDE + u.following as usize];
-                *ready = (*ready).max(now + u.clocks as u64);
+                Self::delay(&mut self.ready, path[u.level as usize], u, now);
             }
             banks &= banks - 1;
         }
