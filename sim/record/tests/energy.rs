@@ -58,10 +58,10 @@ fn a_missing_entry_is_an_error_that_names_it() {
 fn wrong_files_are_refused_with_the_place() {
     let (_, text) = Tech::BUILTIN[0];
     let message = |text: &str| Tech::parse("mine.toml", text).unwrap_err().to_string();
-    let lut = "value = 226.0\nlow = 153.0";
+    let lut = "value = 226.0\nlow = 120.0";
     assert_eq!(
-        message(&text.replace(lut, "value = 26.0\nlow = 153.0")),
-        "technology `mine.toml`, entry `lut_select`: low 153 <= value 26 <= high 578 does not hold"
+        message(&text.replace(lut, "value = 26.0\nlow = 120.0")),
+        "technology `mine.toml`, entry `lut_select`: low 120 <= value 26 <= high 578 does not hold"
     );
     assert_eq!(
         message(&text.replacen("unit = \"fJ\"", "unit = \"fj\"", 1)),
