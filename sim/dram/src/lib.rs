@@ -9,6 +9,7 @@
 //!
 //! Reading order: `standard`, `timing`, `device`, `queue`, `frfcfs`, `controller`.
 
+pub mod checker;
 mod command;
 mod controller;
 mod counters;

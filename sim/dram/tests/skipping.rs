@@ -1,0 +1,56 @@
+//! Laws of every channel: stepping each clock and stepping only when asked are the same, and every trace is legal.
+
+mod common;
+
+use common::{Request, policies, run};
+use lutsim_dram::{Page, Policy, RefreshPolicy, Standard};
+use proptest::prelude::*;
+
+fn requests(max: usize) -> impl Strategy<Value = Vec<Request>> {
+    let one = (0u64..6, 0u64..200, any::<bool>(), 0u8..8).prop_map(|(kind, n, write, gap)| {
+        // few banks and rows, so that hits, misses and conflicts all happen
+        let burst = match kind {
+            0 => n,
+            1 => n * 64,
+            2 => n * 4096 + n % 7,
+            3 => n * 65536,
+            4 => (n % 4) * 1024 * 1024 + n,
+            _ => n * 1_000_003,
+        };
+        let gap = [0, 0, 0, 0, 1, 3, 40, 700][gap as usize];
+        Request { gap, burst, write }
+    });
+    prop::collection::vec(one, 1..max)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn skipping_equals_ticking(
+        trace in requests(250),
+        standard in prop::sample::select(Standard::builtin_names()),
+        policy in prop::sample::select(policies()),
+        page in any::<bool>(),
+        aligned in any::<bool>(),
+        interval in 300u64..3000,
+        cap in 1u32..6,
+        hints in prop::collection::vec(0u64..4000, 0..3),
+    ) {
+        let standard = Standard::builtin(standard).unwrap();
+        let mut policy: Policy = policy;
+        policy.row_hit_cap = cap;
+        if page { policy.page = Page::Closed }
+        if aligned { policy.refresh.policy = RefreshPolicy::Aligned }
+        if policy.scheduler == lutsim_dram::Scheduler::FrFcfs {
+            policy.refresh.interval = Some(interval.max(standard.refresh_interval / 8));
+        }
+        let tick = run(&standard, &policy, &trace, &hints, true);
+        let skip = run(&standard, &policy, &trace, &hints, false);
+        prop_assert_eq!(&tick.commands, &skip.commands);
+        prop_assert_eq!(&tick.completions, &skip.completions);
+        prop_assert_eq!(tick.counters, skip.counters);
+        let broken = lutsim_dram::checker::check(&standard, &skip.commands, Default::default());
+        prop_assert!(broken.is_empty(), "{} {:?}: {:?}", standard.name, policy, &broken[..broken.len().min(3)]);
+    }
+}
