@@ -1,4 +1,33 @@
 //! When things happen: the machine, cycle by cycle.
+//!
+//! ```text
+//! sequencer --> queues --> load . store . lut . vector --> scratchpad      core clock
+//!     |                      |      |
+//!     +----------------------+------+--> channels                          memory clock
+//! ```
+//! Components meet only through registered links ([`link`](mod@self)), so the order in which those of one instant are
+//! evaluated cannot matter; each says when it next wants to run, so the rest of time can be skipped.
 
+mod activity;
+mod channel;
 pub mod chip_file;
+mod clock;
 pub mod config;
+mod link;
+mod load;
+mod lut;
+pub mod machine;
+mod memory;
+mod scratchpad;
+mod sequencer;
+mod shared;
+mod store;
+#[cfg(test)]
+mod tests;
+mod vector;
+
+pub use activity::{Cause, Cycles};
+pub use clock::Timebase;
+pub use config::Chip;
+pub use machine::{BuildError, Engine, EngineStats, Job, Machine, OperatorRun, Report, Stop, Totals};
+pub use shared::{ByteCounts, Work};

@@ -172,7 +172,7 @@ impl Document {
                     }
                     table = outer;
                 }
-                self.error(fault, 0, None)
+                self.error(fault, 0, Some(0..0))
             }
         }
     }

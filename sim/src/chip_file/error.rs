@@ -131,6 +131,7 @@ impl ChipError {
         match &self.fault {
             Fault::Syntax { .. } => "here",
             Fault::UnknownKey { .. } => "no such key",
+            Fault::MissingKey { path, .. } if !path.contains('.') => "not in this file",
             Fault::MissingKey { .. } => "not in this table",
             Fault::Type { .. } => "another type",
             Fault::Unit { .. } => "this unit",
@@ -177,7 +178,7 @@ impl Diagnostic for ChipError {
             Fault::Syntax { .. } => return None,
             Fault::UnknownKey { near: Some(near), .. } => format!("did you mean `{near}`?"),
             Fault::UnknownKey { known, .. } => format!("keys here are {}", known.join(", ")),
-            Fault::MissingKey { path, example, doc } => format!("add `{path} = {example}`. {doc}"),
+            Fault::MissingKey { path, example, doc } => format!("{} For example: `{path} = {example}`", doc),
             Fault::Type { .. } => return None,
             Fault::Unit { units, .. } => format!("units are {units}"),
             Fault::Range { help, .. } => return help.as_ref().map(|h| Box::new(h) as _),

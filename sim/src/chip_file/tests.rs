@@ -88,14 +88,15 @@ unknown key `vektor`
         "\
 missing key `dram.channels`
   chip.toml: dram
-  help: add `dram.channels = 16`. Memory channels.",
+  help: Memory channels. For example: `dram.channels = 16`",
     );
     refused(
         &tiny("clock =", "# clock ="),
         &[],
         "\
 missing key `clock`
-  help: add `clock = \"1.2 GHz\"`. Core clock: sequencer, DMA, LUT cores, vector unit and scratchpad.",
+  chip.toml: 
+  help: Core clock: sequencer, DMA, LUT cores, vector unit and scratchpad. For example: `clock = \"1.2 GHz\"`",
     );
 }
 
@@ -160,7 +161,7 @@ fn values_are_checked() {
         "\
 unknown DRAM standard `lpddr5x_9000`
   chip.toml: \"lpddr5x_9000\"
-  help: did you mean `lpddr5x_9600`? There are lpddr5x_9600",
+  help: did you mean `lpddr5x_9600`? (there are lpddr5x_9600)",
     );
 }
 
@@ -234,7 +235,7 @@ unknown key `lut.core`
         "\
 missing key `dram.ideal.bandwidth`
   chip.toml: dram
-  help: add `dram.ideal.bandwidth = \"8 GB/s\"`. Of one channel.",
+  help: Of one channel. For example: `dram.ideal.bandwidth = \"8 GB/s\"`",
     );
     assert!(Override::set("lut.cores").is_err());
 }
@@ -254,7 +255,7 @@ fn an_unknown_chip_lists_what_there_is() {
     assert_eq!(error.to_string(), "unknown chip `snapdragonlike`");
     assert_eq!(
         error.help().unwrap().to_string(),
-        "did you mean `snapdragon_like`? There are snapdragon_like, tiny"
+        "did you mean `snapdragon_like`? (no file has this path; built in, there are snapdragon_like, tiny)"
     );
 }
 

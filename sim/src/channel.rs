@@ -1,0 +1,192 @@
+//! One memory channel as the machine sees it: requests of three masters in, finished bursts out, in the memory's clock.
+//!
+//! ```text
+//! fetch --+                                     +--> replies to fetch
+//! load  --+--> one read per clock --> controller +--> replies to load
+//! store ----> one write per clock -->    "       +--> acknowledged when the controller takes it
+//! ```
+//! A write is acknowledged when it is in the controller's queue: later reads are ordered behind it there.
+
+use lutsim_dram::{Channel as Controller, Completion, Counters};
+
+use crate::link::Tick;
+use crate::shared::{Master, Shared, Unit};
+
+/// Latency and bandwidth and nothing else.
+#[derive(Clone, Debug)]
+pub(crate) struct Ideal {
+    /// Clocks from request to data.
+    latency: u64,
+    waiting: std::collections::VecDeque<(u64, u32, bool)>,
+    counters: Counters,
+}
+
+#[derive(Clone, Debug)]
+enum Memory {
+    Controller(Box<Controller>),
+    Ideal(Ideal),
+}
+
+/// A channel.
+#[derive(Clone, Debug)]
+pub(crate) struct Channel {
+    index: usize,
+    period: Tick,
+    memory: Memory,
+    /// Bursts already taken from the run at the head of each master's requests.
+    taken: [u32; 3],
+    completions: Vec<Completion>,
+    hints_seen: u64,
+}
+
+const FETCH_TAG: u32 = 1 << 31;
+/// Queue of the ideal memory, entries.
+const IDEAL_QUEUE: usize = 32;
+
+impl Channel {
+    pub(crate) fn new(index: usize, period: Tick, controller: Controller) -> Self {
+        Self::with(index, period, Memory::Controller(Box::new(controller)))
+    }
+    pub(crate) fn ideal(index: usize, period: Tick, latency: u64) -> Self {
+        let waiting = std::collections::VecDeque::with_capacity(IDEAL_QUEUE);
+        Self::with(index, period, Memory::Ideal(Ideal { latency, waiting, counters: Counters::default() }))
+    }
+    fn with(index: usize, period: Tick, memory: Memory) -> Self {
+        Self { index, period, memory, taken: [0; 3], completions: Vec::with_capacity(4), hints_seen: 0 }
+    }
+
+    /// One memory clock; returns when to run again.
+    pub(crate) fn tick(&mut self, now: Tick, hints: u64, shared: &mut Shared) -> Tick {
+        let clock = now / self.period;
+        let mut next = match &mut self.memory {
+            Memory::Controller(c) => {
+                if hints != self.hints_seen {
+                    self.hints_seen = hints;
+                    c.refresh_hint(clock);
+                }
+                c.step(clock, &mut self.completions)
+            }
+            Memory::Ideal(m) => m.step(clock, &mut self.completions),
+        };
+        for done in self.completions.drain(..) {
+            if done.write {
+                continue;
+            }
+            let (master, sequence) = match done.tag & FETCH_TAG {
+                0 => (Master::Load, done.tag),
+                _ => (Master::Fetch, done.tag & !FETCH_TAG),
+            };
+            let ready = (done.ready * self.period).max(now + 1);
+            let unit = if master == Master::Load { Unit::Load } else { Unit::Sequencer };
+            shared.lanes[self.index].replies[master as usize].push_back((ready, sequence));
+            shared.wakes.core_from(unit, ready);
+        }
+        if self.accept(now, clock, shared) {
+            next = clock + 1;
+        }
+        if next == u64::MAX { Tick::MAX } else { next * self.period }
+    }
+
+    /// Takes at most one read and one write from the masters; true if the memory must look again in the next clock.
+    fn accept(&mut self, now: Tick, clock: u64, shared: &mut Shared) -> bool {
+        let mut again = false;
+        for (masters, write) in [(&[Master::Fetch, Master::Load][..], false), (&[Master::Store][..], true)] {
+            let lane = &mut shared.lanes[self.index];
+            let Some((master, run)) =
+                masters.iter().find_map(|&m| Some((m, *lane.requests[m as usize].front(now)?)))
+            else {
+                // An entry pushed in this very cycle is seen in the next one.
+                again |= masters.iter().any(|&m| !lane.requests[m as usize].is_empty());
+                continue;
+            };
+            if !self.memory.can_accept(write) {
+                continue;
+            }
+            let m = master as usize;
+            let offset = self.taken[m];
+            let tag = run.sequence.wrapping_add(offset) & !FETCH_TAG;
+            let tag = if master == Master::Fetch { tag | FETCH_TAG } else { tag };
+            self.memory.push(clock, run.burst + u64::from(offset), write, tag);
+            shared.bursts += 1;
+            again = true;
+            self.taken[m] += 1;
+            if self.taken[m] == run.bursts {
+                self.taken[m] = 0;
+                let was_full = lane.requests[m].is_full();
+                lane.requests[m].pop(now);
+                if was_full {
+                    let unit = [Unit::Sequencer, Unit::Load, Unit::Store][m];
+                    shared.wakes.core_from(unit, now + 1);
+                }
+            }
+            if write {
+                let lane = &mut shared.lanes[self.index];
+                lane.stored.raise(now, 1);
+                shared.wakes.core_from(Unit::Store, now + 1);
+            }
+        }
+        again
+    }
+
+    /// Bursts on their way or waiting.
+    pub(crate) fn is_idle(&self) -> bool {
+        match &self.memory {
+            Memory::Controller(c) => c.pending() == 0,
+            Memory::Ideal(m) => m.waiting.is_empty(),
+        }
+    }
+    /// The controller's counters, background complete up to `now`.
+    pub(crate) fn counters(&self, now: Tick) -> Counters {
+        match &self.memory {
+            Memory::Controller(c) => c.counters_at(now / self.period),
+            Memory::Ideal(m) => m.counters,
+        }
+    }
+    pub(crate) fn record_commands(&mut self) {
+        if let Memory::Controller(c) = &mut self.memory {
+            c.set_command_log(true);
+        }
+    }
+    pub(crate) fn commands(&self) -> &[lutsim_dram::Issued] {
+        match &self.memory {
+            Memory::Controller(c) => c.command_log(),
+            Memory::Ideal(_) => &[],
+        }
+    }
+}
+
+impl Memory {
+    fn can_accept(&self, write: bool) -> bool {
+        match self {
+            Memory::Controller(c) => c.can_accept(write),
+            Memory::Ideal(m) => m.waiting.len() < IDEAL_QUEUE,
+        }
+    }
+    fn push(&mut self, clock: u64, burst: u64, write: bool, tag: u32) {
+        match self {
+            Memory::Controller(c) => c.push(clock, burst, write, tag),
+            Memory::Ideal(m) => m.waiting.push_back((clock, tag, write)),
+        }
+    }
+}
+
+impl Ideal {
+    /// Serves one burst per clock, in order: the clock is chosen so that this is the bandwidth.
+    fn step(&mut self, clock: u64, done: &mut Vec<Completion>) -> u64 {
+        match self.waiting.front() {
+            None => u64::MAX,
+            Some(&(arrival, ..)) if arrival >= clock => arrival + 1,
+            Some(&(_, tag, write)) => {
+                self.waiting.pop_front();
+                self.counters.data_clocks += 1;
+                if write {
+                    self.counters.writes += 1
+                } else {
+                    self.counters.reads += 1
+                }
+                done.push(Completion { tag, write, ready: clock + self.latency });
+                if self.waiting.is_empty() { u64::MAX } else { clock + 1 }
+            }
+        }
+    }
+}

@@ -1,0 +1,498 @@
+//! DMA in and the unpacker: descriptors to burst runs, bursts back in order, bytes into the scratchpad.
+//!
+//! ```text
+//! queue -> transfers in flight -> burst runs -> channels
+//!                                                  |
+//! scratchpad <- port <- staging <- unpacker <- reorder buffer
+//! ```
+//! Requests of the next transfer follow the last one's without a gap; transfers retire in order.
+
+use std::collections::VecDeque;
+
+use lutsim_isa::field::Unpack;
+use lutsim_isa::format::WeightFormat;
+use lutsim_isa::{ByteClass, Format, Op, Queue, TileRef};
+
+use crate::activity::{Activity, Cause, Cycles};
+use crate::config::Dma;
+use crate::link::Tick;
+use crate::scratchpad::{Port, Run};
+use crate::shared::{BurstRun, Job, Master, Shared};
+
+/// Rows of bytes in DRAM.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rows {
+    pub(crate) addr: u64,
+    pub(crate) stride: u64,
+    pub(crate) bytes: u64,
+    pub(crate) rows: u64,
+}
+
+impl Rows {
+    /// Rows that touch make one.
+    fn merged(self) -> Self {
+        if self.rows > 1 && self.stride == self.bytes {
+            Self { bytes: self.bytes * self.rows, rows: 1, ..self }
+        } else {
+            self
+        }
+    }
+    /// First burst of a row and how many it touches.
+    pub(crate) fn bursts(&self, row_addr: u64, burst_bytes: u64) -> (u64, u64) {
+        if self.bytes == 0 {
+            return (0, 0);
+        }
+        let first = row_addr / burst_bytes;
+        (first, (row_addr + self.bytes - 1) / burst_bytes - first + 1)
+    }
+}
+
+/// DRAM side of a transfer, by instruction.
+pub(crate) fn dram_rows(op: &Op) -> Rows {
+    match *op {
+        Op::Load { unpack, tile, addr, stride, .. } => match (unpack, tile.format) {
+            (Unpack::Weights, Format::Weights(w)) => {
+                Rows { addr, stride: 0, bytes: w.record_bytes(tile.rows, tile.cols), rows: 1 }
+            }
+            (Unpack::Keys, Format::Weights(w)) => {
+                let bytes = w.kind.code_bytes(u64::from(tile.cols));
+                Rows { addr, stride, bytes, rows: u64::from(tile.rows) }.merged()
+            }
+            (Unpack::Values, Format::Weights(w)) => {
+                let bytes = w.kind.code_bytes(u64::from(tile.rows));
+                Rows { addr, stride, bytes, rows: u64::from(tile.cols) }.merged()
+            }
+            _ => plain(addr, stride, &tile),
+        },
+        Op::Store { tile, addr, stride, .. } => plain(addr, stride, &tile),
+        Op::Gather { tile, addr, stride, .. } => {
+            Rows { addr, stride, bytes: u64::from(tile.row_bytes()), rows: u64::from(tile.rows) }
+        }
+        _ => Rows { addr: 0, stride: 0, bytes: 0, rows: 0 },
+    }
+}
+
+fn plain(addr: u64, stride: u64, tile: &TileRef) -> Rows {
+    Rows { addr, stride, bytes: u64::from(tile.row_bytes()), rows: u64::from(tile.rows) }.merged()
+}
+
+/// Scratchpad side of a transfer: rows of bytes, in the order in which they are written or read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cells {
+    base: u64,
+    stride: u64,
+    row_bytes: u64,
+    rows: u64,
+    row: u64,
+    at: u64,
+}
+
+impl Cells {
+    pub(crate) fn of(op: &Op) -> Self {
+        let (tile, skip) = match op {
+            // Keys and values leave the scale area to a load of its own, unless the unpacker makes the scales.
+            Op::Load { unpack: Unpack::Keys | Unpack::Values, tile, .. } => (tile, kv_scales_apart(tile)),
+            Op::Load { tile, .. } | Op::Gather { tile, .. } | Op::Store { tile, .. } => (tile, 0),
+            _ => return Self { base: 0, stride: 0, row_bytes: 0, rows: 0, row: 0, at: 0 },
+        };
+        match tile.format {
+            Format::Weights(_) => Self {
+                base: u64::from(tile.base) + skip,
+                stride: 0,
+                row_bytes: tile.bytes() - skip,
+                rows: 1,
+                row: 0,
+                at: 0,
+            },
+            Format::Plain(_) if tile.stride == tile.row_bytes() => {
+                Self { base: tile.base.into(), stride: 0, row_bytes: tile.bytes(), rows: 1, row: 0, at: 0 }
+            }
+            Format::Plain(_) => Self {
+                base: tile.base.into(),
+                stride: tile.stride.into(),
+                row_bytes: tile.row_bytes().into(),
+                rows: tile.rows.into(),
+                row: 0,
+                at: 0,
+            },
+        }
+    }
+    pub(crate) fn total(&self) -> u64 {
+        self.row_bytes * self.rows
+    }
+    /// The next access: at most `port` bytes of one row, if `available` bytes allow it. (first word, words, bytes)
+    pub(crate) fn next(&mut self, port: u64, available: u64, word: u64) -> Option<(u64, u32, u64)> {
+        if self.row == self.rows || self.row_bytes == 0 {
+            return None;
+        }
+        let bytes = port.min(self.row_bytes - self.at);
+        if bytes > available {
+            return None;
+        }
+        let addr = self.base + self.row * self.stride + self.at;
+        self.at += bytes;
+        if self.at == self.row_bytes {
+            (self.row, self.at) = (self.row + 1, 0);
+        }
+        Some((addr / word, ((addr + bytes - 1) / word - addr / word + 1) as u32, bytes))
+    }
+}
+
+fn kv_scales_apart(tile: &TileRef) -> u64 {
+    match tile.format {
+        Format::Weights(w) if w.kind != lutsim_isa::WeightKind::KvF16 => w.scale_bytes(tile.rows, tile.cols),
+        _ => 0,
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Transfer {
+    job: Job,
+    rows: Rows,
+    class: ByteClass,
+    /// Token rows of a gather: the mailbox index of row 0.
+    gather: Option<u32>,
+    /// Next row to request and burst within it.
+    row: u64,
+    burst: u64,
+    requested_all: bool,
+    /// Bursts in all, arrived in order, and unpacked.
+    bursts: u64,
+    arrived: u64,
+    unpacked_bursts: u64,
+    cells: Cells,
+    /// Scratchpad bytes unpacked, and handed to the port.
+    unpacked: u64,
+    written: u64,
+    /// Accesses posted, and the port's count at which the last one is done.
+    last_access: u64,
+    unpacks: bool,
+}
+
+/// DMA in.
+#[derive(Clone, Debug)]
+pub(crate) struct Load {
+    config: Dma,
+    word: u64,
+    transfers: VecDeque<Transfer>,
+    /// Transfers whose requests are all out, from the front.
+    requesting: usize,
+    /// Bursts requested, in order arrived, and freed from the reorder buffer.
+    next: u64,
+    head: u64,
+    freed: u64,
+    arrived: Vec<u64>,
+    accesses: u64,
+    pub(crate) activity: Activity,
+    pub(crate) unpacker_busy: u64,
+    pub(crate) hints: u64,
+}
+
+impl Load {
+    pub(crate) fn new(config: Dma, word: u32) -> Self {
+        let words = (config.outstanding_bursts as usize).next_power_of_two().div_ceil(64).max(1);
+        Self {
+            config,
+            word: word.into(),
+            transfers: VecDeque::with_capacity(config.transfers as usize),
+            requesting: 0,
+            next: 0,
+            head: 0,
+            freed: 0,
+            arrived: vec![0; words],
+            accesses: 0,
+            activity: Activity::new(Cause::Idle),
+            unpacker_busy: 0,
+            hints: 0,
+        }
+    }
+
+    pub(crate) fn tick(&mut self, now: Tick, shared: &mut Shared) -> Tick {
+        let progress = self.collect(now, shared);
+        let (unpacked, blocked) = self.unpack();
+        let wrote = self.write(now, shared);
+        let retired = self.retire(now, shared);
+        let accepted = self.accept(now, shared);
+        let requested = self.request(now, shared);
+
+        let busy = progress | unpacked | wrote | retired | accepted | requested;
+        let cause = self.cause(now, shared, blocked);
+        let this = if busy { Cause::Busy } else { cause };
+        self.activity.mark(now / shared.core_period, this, cause);
+
+        let mut wake = Tick::MAX;
+        if busy {
+            wake = now + shared.core_period;
+        }
+        for lane in &shared.lanes {
+            if let Some(&(ready, _)) = lane.replies[Master::Load as usize].front() {
+                wake = wake.min(ready.max(now + 1).next_multiple_of(shared.core_period));
+            }
+        }
+        wake
+    }
+
+    fn cause(&self, now: Tick, shared: &Shared, blocked: bool) -> Cause {
+        if blocked {
+            return Cause::Scratchpad;
+        }
+        match (self.transfers.is_empty(), shared.queues[Queue::Load as usize].front(now)) {
+            (false, _) => Cause::Dram,
+            (true, Some(job)) => job.dispatch.wait.map_or(Cause::Busy, Cause::waiting_for),
+            (true, None) => Cause::Idle,
+        }
+    }
+
+    /// Bursts that have come back: marks them, and moves the head over those that are there in order.
+    fn collect(&mut self, now: Tick, shared: &mut Shared) -> bool {
+        let mask = self.arrived.len() as u64 * 64 - 1;
+        let mut any = false;
+        for lane in &mut shared.lanes {
+            while let Some(&(ready, sequence)) = lane.replies[Master::Load as usize].front()
+                && ready <= now
+            {
+                lane.replies[Master::Load as usize].pop_front();
+                let slot = u64::from(sequence) & mask;
+                self.arrived[(slot / 64) as usize] |= 1 << (slot % 64);
+                any = true;
+            }
+        }
+        if any {
+            let before = self.head;
+            while self.head < self.next {
+                let slot = self.head & mask;
+                let bit = 1 << (slot % 64);
+                let cell = &mut self.arrived[(slot / 64) as usize];
+                if *cell & bit == 0 {
+                    break;
+                }
+                *cell &= !bit;
+                self.head += 1;
+            }
+            let mut bursts = self.head - before;
+            for transfer in &mut self.transfers {
+                let take = bursts.min(transfer.bursts - transfer.arrived);
+                transfer.arrived += take;
+                bursts -= take;
+                if bursts == 0 {
+                    break;
+                }
+            }
+        }
+        any
+    }
+
+    /// Bursts through the unpacker into the staging buffer of the port. (something moved, the staging buffer is full)
+    fn unpack(&mut self) -> (bool, bool) {
+        let (mut plain, mut unpacker) =
+            (u64::from(self.config.port_bytes), u64::from(self.config.unpacker_bytes));
+        let staging = 2 * u64::from(self.config.port_bytes);
+        let (mut moved, mut blocked) = (false, false);
+        for transfer in &mut self.transfers {
+            let total = transfer.cells.total();
+            let ready = match transfer.bursts {
+                0 => total,
+                bursts => total * transfer.arrived / bursts,
+            };
+            let budget = if transfer.unpacks { &mut unpacker } else { &mut plain };
+            let room = staging.saturating_sub(transfer.unpacked - transfer.written);
+            let bytes = (ready - transfer.unpacked).min(*budget).min(room);
+            blocked |= ready > transfer.unpacked && room == 0;
+            *budget -= bytes;
+            moved |= bytes > 0;
+            if bytes > 0 && transfer.unpacks {
+                self.unpacker_busy += 1;
+            }
+            transfer.unpacked += bytes;
+            let freed = match total {
+                0 => transfer.arrived,
+                _ if transfer.unpacked == total => transfer.arrived,
+                _ => transfer.unpacked * transfer.bursts / total,
+            };
+            self.freed += freed - transfer.unpacked_bursts;
+            transfer.unpacked_bursts = freed;
+            if transfer.unpacked < total {
+                break;
+            }
+        }
+        (moved, blocked)
+    }
+
+    /// One access per cycle to the port.
+    fn write(&mut self, now: Tick, shared: &mut Shared) -> bool {
+        if !shared.scratchpad.can_post(Port::Load, now) {
+            return false;
+        }
+        for transfer in &mut self.transfers {
+            let total = transfer.cells.total();
+            if transfer.written == total {
+                continue;
+            }
+            let available = transfer.unpacked - transfer.written;
+            let port = u64::from(self.config.port_bytes);
+            let Some((word, width, bytes)) = transfer.cells.next(port, available, self.word) else {
+                return false;
+            };
+            transfer.written += bytes;
+            self.accesses += 1;
+            transfer.last_access = self.accesses;
+            let run =
+                Run { word, width, inner: 1, inner_step: 0, outer: 1, outer_step: 0, period: 1, earliest: 0 };
+            shared.scratchpad.post(now, Port::Load, run, &mut shared.wakes);
+            shared.work.dma_bytes += bytes;
+            if transfer.unpacks {
+                shared.work.unpacked_bytes += bytes;
+            }
+            return true;
+        }
+        false
+    }
+
+    fn retire(&mut self, now: Tick, shared: &mut Shared) -> bool {
+        let mut any = false;
+        while let Some(front) = self.transfers.front() {
+            let done = front.requested_all
+                && front.arrived == front.bursts
+                && front.written == front.cells.total()
+                && shared.scratchpad.finished(Port::Load, now) >= front.last_access;
+            if !done {
+                break;
+            }
+            if let Some(front) = self.transfers.pop_front() {
+                if front.bursts > 0 {
+                    self.hints += 1;
+                }
+                shared.retire(now, &front.job);
+            }
+            self.requesting -= 1;
+            any = true;
+        }
+        any
+    }
+
+    fn accept(&mut self, now: Tick, shared: &mut Shared) -> bool {
+        if self.transfers.len() == self.config.transfers as usize {
+            return false;
+        }
+        let Some(job) = shared.accept(now, Queue::Load) else { return false };
+        self.transfers.push_back(Transfer::new(job, shared));
+        true
+    }
+
+    /// Sends burst runs, at most one per channel and cycle.
+    fn request(&mut self, now: Tick, shared: &mut Shared) -> bool {
+        let mut sent = 0u128;
+        let mut any = false;
+        while let Some(transfer) = self.transfers.get_mut(self.requesting) {
+            if transfer.requested_all {
+                self.requesting += 1;
+                continue;
+            }
+            let room = u64::from(self.config.outstanding_bursts) - (self.next - self.freed);
+            let row_addr = match transfer.gather {
+                None => transfer.rows.addr + transfer.row * transfer.rows.stride,
+                Some(first) => {
+                    let id = shared.mailbox.get(first as usize + transfer.row as usize).copied().unwrap_or(0);
+                    transfer.rows.addr + u64::from(id) * transfer.rows.stride
+                }
+            };
+            let (first, count) = transfer.rows.bursts(row_addr, shared.interleave.burst_bytes);
+            let (channel, burst, in_turn) = shared.interleave.locate(first + transfer.burst);
+            let bursts = u64::from(in_turn).min(count - transfer.burst);
+            let link = &mut shared.lanes[channel].requests[Master::Load as usize];
+            if bursts > room || sent >> channel & 1 != 0 || !link.can_push(now) {
+                break;
+            }
+            link.push(
+                now,
+                BurstRun { burst, bursts: bursts as u32, sequence: self.next as u32 & (u32::MAX >> 1) },
+            );
+            shared.wakes.channel_after(channel, now);
+            sent |= 1 << channel;
+            any = true;
+            self.next += bursts;
+            transfer.burst += bursts;
+            if transfer.burst == count {
+                (transfer.row, transfer.burst) = (transfer.row + 1, 0);
+                transfer.requested_all = transfer.row == transfer.rows.rows;
+            }
+        }
+        any
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.transfers.is_empty()
+    }
+    pub(crate) fn cycles(&self, cycle: u64) -> Cycles {
+        self.activity.up_to(cycle)
+    }
+}
+
+impl Transfer {
+    fn new(job: Job, shared: &mut Shared) -> Self {
+        let rows = dram_rows(&job.dispatch.op);
+        let (gather, class, unpacks) = match job.dispatch.op {
+            Op::Gather { first, class, .. } => (Some(first), class, false),
+            Op::Load { class, unpack, .. } => (None, class, unpack != Unpack::Plain),
+            _ => (None, ByteClass::Overfetch, false),
+        };
+        let mut transfer = Self {
+            job,
+            rows,
+            class,
+            gather,
+            row: 0,
+            burst: 0,
+            requested_all: rows.rows == 0 || rows.bytes == 0,
+            bursts: 0,
+            arrived: 0,
+            unpacked_bursts: 0,
+            cells: Cells::of(&job.dispatch.op),
+            unpacked: 0,
+            written: 0,
+            last_access: 0,
+            unpacks,
+        };
+        transfer.account(shared);
+        transfer
+    }
+
+    /// Counts bursts and books their bytes by class.
+    fn account(&mut self, shared: &mut Shared) {
+        let burst_bytes = shared.interleave.burst_bytes;
+        self.bursts = (0..self.rows.rows)
+            .map(|row| {
+                let at = match self.gather {
+                    None => row,
+                    Some(first) => {
+                        shared.mailbox.get(first as usize + row as usize).copied().unwrap_or(0).into()
+                    }
+                };
+                self.rows.bursts(self.rows.addr + at * self.rows.stride, burst_bytes).1
+            })
+            .sum();
+        let useful = match self.job.dispatch.op {
+            Op::Load {
+                unpack: Unpack::Weights,
+                tile: TileRef { rows, cols, format: Format::Weights(w), .. },
+                ..
+            } => weight_bytes(w, rows, cols, &mut shared.bytes_read),
+            _ => {
+                let bytes = self.rows.bytes * self.rows.rows;
+                shared.bytes_read[self.class as usize] += bytes;
+                bytes
+            }
+        };
+        shared.bytes_read[ByteClass::Overfetch as usize] += self.bursts * burst_bytes - useful;
+        shared.instances[self.job.instance as usize].owned_bytes += self.bursts * burst_bytes;
+    }
+}
+
+/// Books a weight record; returns its useful bytes.
+fn weight_bytes(w: WeightFormat, n: u32, k: u32, counts: &mut [u64]) -> u64 {
+    let scales = w.scale_bytes(n, k) + w.zero_bytes(n, k);
+    let codes = w.code_bytes(n, k);
+    counts[ByteClass::Scales as usize] += scales;
+    counts[ByteClass::Weights as usize] += codes;
+    scales + codes
+}

@@ -1,0 +1,588 @@
+//! The machine: components as named fields, and the loop that gives each of them its cycles.
+
+use lutsim_dram::Counters as DramCounters;
+use lutsim_isa::exec::State;
+use lutsim_isa::{Dispatch, Fault, Program, Queue, Reg, Sem};
+
+use crate::activity::Cycles;
+use crate::channel::Channel;
+use crate::clock::Timebase;
+use crate::config::Chip;
+use crate::link::{Link, Registered, Semaphores, Tick};
+use crate::load::Load;
+use crate::lut::Lut;
+use crate::scratchpad::Scratchpad;
+use crate::sequencer::Sequencer;
+use crate::shared::{
+    ByteCounts, CORE_UNITS, Instance, Interleave, Lane, Shared, Snapshot, Unit, Wakes, Work,
+};
+use crate::store::Store;
+use crate::vector::Vector;
+
+/// How the machine is advanced; all engines give the same numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Engine {
+    /// Every component at every edge of its clock: the oracle.
+    Tick,
+    /// A component only when it asked to be, or was poked.
+    Skip,
+}
+
+/// One program to run, and what the doorbell carries.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// The program.
+    pub program: &'a Program,
+    /// Where it lies in DRAM.
+    pub address: u64,
+    /// The operator of each word, below `operators`.
+    pub marks: &'a [u32],
+    /// Number of operators.
+    pub operators: u32,
+    /// Runtime registers.
+    pub registers: &'a [(Reg, u64)],
+    /// Token ids, for `gather`.
+    pub mailbox: &'a [u32],
+    /// Bytes that the host reads back.
+    pub result_bytes: u64,
+}
+
+/// Why a run stopped early.
+#[derive(Debug, thiserror::Error)]
+pub enum Stop {
+    /// A word without a meaning.
+    #[error(transparent)]
+    Fault(Fault),
+    /// Nothing can move any more.
+    #[error("deadlock at cycle {cycle}: nothing can move any more\n{report}")]
+    Deadlock {
+        /// Core cycle.
+        cycle: u64,
+        /// A line per unit: what it waits for.
+        report: String,
+    },
+    /// The program goes round in circles.
+    #[error("livelock: {words} control instructions in a row gave no unit any work (at instruction {pc})")]
+    Livelock {
+        /// Where.
+        pc: u32,
+        /// How many.
+        words: u64,
+    },
+    /// A semaphore is taken by two queues.
+    #[error("instruction {pc}: {sem} is waited for by the {} and the {} queue; one queue takes, one gives", queues[0], queues[1])]
+    TwoWaiters {
+        /// The second waiter's word.
+        pc: u32,
+        /// The semaphore.
+        sem: Sem,
+        /// The queues.
+        queues: [Queue; 2],
+    },
+    /// Two accesses without an order.
+    #[error("{0}")]
+    Order(String),
+    /// Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// What executes values beside timing, if anything does.
+#[derive(Default)]
+pub(crate) struct Values {
+    pub(crate) state: Option<Box<State>>,
+}
+
+impl Values {
+    pub(crate) fn execute(&mut self, dispatch: &Dispatch) -> Result<(), lutsim_isa::control::FaultKind> {
+        match &mut self.state {
+            Some(state) => state.exec(&dispatch.op),
+            None => Ok(()),
+        }
+    }
+    pub(crate) fn fence(&mut self) {}
+}
+
+/// Everything that has been counted since the machine was built.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// Core cycles.
+    pub cycles: u64,
+    /// Sequencer.
+    pub sequencer: Cycles,
+    /// DMA in.
+    pub load: Cycles,
+    /// DMA out.
+    pub store: Cycles,
+    /// The select arrays.
+    pub lut: Cycles,
+    /// The drains.
+    pub drain: Cycles,
+    /// Vector unit.
+    pub vector: Cycles,
+    /// Cycles in which the unpacker moved something.
+    pub unpacker_busy: u64,
+    /// Scratchpad: cycles with some bank in use, refused accesses, words read and written.
+    pub scratchpad_busy: u64,
+    /// Refused accesses.
+    pub scratchpad_conflicts: u64,
+    /// Words read.
+    pub scratchpad_words_read: u64,
+    /// Words written.
+    pub scratchpad_words_written: u64,
+    /// Events of the core units.
+    pub work: Work,
+    /// Bytes from DRAM by class.
+    pub bytes_read: ByteCounts,
+    /// Bytes to DRAM by class.
+    pub bytes_written: ByteCounts,
+    /// Bursts, both ways.
+    pub bursts: u64,
+    /// Channels.
+    pub channels: Vec<DramCounters>,
+    /// Memory clocks.
+    pub memory_clocks: u64,
+}
+
+impl Totals {
+    /// What was counted since `earlier`.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let bytes = |a: &ByteCounts, b: &ByteCounts| std::array::from_fn(|i| a[i] - b[i]);
+        let channels = self.channels.iter().zip(&earlier.channels);
+        Self {
+            cycles: self.cycles - earlier.cycles,
+            sequencer: self.sequencer.since(&earlier.sequencer),
+            load: self.load.since(&earlier.load),
+            store: self.store.since(&earlier.store),
+            lut: self.lut.since(&earlier.lut),
+            drain: self.drain.since(&earlier.drain),
+            vector: self.vector.since(&earlier.vector),
+            unpacker_busy: self.unpacker_busy - earlier.unpacker_busy,
+            scratchpad_busy: self.scratchpad_busy - earlier.scratchpad_busy,
+            scratchpad_conflicts: self.scratchpad_conflicts - earlier.scratchpad_conflicts,
+            scratchpad_words_read: self.scratchpad_words_read - earlier.scratchpad_words_read,
+            scratchpad_words_written: self.scratchpad_words_written - earlier.scratchpad_words_written,
+            work: self.work.since(&earlier.work),
+            bytes_read: bytes(&self.bytes_read, &earlier.bytes_read),
+            bytes_written: bytes(&self.bytes_written, &earlier.bytes_written),
+            bursts: self.bursts - earlier.bursts,
+            channels: channels.map(|(now, before)| now.since(before)).collect(),
+            memory_clocks: self.memory_clocks - earlier.memory_clocks,
+        }
+    }
+}
+
+/// One execution of one operator.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OperatorRun {
+    /// Index of the operator in the program's list.
+    pub operator: u32,
+    /// Which execution of it: the layer, for operators in the layer loop.
+    pub pass: u32,
+    /// From the last retirement of the operator before to its own last retirement, core cycles.
+    pub cycles: u64,
+    /// Multiply-accumulates.
+    pub macs: u64,
+    /// Bytes that crossed the DRAM bus in that interval.
+    pub bytes_transferred: u64,
+    /// Bytes that its own instructions asked for.
+    pub bytes_owned: u64,
+    /// Cycles of the LUT array in that interval.
+    pub lut: Cycles,
+    /// Cycles of DMA in.
+    pub load: Cycles,
+    /// Cycles of the vector unit.
+    pub vector: Cycles,
+}
+
+/// What one program run left behind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// What was counted during the run; `cycles` from doorbell to read-back.
+    pub totals: Totals,
+    /// The operators, in order of their last retirements.
+    pub operators: Vec<OperatorRun>,
+}
+
+/// How the engine fared; differs between engines, and so is no part of a [`Report`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineStats {
+    /// Instants at which something was evaluated.
+    pub instants: u64,
+    /// Component evaluations.
+    pub evaluations: u64,
+}
+
+/// A chip at work.
+pub struct Machine {
+    chip: Chip,
+    timebase: Timebase,
+    engine: Engine,
+    now: Tick,
+    sequencer: Sequencer,
+    load: Load,
+    store: Store,
+    lut: Lut,
+    vector: Vector,
+    channels: Vec<Channel>,
+    shared: Shared,
+    values: Values,
+    /// Order in which components of one instant are evaluated; any order gives the same numbers.
+    order: Vec<usize>,
+    stats: EngineStats,
+    /// Checked now and then; set from outside to stop.
+    interrupt: Option<std::sync::Arc<std::sync::atomic::AtomicBool>>,
+}
+
+/// A chip that cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The memory standard.
+    #[error(transparent)]
+    Dram(#[from] lutsim_dram::Error),
+    /// Clocks without a common timebase.
+    #[error(
+        "the core clock ({core} Hz) and the memory clock ({memory} Hz) have no common timebase that fits; \
+         choose a core clock in a simpler ratio, such as 5:6"
+    )]
+    Timebase {
+        /// Core clock, Hz.
+        core: u64,
+        /// Memory clock, Hz.
+        memory: f64,
+    },
+}
+
+impl Machine {
+    /// Builds a chip, everything idle at time 0.
+    ///
+    /// # Errors
+    /// An unknown memory standard, or clocks without a common timebase.
+    pub fn new(chip: &Chip, engine: Engine) -> Result<Self, BuildError> {
+        let memory = crate::memory::build(chip)?;
+        let timebase = memory.timebase;
+        let (core_period, memory_period) = (timebase.core_period, timebase.memory_period);
+        let channels = memory.channels;
+        let lanes = (0..channels.len())
+            .map(|_| Lane {
+                requests: std::array::from_fn(|_| Link::new(8)),
+                replies: std::array::from_fn(|_| std::collections::VecDeque::with_capacity(64)),
+                stored: Registered::default(),
+            })
+            .collect();
+        let burst_bytes = u64::from(memory.burst_bytes);
+        let depth = chip.sequencer.queue_depth as usize;
+        let shared = Shared {
+            core_period,
+            wakes: Wakes::new(channels.len(), core_period, memory_period),
+            queues: std::array::from_fn(|_| Link::new(depth)),
+            semaphores: Semaphores::default(),
+            waiter: [None; 32],
+            retired: [Registered::default(); 4],
+            scratchpad: Scratchpad::new(chip.scratchpad.banks, chip.scratchpad.conflict_free, core_period),
+            lanes,
+            interleave: Interleave {
+                burst_bytes,
+                bursts: (u64::from(chip.dram.interleave_bytes) / burst_bytes).max(1),
+                channels: channels.len() as u64,
+            },
+            bytes_read: ByteCounts::default(),
+            bytes_written: ByteCounts::default(),
+            bursts: 0,
+            work: Work::default(),
+            instances: Vec::new(),
+            retirements: Vec::new(),
+            mailbox: Vec::new(),
+        };
+        let word = chip.scratchpad.bank_bytes;
+        Ok(Self {
+            sequencer: Sequencer::new(chip.sequencer),
+            load: Load::new(chip.dma, word),
+            store: Store::new(chip.dma, word),
+            lut: Lut::new(chip.lut, word),
+            vector: Vector::new(chip.vector, word),
+            order: (0..CORE_UNITS + channels.len()).collect(),
+            channels,
+            shared,
+            values: Values::default(),
+            chip: chip.clone(),
+            timebase,
+            engine,
+            now: 0,
+            stats: EngineStats::default(),
+            interrupt: None,
+        })
+    }
+
+    /// Executes values beside timing from now on; the state holds scratchpad and DRAM contents.
+    pub fn attach_values(&mut self, state: Box<State>) {
+        self.values.state = Some(state);
+    }
+    /// The values, if they are executed.
+    pub fn values(&mut self) -> Option<&mut State> {
+        self.values.state.as_deref_mut()
+    }
+    /// Stops the run, with [`Stop::Interrupted`], when the flag is raised.
+    pub fn attach_interrupt(&mut self, flag: std::sync::Arc<std::sync::atomic::AtomicBool>) {
+        self.interrupt = Some(flag);
+    }
+    /// Evaluates the components of an instant in another order; for the test that it cannot matter.
+    pub fn set_evaluation_order(&mut self, order: Vec<usize>) {
+        assert_eq!(order.len(), self.order.len(), "a permutation of all components");
+        self.order = order;
+    }
+    /// Records the commands of every memory controller.
+    pub fn record_commands(&mut self) {
+        self.channels.iter_mut().for_each(Channel::record_commands);
+    }
+    /// The commands recorded of a channel.
+    pub fn commands(&self, channel: usize) -> &[lutsim_dram::Issued] {
+        self.channels[channel].commands()
+    }
+    /// How many components there are.
+    pub fn components(&self) -> usize {
+        self.order.len()
+    }
+    /// The chip.
+    pub fn chip(&self) -> &Chip {
+        &self.chip
+    }
+    /// Engine statistics since the machine was built.
+    pub fn stats(&self) -> EngineStats {
+        self.stats
+    }
+    /// Another program lies where the last one lay.
+    pub fn flush_program(&mut self) {
+        self.sequencer.flush();
+    }
+
+    /// Runs a program from the doorbell to the read-back.
+    ///
+    /// # Errors
+    /// A program that cannot go on; the machine is then of no further use.
+    pub fn run(&mut self, job: &Job<'_>) -> Result<Report, Stop> {
+        let begin = self.now;
+        let before = self.totals();
+        let first = self.snapshot();
+        self.shared.instances.clear();
+        self.shared.retirements.clear();
+        self.shared.semaphores = Semaphores::default();
+        self.shared.waiter = [None; 32];
+        self.shared.mailbox.clear();
+        self.shared.mailbox.extend_from_slice(job.mailbox);
+        if let Some(state) = &mut self.values.state {
+            state.mailbox.clear();
+            state.mailbox.extend_from_slice(job.mailbox);
+        }
+        let start = begin + self.core_ticks(self.chip.runtime.doorbell_ns);
+        self.sequencer.begin(begin, start, job, &self.shared);
+        self.shared.wakes.at(Unit::Sequencer, start.max(begin + self.timebase.core_period));
+
+        let mut checks = 0u32;
+        while !self.sequencer.done() {
+            let at = self.next_instant().ok_or_else(|| self.deadlock())?;
+            self.instant(at, job)?;
+            checks = checks.wrapping_add(1);
+            if checks & 0xffff == 0
+                && self.interrupt.as_ref().is_some_and(|f| f.load(std::sync::atomic::Ordering::Relaxed))
+            {
+                return Err(Stop::Interrupted);
+            }
+        }
+        let readback = self.chip.runtime.readback_ns
+            + (job.result_bytes * 1_000_000_000).div_ceil(self.chip.runtime.readback_bytes_per_second.max(1));
+        let end = self.now + self.core_ticks(readback).max(self.timebase.core_period);
+        while let Some(at) = self.earliest().filter(|&at| at < end) {
+            self.instant(at, job)?;
+        }
+        self.now = end;
+        let totals = self.totals().since(&before);
+        Ok(Report { totals, operators: self.operators(first) })
+    }
+
+    /// Core cycles, rounded up, as ticks.
+    fn core_ticks(&self, ns: u64) -> Tick {
+        let cycles = (u128::from(ns) * u128::from(self.chip.clock_hz)).div_ceil(1_000_000_000);
+        cycles as u64 * self.timebase.core_period
+    }
+
+    /// The next instant, unless nothing can ever happen again.
+    fn next_instant(&mut self) -> Option<Tick> {
+        let (core, all) = self.shared.wakes.settle();
+        if core == Tick::MAX
+            && self.channels.iter().all(Channel::is_idle)
+            && self.shared.lanes.iter().all(|l| l.requests.iter().all(Link::is_empty))
+        {
+            return None;
+        }
+        self.after_settling(all)
+    }
+
+    fn earliest(&mut self) -> Option<Tick> {
+        let (_, all) = self.shared.wakes.settle();
+        self.after_settling(all)
+    }
+
+    fn after_settling(&self, all: Tick) -> Option<Tick> {
+        match self.engine {
+            Engine::Tick => {
+                let (c, m) = (self.timebase.core_period, self.timebase.memory_period);
+                Some((self.now + 1).next_multiple_of(c).min((self.now + 1).next_multiple_of(m)))
+            }
+            Engine::Skip => Some(all).filter(|&at| at != Tick::MAX),
+        }
+    }
+
+    /// Evaluates what is due at `at`.
+    fn instant(&mut self, at: Tick, job: &Job<'_>) -> Result<(), Stop> {
+        debug_assert!(at > self.now || self.now == 0, "time goes forward");
+        self.now = at;
+        self.stats.instants += 1;
+        let hints = self.load.hints + self.sequencer.hints;
+        let before = hints;
+        let tick = self.engine == Engine::Tick;
+        let (core_edge, memory_edge) = match self.engine {
+            Engine::Tick => {
+                (at.is_multiple_of(self.timebase.core_period), at.is_multiple_of(self.timebase.memory_period))
+            }
+            Engine::Skip => (false, false),
+        };
+        for i in 0..self.order.len() {
+            let component = self.order[i];
+            let due = self.shared.wakes.at[component] <= at;
+            let edge = tick && if component < CORE_UNITS { core_edge } else { memory_edge };
+            if !due && !edge {
+                continue;
+            }
+            self.shared.wakes.at[component] = Tick::MAX;
+            self.stats.evaluations += 1;
+            let wake = self.evaluate(component, at, before, job)?;
+            debug_assert!(wake > at, "component {component} wants to run in the past");
+            let slot = &mut self.shared.wakes.at[component];
+            *slot = (*slot).min(wake);
+        }
+        if !self.shared.retirements.is_empty() {
+            self.book_retirements();
+        }
+        if self.load.hints + self.sequencer.hints != before {
+            for channel in 0..self.channels.len() {
+                self.shared.wakes.channel_after(channel, at);
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self, component: usize, now: Tick, hints: u64, job: &Job<'_>) -> Result<Tick, Stop> {
+        let shared = &mut self.shared;
+        Ok(match Unit::ALL.get(component) {
+            Some(Unit::Sequencer) => self.sequencer.tick(now, job, shared, &mut self.values)?,
+            Some(Unit::Load) => self.load.tick(now, shared),
+            Some(Unit::Store) => self.store.tick(now, shared),
+            Some(Unit::Lut) => self.lut.tick(now, shared),
+            Some(Unit::Vector) => self.vector.tick(now, shared),
+            Some(Unit::Scratchpad) => {
+                let Shared { scratchpad, wakes, .. } = shared;
+                scratchpad.tick(now, wakes)
+            }
+            None => self.channels[component - CORE_UNITS].tick(now, hints, shared),
+        })
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let cycle = self.now / self.timebase.core_period + 1;
+        Snapshot {
+            time: self.now,
+            dram_bursts: self.shared.bursts,
+            lut: self.lut.activity.up_to(cycle),
+            load: self.load.cycles(cycle),
+            vector: self.vector.activity.up_to(cycle),
+        }
+    }
+
+    /// Notes the state of the machine at the last retirement of each operator.
+    fn book_retirements(&mut self) {
+        let snapshot = self.snapshot();
+        for &instance in &self.shared.retirements {
+            self.shared.instances[instance as usize].last = snapshot;
+        }
+        self.shared.retirements.clear();
+    }
+
+    fn operators(&self, begin: Snapshot) -> Vec<OperatorRun> {
+        let mut order: Vec<&Instance> = self.shared.instances.iter().collect();
+        order.sort_by_key(|i| i.last.time);
+        let mut previous = begin;
+        let run = |instance: &Instance| {
+            let last = instance.last;
+            let run = OperatorRun {
+                operator: instance.operator,
+                pass: instance.pass,
+                cycles: (last.time - previous.time) / self.timebase.core_period,
+                macs: instance.macs,
+                bytes_transferred: (last.dram_bursts - previous.dram_bursts)
+                    * self.shared.interleave.burst_bytes,
+                bytes_owned: instance.owned_bytes,
+                lut: last.lut.since(&previous.lut),
+                load: last.load.since(&previous.load),
+                vector: last.vector.since(&previous.vector),
+            };
+            previous = last;
+            run
+        };
+        order.into_iter().map(run).collect()
+    }
+
+    /// Everything counted up to now.
+    fn totals(&self) -> Totals {
+        let cycle = self.now / self.timebase.core_period + 1;
+        let s = &self.shared;
+        Totals {
+            cycles: cycle,
+            sequencer: self.sequencer.activity.up_to(cycle),
+            load: self.load.cycles(cycle),
+            store: self.store.activity.up_to(cycle),
+            lut: self.lut.activity.up_to(cycle),
+            drain: self.lut.drain_activity.up_to(cycle),
+            vector: self.vector.activity.up_to(cycle),
+            unpacker_busy: self.load.unpacker_busy,
+            scratchpad_busy: s.scratchpad.busy_cycles,
+            scratchpad_conflicts: s.scratchpad.conflicts,
+            scratchpad_words_read: s.scratchpad.words_read,
+            scratchpad_words_written: s.scratchpad.words_written,
+            work: s.work,
+            bytes_read: s.bytes_read,
+            bytes_written: s.bytes_written,
+            bursts: s.bursts,
+            channels: self.channels.iter().map(|c| c.counters(self.now)).collect(),
+            memory_clocks: self.now / self.timebase.memory_period,
+        }
+    }
+
+    fn deadlock(&self) -> Stop {
+        let now = self.now + 1;
+        let mut report = format!("  sequencer {}\n", self.sequencer.describe());
+        for &queue in Queue::ALL {
+            let head = self.shared.queues[queue as usize].front(now);
+            let line = match head {
+                None => "has nothing to do".to_string(),
+                Some(job) => match job.dispatch.wait {
+                    Some(sem) if !self.shared.semaphores.available(now, sem) => format!(
+                        "instruction {} waits for {sem}, which the {} queue signals",
+                        job.dispatch.pc,
+                        sem.producer()
+                    ),
+                    _ => format!("instruction {} is next", job.dispatch.pc),
+                },
+            };
+            let idle = match queue {
+                Queue::Load => self.load.is_idle(),
+                Queue::Store => self.store.is_idle(),
+                Queue::Lut => self.lut.is_idle(),
+                Queue::Vector => self.vector.is_idle(),
+            };
+            let unit = if idle { "idle" } else { "busy" };
+            report.push_str(&format!("  {queue} ({unit}): {line}\n"));
+        }
+        Stop::Deadlock { cycle: self.now / self.timebase.core_period, report: report.trim_end().into() }
+    }
+}

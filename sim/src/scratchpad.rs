@@ -1,0 +1,270 @@
+//! Scratchpad: banks, ports and the arbiter that lets at most one port use a bank in a cycle.
+//!
+//! A port is handed strided runs, not words. Ports have a fixed order of precedence (the cores first: a stall there idles
+//! all of them); a refused access tries again in the next cycle. k ports on one bank so take k times as long, on k
+//! banks once.
+
+use std::collections::VecDeque;
+
+use crate::link::{Registered, Tick};
+use crate::shared::{Unit, Wakes};
+
+/// Who asks, in order of precedence.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Port {
+    LutWeights,
+    LutScales,
+    LutActivations,
+    DrainWrite,
+    DrainRead,
+    Load,
+    Store,
+    VectorRead,
+    VectorRead2,
+    VectorWrite,
+}
+
+const PORTS: usize = 10;
+/// Runs that a port holds.
+const PORT_DEPTH: usize = 4;
+
+impl Port {
+    const ALL: [Port; PORTS] = [
+        Port::LutWeights,
+        Port::LutScales,
+        Port::LutActivations,
+        Port::DrainWrite,
+        Port::DrainRead,
+        Port::Load,
+        Port::Store,
+        Port::VectorRead,
+        Port::VectorRead2,
+        Port::VectorWrite,
+    ];
+    fn owner(self) -> Unit {
+        match self {
+            Port::LutWeights
+            | Port::LutScales
+            | Port::LutActivations
+            | Port::DrainWrite
+            | Port::DrainRead => Unit::Lut,
+            Port::Load => Unit::Load,
+            Port::Store => Unit::Store,
+            Port::VectorRead | Port::VectorRead2 | Port::VectorWrite => Unit::Vector,
+        }
+    }
+    fn writes(self) -> bool {
+        matches!(self, Port::DrainWrite | Port::Load | Port::VectorWrite)
+    }
+}
+
+/// Accesses `width` banks wide, one per `period` cycles at most: `outer` rows of `inner` accesses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    /// First word of the first access.
+    pub(crate) word: u64,
+    /// Words of one access.
+    pub(crate) width: u32,
+    /// Accesses of a row.
+    pub(crate) inner: u32,
+    /// Words from access to access.
+    pub(crate) inner_step: u64,
+    /// Rows.
+    pub(crate) outer: u32,
+    /// Words from row to row.
+    pub(crate) outer_step: u64,
+    /// Cycles from access to access.
+    pub(crate) period: u32,
+    /// Not before.
+    pub(crate) earliest: Tick,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Active {
+    run: Run,
+    /// Accesses done.
+    done: u64,
+    next: Tick,
+}
+
+impl Active {
+    fn total(&self) -> u64 {
+        u64::from(self.run.inner) * u64::from(self.run.outer)
+    }
+    fn bank(&self, banks: u32) -> u32 {
+        let (row, column) = match self.run.outer {
+            1 => (0, self.done),
+            _ => (self.done / u64::from(self.run.inner), self.done % u64::from(self.run.inner)),
+        };
+        let word = self.run.word + row * self.run.outer_step + column * self.run.inner_step;
+        // Banks are a power of two (checked when the chip loads).
+        (word & u64::from(banks - 1)) as u32
+    }
+}
+
+/// The scratchpad's arbiter.
+#[derive(Clone, Debug)]
+pub(crate) struct Scratchpad {
+    banks: u32,
+    conflict_free: bool,
+    period: Tick,
+    ports: [VecDeque<Active>; PORTS],
+    /// Runs handed over, by port.
+    posted: [u64; PORTS],
+    /// Runs finished, by port.
+    finished: [Registered; PORTS],
+    /// Bit p: port p holds a run.
+    occupied: u32,
+    /// Words read and written.
+    pub(crate) words_read: u64,
+    pub(crate) words_written: u64,
+    /// Refused accesses.
+    pub(crate) conflicts: u64,
+    /// Cycles in which some bank was in use.
+    pub(crate) busy_cycles: u64,
+    last_busy: Tick,
+}
+
+impl Scratchpad {
+    pub(crate) fn new(banks: u32, conflict_free: bool, period: Tick) -> Self {
+        Self {
+            banks,
+            conflict_free,
+            period,
+            ports: std::array::from_fn(|_| VecDeque::with_capacity(PORT_DEPTH)),
+            posted: [0; PORTS],
+            finished: [Registered::default(); PORTS],
+            occupied: 0,
+            words_read: 0,
+            words_written: 0,
+            conflicts: 0,
+            busy_cycles: 0,
+            last_busy: Tick::MAX,
+        }
+    }
+    /// Room for another run as of the beginning of this cycle.
+    pub(crate) fn can_post(&self, port: Port, now: Tick) -> bool {
+        self.posted[port as usize] - self.finished(port, now) < PORT_DEPTH as u64
+    }
+    /// Runs of this port that had finished when this cycle began.
+    pub(crate) fn finished(&self, port: Port, now: Tick) -> u64 {
+        self.finished[port as usize].get(now)
+    }
+    /// Hands a run to a port; it starts in the next cycle at the earliest.
+    pub(crate) fn post(&mut self, now: Tick, port: Port, mut run: Run, wakes: &mut Wakes) {
+        debug_assert!(run.inner > 0 && run.outer > 0 && run.width > 0 && run.period > 0);
+        if run.width > self.banks {
+            // Wider than the memory: several cycles per access.
+            let parts = run.width.div_ceil(self.banks);
+            run.inner_step =
+                if run.inner == 1 { u64::from(self.banks) } else { run.inner_step / u64::from(parts) };
+            run.inner *= parts;
+            run.width = run.width.div_ceil(parts);
+            run.period = run.period.div_ceil(parts);
+        }
+        let next = run.earliest.max(now + self.period);
+        self.ports[port as usize].push_back(Active { run, done: 0, next });
+        self.posted[port as usize] += 1;
+        self.occupied |= 1 << port as u32;
+        wakes.at(Unit::Scratchpad, now + self.period);
+    }
+    /// One cycle; returns when to run again.
+    pub(crate) fn tick(&mut self, now: Tick, wakes: &mut Wakes) -> Tick {
+        self.catch_up(now);
+        let mut taken: u128 = 0;
+        let mut wake = Tick::MAX;
+        let mut remaining = self.occupied;
+        let mut busy = false;
+        while remaining != 0 {
+            let p = remaining.trailing_zeros() as usize;
+            remaining &= remaining - 1;
+            let Some(active) = self.ports[p].front_mut() else { continue };
+            if active.next > now {
+                wake = wake.min(active.next);
+                continue;
+            }
+            let bank = active.bank(self.banks);
+            let mask = self.mask(bank, self.ports[p][0].run.width);
+            if !self.conflict_free && taken & mask != 0 {
+                self.conflicts += 1;
+                self.ports[p][0].next = now + self.period;
+                wake = wake.min(now + self.period);
+                continue;
+            }
+            taken |= mask;
+            busy = true;
+            let words = u64::from(self.ports[p][0].run.width);
+            if Port::ALL[p].writes() {
+                self.words_written += words
+            } else {
+                self.words_read += words
+            }
+            let active = &mut self.ports[p][0];
+            active.done += 1;
+            active.next = now + u64::from(active.run.period) * self.period;
+            if active.done == active.total() {
+                self.finish(p, now, wakes);
+                if let Some(next) = self.ports[p].front_mut() {
+                    next.next = next.next.max(now + self.period);
+                    wake = wake.min(next.next);
+                }
+            } else {
+                wake = wake.min(active.next);
+            }
+        }
+        if busy && self.last_busy != now {
+            self.busy_cycles += 1;
+            self.last_busy = now;
+        }
+        self.alone_until(wake)
+    }
+    fn mask(&self, bank: u32, width: u32) -> u128 {
+        let ones = if width >= 128 { u128::MAX } else { (1 << width) - 1 };
+        let low = ones << bank;
+        if bank + width > self.banks { low & self.all() | ones >> (self.banks - bank) } else { low }
+    }
+    fn all(&self) -> u128 {
+        if self.banks >= 128 { u128::MAX } else { (1 << self.banks) - 1 }
+    }
+    fn finish(&mut self, p: usize, now: Tick, wakes: &mut Wakes) {
+        self.ports[p].pop_front();
+        self.finished[p].raise(now, 1);
+        if self.ports[p].is_empty() {
+            self.occupied &= !(1 << p);
+        }
+        wakes.at(Port::ALL[p].owner(), now + self.period);
+    }
+    /// With one port in use nothing can be refused: sleep until its run's last access.
+    fn alone_until(&self, wake: Tick) -> Tick {
+        if self.occupied.count_ones() != 1 {
+            return wake;
+        }
+        let active = &self.ports[self.occupied.trailing_zeros() as usize][0];
+        let left = active.total() - active.done;
+        active.next + (left - 1) * u64::from(active.run.period) * self.period
+    }
+    /// Does the accesses of a lone run that fell due while the arbiter slept.
+    fn catch_up(&mut self, now: Tick) {
+        let mut occupied = self.occupied;
+        while occupied != 0 {
+            let p = occupied.trailing_zeros() as usize;
+            occupied &= occupied - 1;
+            let Some(active) = self.ports[p].front_mut() else { continue };
+            if active.next >= now {
+                continue;
+            }
+            let step = u64::from(active.run.period) * self.period;
+            let due = (now - active.next).div_ceil(step).min(active.total() - active.done - 1);
+            active.done += due;
+            active.next += due * step;
+            let words = due * u64::from(active.run.width);
+            if Port::ALL[p].writes() {
+                self.words_written += words
+            } else {
+                self.words_read += words
+            }
+            self.busy_cycles += due;
+        }
+    }
+}

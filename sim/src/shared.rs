@@ -1,0 +1,261 @@
+//! What the components of the core clock share: links, semaphores, scratchpad, wake times, the account of operators.
+
+use lutsim_isa::{ByteClass, Dispatch, Queue, Sem};
+
+use crate::activity::Cycles;
+use crate::link::{Link, Registered, Semaphores, Tick};
+use crate::scratchpad::Scratchpad;
+
+/// A component of the core clock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Unit {
+    Sequencer,
+    Load,
+    Store,
+    Lut,
+    Vector,
+    Scratchpad,
+}
+
+impl Unit {
+    pub(crate) const ALL: [Unit; 6] =
+        [Unit::Sequencer, Unit::Load, Unit::Store, Unit::Lut, Unit::Vector, Unit::Scratchpad];
+    pub(crate) fn of(queue: Queue) -> Self {
+        match queue {
+            Queue::Load => Unit::Load,
+            Queue::Store => Unit::Store,
+            Queue::Lut => Unit::Lut,
+            Queue::Vector => Unit::Vector,
+        }
+    }
+}
+
+/// Core units come first, channels after them.
+pub(crate) const CORE_UNITS: usize = Unit::ALL.len();
+
+/// When each component next wants to run.
+///
+/// Pokes are kept apart until the instant is over: a component that is evaluated after the one that pokes it must not
+/// lose the poke with its own wake time.
+#[derive(Clone, Debug)]
+pub(crate) struct Wakes {
+    pub(crate) at: Vec<Tick>,
+    poked: Vec<Tick>,
+    core_period: Tick,
+    memory_period: Tick,
+}
+
+impl Wakes {
+    pub(crate) fn new(channels: usize, core_period: Tick, memory_period: Tick) -> Self {
+        let never = vec![Tick::MAX; CORE_UNITS + channels];
+        Self { at: never.clone(), poked: never, core_period, memory_period }
+    }
+    /// Wakes a core unit at `time`, an edge of the core clock.
+    #[inline]
+    pub(crate) fn at(&mut self, unit: Unit, time: Tick) {
+        let slot = &mut self.poked[unit as usize];
+        *slot = (*slot).min(time);
+    }
+    /// Wakes a core unit at the first edge of its clock at or after `time`.
+    #[inline]
+    pub(crate) fn core_from(&mut self, unit: Unit, time: Tick) {
+        self.at(unit, time.next_multiple_of(self.core_period));
+    }
+    /// Wakes a channel at the first edge of its clock after `now`.
+    #[inline]
+    pub(crate) fn channel_after(&mut self, channel: usize, now: Tick) {
+        let time = (now + 1).next_multiple_of(self.memory_period);
+        let slot = &mut self.poked[CORE_UNITS + channel];
+        *slot = (*slot).min(time);
+    }
+    /// Takes the pokes over; the earliest wake time of the core units, and of all.
+    #[inline]
+    pub(crate) fn settle(&mut self) -> (Tick, Tick) {
+        let mut earliest = [Tick::MAX; 2];
+        for (i, (at, poked)) in self.at.iter_mut().zip(&mut self.poked).enumerate() {
+            *at = (*at).min(*poked);
+            *poked = Tick::MAX;
+            let class = &mut earliest[usize::from(i >= CORE_UNITS)];
+            *class = (*class).min(*at);
+        }
+        (earliest[0], earliest[0].min(earliest[1]))
+    }
+}
+
+/// Consecutive bursts of one channel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BurstRun {
+    /// First burst, counted within the channel.
+    pub(crate) burst: u64,
+    /// How many.
+    pub(crate) bursts: u32,
+    /// The requester's number of the first.
+    pub(crate) sequence: u32,
+}
+
+/// Who asks a channel for bursts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Master {
+    Fetch,
+    Load,
+    Store,
+}
+
+/// What runs between a master and the channels: requests out, numbers of finished bursts back.
+#[derive(Clone, Debug)]
+pub(crate) struct Lane {
+    /// Requests, by master.
+    pub(crate) requests: [Link<BurstRun>; 3],
+    /// Finished reads of fetch and load: (time of the last data beat, number), in time order.
+    pub(crate) replies: [std::collections::VecDeque<(Tick, u32)>; 2],
+    /// Bursts of the store master that the controller has taken.
+    pub(crate) stored: Registered,
+}
+
+/// How DRAM addresses map to channels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Interleave {
+    pub(crate) burst_bytes: u64,
+    pub(crate) bursts: u64,
+    pub(crate) channels: u64,
+}
+
+impl Interleave {
+    /// Channel, burst within the channel, and bursts left in this channel's turn, of a chip-wide burst number.
+    #[inline]
+    pub(crate) fn locate(&self, burst: u64) -> (usize, u64, u32) {
+        let (block, within) = (burst / self.bursts, burst % self.bursts);
+        let channel = block % self.channels;
+        (channel as usize, block / self.channels * self.bursts + within, (self.bursts - within) as u32)
+    }
+}
+
+/// Bytes that crossed the DRAM bus, by class.
+pub type ByteCounts = [u64; ByteClass::ALL.len()];
+
+macro_rules! work {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Counters of the core units; integers, added where the work happens.
+        #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+        pub struct Work { $($(#[$doc])* pub $name: u64),* }
+        impl Work {
+            /// What was counted since `earlier`.
+            pub fn since(&self, earlier: &Self) -> Self {
+                Self { $($name: self.$name - earlier.$name),* }
+            }
+        }
+    };
+}
+work! {
+    /// Words that the sequencer executed.
+    instructions,
+    /// Selections of a table entry, one per weight group, plane and row.
+    lut_selects,
+    /// Additions of the table builders.
+    table_adds,
+    /// Multiply-adds of the drains: a scaled integer into a partial sum.
+    group_drains,
+    /// Partial sums read or written.
+    psum_accesses,
+    /// Bytes of weight planes sent to the cores.
+    weight_broadcast_bytes,
+    /// Elements that passed the vector lanes, once per sweep.
+    vector_lane_ops,
+    /// Special functions.
+    special_ops,
+    /// Bytes out of the unpacker.
+    unpacked_bytes,
+    /// Bytes between DMA and scratchpad.
+    dma_bytes,
+    /// Multiply-accumulates.
+    macs,
+}
+
+/// What is known of the machine at the moment an operator's last operation retires.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) time: Tick,
+    pub(crate) dram_bursts: u64,
+    pub(crate) lut: Cycles,
+    pub(crate) load: Cycles,
+    pub(crate) vector: Cycles,
+}
+
+/// One execution of one operator: of the program's operator `operator` in pass `pass` of its layer loop.
+#[derive(Clone, Debug)]
+pub(crate) struct Instance {
+    pub(crate) operator: u32,
+    pub(crate) pass: u32,
+    pub(crate) owned_bytes: u64,
+    pub(crate) macs: u64,
+    pub(crate) last: Snapshot,
+}
+
+/// A dispatched operation and the operator that it belongs to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Job {
+    pub(crate) dispatch: Dispatch,
+    pub(crate) instance: u32,
+}
+
+/// Shared state.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared {
+    pub(crate) core_period: Tick,
+    pub(crate) wakes: Wakes,
+    pub(crate) queues: [Link<Job>; 4],
+    pub(crate) semaphores: Semaphores,
+    /// The queue that waits for each semaphore.
+    pub(crate) waiter: [Option<Queue>; 32],
+    /// Operations retired, by queue.
+    pub(crate) retired: [Registered; 4],
+    pub(crate) scratchpad: Scratchpad,
+    pub(crate) lanes: Vec<Lane>,
+    pub(crate) interleave: Interleave,
+    pub(crate) bytes_read: ByteCounts,
+    pub(crate) bytes_written: ByteCounts,
+    pub(crate) bursts: u64,
+    pub(crate) work: Work,
+    pub(crate) instances: Vec<Instance>,
+    /// Retirements since the machine last looked: (instance, owned bytes, macs).
+    pub(crate) retirements: Vec<u32>,
+    /// Token ids that the doorbell carried.
+    pub(crate) mailbox: Vec<u32>,
+}
+
+impl Shared {
+    /// Gives a finished operation's semaphore and tells the sequencer.
+    pub(crate) fn retire(&mut self, now: Tick, job: &Job) {
+        self.retired[job.dispatch.queue as usize].raise(now, 1);
+        self.wakes.at(Unit::Sequencer, now + self.core_period);
+        if let Some(sem) = job.dispatch.signal {
+            self.give(now, sem);
+        }
+        self.retirements.push(job.instance);
+    }
+    fn give(&mut self, now: Tick, sem: Sem) {
+        self.semaphores.give(now, sem);
+        if let Some(queue) = self.waiter[sem.index()] {
+            self.wakes.at(Unit::of(queue), now + self.core_period);
+        }
+    }
+    /// Takes the oldest operation off a queue, and its semaphore.
+    pub(crate) fn accept(&mut self, now: Tick, queue: Queue) -> Option<Job> {
+        let link = &mut self.queues[queue as usize];
+        let job = *link.front(now)?;
+        if let Some(sem) = job.dispatch.wait {
+            if !self.semaphores.available(now, sem) {
+                return None;
+            }
+            self.semaphores.take(now, sem);
+        }
+        let was_full = link.is_full();
+        link.pop(now);
+        if was_full {
+            self.wakes.at(Unit::Sequencer, now + self.core_period);
+        }
+        Some(job)
+    }
+}

@@ -1,0 +1,229 @@
+//! Vector unit: one operation at a time, as passes over its rows through the scratchpad's vector ports.
+
+use lutsim_isa::control::VectorOp;
+use lutsim_isa::{Elem, Format, Op, Queue, TileRef};
+
+use crate::activity::{Activity, Cause};
+use crate::config;
+use crate::link::Tick;
+use crate::scratchpad::{Port, Run};
+use crate::shared::{Job, Shared};
+
+/// One sweep over the rows of an operation.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pass {
+    reads: [Option<TileRef>; 2],
+    write: Option<TileRef>,
+    /// Special functions per element; they have lanes of their own.
+    special: bool,
+    /// The next pass needs this one's result (a maximum, a sum): it waits for the pipeline to empty.
+    reduces: bool,
+}
+
+const MAX_PASSES: usize = 3;
+
+/// What an operation does, sweep by sweep. The rows and columns are those of the first tile it reads.
+fn passes(op: &VectorOp) -> ([Pass; MAX_PASSES], usize) {
+    let read = |a| Pass { reads: [Some(a), None], ..Pass::default() };
+    let map = |x, y: Option<TileRef>, d, special| Pass {
+        reads: [Some(x), y],
+        write: Some(d),
+        special,
+        ..Pass::default()
+    };
+    let reduce = |p: Pass| Pass { reduces: true, ..p };
+    let list = |p: &[Pass]| {
+        let mut out = [Pass::default(); MAX_PASSES];
+        out[..p.len()].copy_from_slice(p);
+        (out, p.len())
+    };
+    match *op {
+        // Mean (and variance, by sums of x and x^2 in one sweep), then scale.
+        VectorOp::Norm { d, x, w, .. } => list(&[reduce(read(x)), map(x, Some(w), d, false)]),
+        VectorOp::Rope { d, x, tab, .. } => list(&[map(x, Some(tab), d, false)]),
+        // Maximum; exponentials and their sum; scale.
+        VectorOp::Softmax { d, x, .. } => {
+            list(&[reduce(read(x)), reduce(map(x, None, d, true)), map(d, None, d, false)])
+        }
+        VectorOp::Act { d, x, f } => list(&[map(x, None, d, is_special(f))]),
+        VectorOp::Glu { d, x, y, f } => list(&[map(x, Some(y), d, is_special(f))]),
+        VectorOp::Add { d, x, y } | VectorOp::Mul { d, x, y } => list(&[map(x, Some(y), d, false)]),
+        VectorOp::Copy { d, x } => list(&[map(x, None, d, false)]),
+        // Absolute maximum, then round.
+        VectorOp::Quant { d, x, .. } => list(&[reduce(read(x)), map(x, None, d, false)]),
+        VectorOp::Fold { d, x, f, .. } => {
+            list(&[reduce(Pass { reads: [Some(x), Some(f)], ..Pass::default() }), map(x, Some(f), d, false)])
+        }
+        VectorOp::ArgMax { x, .. } => list(&[reduce(read(x))]),
+    }
+}
+
+fn is_special(f: lutsim_isa::field::Act) -> bool {
+    use lutsim_isa::field::Act;
+    matches!(f, Act::Silu | Act::Gelu)
+}
+
+#[derive(Clone, Debug)]
+struct Running {
+    job: Job,
+    passes: [Pass; MAX_PASSES],
+    count: usize,
+    at: usize,
+    /// The pass cannot end before.
+    until: Tick,
+    /// Runs of each port at which the pass has all its bytes.
+    runs: [u64; 3],
+    /// The last pass is through: retires then.
+    retire: Option<Tick>,
+}
+
+const PORTS: [Port; 3] = [Port::VectorRead, Port::VectorRead2, Port::VectorWrite];
+
+/// Vector unit.
+#[derive(Clone, Debug)]
+pub(crate) struct Vector {
+    config: config::Vector,
+    word: u64,
+    running: Option<Running>,
+    posted: [u64; 3],
+    pub(crate) activity: Activity,
+}
+
+impl Vector {
+    pub(crate) fn new(config: config::Vector, word: u32) -> Self {
+        Self {
+            config,
+            word: word.into(),
+            running: None,
+            posted: [0; 3],
+            activity: Activity::new(Cause::Idle),
+        }
+    }
+
+    pub(crate) fn tick(&mut self, now: Tick, shared: &mut Shared) -> Tick {
+        if let Some(running) = &mut self.running {
+            if running.retire.is_none() && self.pass_done(now, shared) {
+                self.next_pass(now, shared);
+            }
+            if let Some(running) = self.running.take_if(|r| r.retire.is_some_and(|at| at <= now)) {
+                shared.retire(now, &running.job);
+            }
+        }
+        if self.running.is_none()
+            && let Some(job) = shared.accept(now, Queue::Vector)
+        {
+            self.start(now, job, shared);
+        }
+        let (cause, wake) = match (&self.running, shared.queues[Queue::Vector as usize].front(now)) {
+            (Some(r), _) => match r.retire {
+                Some(at) => (Cause::Busy, at),
+                None if now < r.until => (Cause::Busy, r.until),
+                None => (Cause::Scratchpad, Tick::MAX),
+            },
+            (None, Some(job)) => match job.dispatch.wait {
+                // Not taken: its semaphore is missing; or it came up in this very cycle and is taken in the next.
+                Some(sem) if !shared.semaphores.available(now, sem) => (Cause::waiting_for(sem), Tick::MAX),
+                _ => (Cause::Busy, now + shared.core_period),
+            },
+            (None, None) => (Cause::Idle, Tick::MAX),
+        };
+        self.activity.mark(now / shared.core_period, cause, cause);
+        wake
+    }
+
+    fn start(&mut self, now: Tick, job: Job, shared: &mut Shared) {
+        let (passes, count) = match &job.dispatch.op {
+            Op::Vector(op) => {
+                count_work(op, shared);
+                passes(op)
+            }
+            _ => ([Pass::default(); MAX_PASSES], 0),
+        };
+        self.running = Some(Running { job, passes, count, at: 0, until: now, runs: [0; 3], retire: None });
+        self.begin_pass(now, shared);
+    }
+
+    fn next_pass(&mut self, now: Tick, shared: &mut Shared) {
+        if let Some(r) = &mut self.running {
+            r.at += 1;
+        }
+        self.begin_pass(now, shared);
+    }
+
+    fn begin_pass(&mut self, now: Tick, shared: &mut Shared) {
+        let Some(r) = &mut self.running else { return };
+        let pipeline = Tick::from(self.config.pipeline_cycles) * shared.core_period;
+        if r.at == r.count {
+            // The pipeline empties once more behind the last element; an operation without passes is over at once.
+            r.retire = Some(if r.count == 0 { now + shared.core_period } else { now + pipeline });
+            return;
+        }
+        let pass = r.passes[r.at];
+        // The scratchpad sees a run in the cycle after it was posted.
+        let fill = if r.at == 0 || r.passes[r.at - 1].reduces { pipeline } else { 0 };
+        let start = now + fill.max(shared.core_period);
+        let Some(x) = pass.reads[0] else { return };
+        let lanes = if pass.special { self.config.special_lanes } else { self.config.lanes };
+        let sweeps = x.cols.div_ceil(lanes).max(1);
+        let cycles = u64::from(x.rows) * u64::from(sweeps);
+        r.until = start + cycles * shared.core_period;
+        let tiles = [pass.reads[0], pass.reads[1], pass.write];
+        for ((tile, port), (posted, runs)) in
+            tiles.into_iter().zip(PORTS).zip(self.posted.iter_mut().zip(&mut r.runs))
+        {
+            if let Some(run) =
+                tile.filter(|_| x.rows > 0 && x.cols > 0).map(|t| sweep(t, x, lanes, sweeps, self.word))
+            {
+                shared.scratchpad.post(now, port, Run { earliest: start, ..run }, &mut shared.wakes);
+                *posted += 1;
+            }
+            *runs = *posted;
+        }
+        if cycles == 0 {
+            r.until = now + shared.core_period;
+        }
+    }
+
+    fn pass_done(&self, now: Tick, shared: &Shared) -> bool {
+        self.running.as_ref().is_some_and(|r| {
+            r.until <= now
+                && PORTS.iter().zip(r.runs).all(|(&p, runs)| shared.scratchpad.finished(p, now) >= runs)
+        })
+    }
+    pub(crate) fn is_idle(&self) -> bool {
+        self.running.is_none()
+    }
+}
+
+/// The accesses to `tile` of a pass over the rows and columns of `x`.
+fn sweep(tile: TileRef, x: TileRef, lanes: u32, sweeps: u32, word: u64) -> Run {
+    let bytes = match tile.format {
+        Format::Plain(e) => e.bytes(),
+        Format::Weights(_) => Elem::U8.bytes(),
+    };
+    let step = u64::from(lanes.min(tile.cols.max(1)) * bytes).div_ceil(word).max(1);
+    let inner = sweeps.min(tile.cols.div_ceil(lanes).max(1));
+    Run {
+        word: u64::from(tile.base) / word,
+        width: step as u32,
+        inner,
+        inner_step: step,
+        // A tile of one row (weights of a norm, a bias) is read again for each row.
+        outer: x.rows,
+        outer_step: if tile.rows == 1 { 0 } else { u64::from(tile.stride).div_ceil(word) },
+        period: sweeps / inner,
+        earliest: 0,
+    }
+}
+
+fn count_work(op: &VectorOp, shared: &mut Shared) {
+    let (passes, count) = passes(op);
+    for pass in &passes[..count] {
+        let Some(x) = pass.reads[0] else { continue };
+        let elements = u64::from(x.rows) * u64::from(x.cols);
+        shared.work.vector_lane_ops += elements;
+        if pass.special {
+            shared.work.special_ops += elements;
+        }
+    }
+}
