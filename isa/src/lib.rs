@@ -14,6 +14,7 @@ mod define;
 pub mod exec;
 pub mod field;
 pub mod format;
+pub mod order;
 pub mod program;
 pub mod table;
 
