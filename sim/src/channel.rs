@@ -78,8 +78,8 @@ impl Channel {
             };
             let ready = (done.ready * self.period).max(now + 1);
             let unit = if master == Master::Load { Unit::Load } else { Unit::Sequencer };
-            shared.lanes[self.index].replies[master as usize].push_back((ready, sequence));
-            shared.wakes.core_from(unit, ready);
+            let edge = shared.wakes.core_from(unit, ready);
+            shared.lanes[self.index].replies[master as usize].push_back((edge, sequence));
         }
         if self.accept(now, clock, shared) {
             next = clock + 1;

@@ -9,6 +9,35 @@ pub struct Timebase {
     pub memory_period: u64,
 }
 
+/// Division by a constant without dividing: multiplication by a rounded-up reciprocal, and one correction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Divider {
+    by: u64,
+    reciprocal: u64,
+}
+
+impl Divider {
+    pub(crate) fn new(by: u64) -> Self {
+        assert!(by > 0, "division by zero");
+        Self { by, reciprocal: u64::MAX / by }
+    }
+    /// x / by.
+    #[inline]
+    pub(crate) fn quotient(self, x: u64) -> u64 {
+        // The reciprocal is at most 1 + 1/by below 2^64/by, so the estimate is at most 2 too small for x < 2^64.
+        let mut q = ((u128::from(x) * u128::from(self.reciprocal)) >> 64) as u64;
+        while x - q * self.by >= self.by {
+            q += 1;
+        }
+        q
+    }
+    /// The smallest multiple of `by` that is not below x.
+    #[inline]
+    pub(crate) fn round_up(self, x: u64) -> u64 {
+        self.quotient(x + self.by - 1) * self.by
+    }
+}
+
 /// Longest period that leaves room for 10^12 cycles in 64 bits.
 const LONGEST: u64 = 1 << 23;
 
@@ -30,6 +59,16 @@ fn gcd(a: u64, b: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_divider_divides() {
+        for by in [1, 2, 3, 5, 6, 7, 1000, 4687, LONGEST - 1] {
+            let d = Divider::new(by);
+            for x in [0, 1, by - 1, by, by + 1, 12345, 1 << 40, (1 << 63) - 1, u64::MAX - by] {
+                assert_eq!((d.quotient(x), d.round_up(x)), (x / by, x.next_multiple_of(by)), "{x} / {by}");
+            }
+        }
+    }
 
     #[test]
     fn periods_are_in_lowest_terms() {

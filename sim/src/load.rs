@@ -226,7 +226,7 @@ impl Load {
         }
         for lane in &shared.lanes {
             if let Some(&(ready, _)) = lane.replies[Master::Load as usize].front() {
-                wake = wake.min(ready.max(now + 1).next_multiple_of(shared.core_period));
+                wake = wake.min(ready);
             }
         }
         wake

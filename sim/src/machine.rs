@@ -281,11 +281,11 @@ impl Machine {
             retired: [Registered::default(); 4],
             scratchpad: Scratchpad::new(chip.scratchpad.banks, chip.scratchpad.conflict_free, core_period),
             lanes,
-            interleave: Interleave {
+            interleave: Interleave::new(
                 burst_bytes,
-                bursts: (u64::from(chip.dram.interleave_bytes) / burst_bytes).max(1),
-                channels: channels.len() as u64,
-            },
+                (u64::from(chip.dram.interleave_bytes) / burst_bytes).max(1),
+                channels.len() as u64,
+            ),
             bytes_read: ByteCounts::default(),
             bytes_written: ByteCounts::default(),
             bursts: 0,

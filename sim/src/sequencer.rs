@@ -125,7 +125,7 @@ impl Sequencer {
         let mut wake = if requesting { next } else { wake };
         for lane in &shared.lanes {
             if let Some(&(ready, _)) = lane.replies[Master::Fetch as usize].front() {
-                wake = wake.min(ready.max(now + 1).next_multiple_of(shared.core_period));
+                wake = wake.min(ready);
             }
         }
         Ok(wake)

@@ -3,6 +3,7 @@
 use lutsim_isa::{ByteClass, Dispatch, Queue, Sem};
 
 use crate::activity::Cycles;
+use crate::clock::Divider;
 use crate::link::{Link, Registered, Semaphores, Tick};
 use crate::scratchpad::Scratchpad;
 
@@ -42,14 +43,14 @@ pub(crate) const CORE_UNITS: usize = Unit::ALL.len();
 pub(crate) struct Wakes {
     pub(crate) at: Vec<Tick>,
     poked: Vec<Tick>,
-    core_period: Tick,
-    memory_period: Tick,
+    core: Divider,
+    memory: Divider,
 }
 
 impl Wakes {
     pub(crate) fn new(channels: usize, core_period: Tick, memory_period: Tick) -> Self {
         let never = vec![Tick::MAX; CORE_UNITS + channels];
-        Self { at: never.clone(), poked: never, core_period, memory_period }
+        Self { at: never.clone(), poked: never, core: Divider::new(core_period), memory: Divider::new(memory_period) }
     }
     /// Wakes a core unit at `time`, an edge of the core clock.
     #[inline]
@@ -57,15 +58,17 @@ impl Wakes {
         let slot = &mut self.poked[unit as usize];
         *slot = (*slot).min(time);
     }
-    /// Wakes a core unit at the first edge of its clock at or after `time`.
+    /// Wakes a core unit at the first edge of its clock at or after `time`, which is returned.
     #[inline]
-    pub(crate) fn core_from(&mut self, unit: Unit, time: Tick) {
-        self.at(unit, time.next_multiple_of(self.core_period));
+    pub(crate) fn core_from(&mut self, unit: Unit, time: Tick) -> Tick {
+        let edge = self.core.round_up(time);
+        self.at(unit, edge);
+        edge
     }
     /// Wakes a channel at the first edge of its clock after `now`.
     #[inline]
     pub(crate) fn channel_after(&mut self, channel: usize, now: Tick) {
-        let time = (now + 1).next_multiple_of(self.memory_period);
+        let time = self.memory.round_up(now + 1);
         let slot = &mut self.poked[CORE_UNITS + channel];
         *slot = (*slot).min(time);
     }
@@ -108,7 +111,7 @@ pub(crate) enum Master {
 pub(crate) struct Lane {
     /// Requests, by master.
     pub(crate) requests: [Link<BurstRun>; 3],
-    /// Finished reads of fetch and load: (time of the last data beat, number), in time order.
+    /// Finished reads of fetch and load: (first core edge with all their data, number), in time order.
     pub(crate) replies: [std::collections::VecDeque<(Tick, u32)>; 2],
     /// Bursts of the store master that the controller has taken.
     pub(crate) stored: Registered,
@@ -118,17 +121,25 @@ pub(crate) struct Lane {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Interleave {
     pub(crate) burst_bytes: u64,
-    pub(crate) bursts: u64,
-    pub(crate) channels: u64,
+    bursts: u64,
+    turn: Divider,
+    channels: u64,
+    channel: Divider,
 }
 
 impl Interleave {
+    /// `bursts` in one of `channels` channels before it is the next one's turn.
+    pub(crate) fn new(burst_bytes: u64, bursts: u64, channels: u64) -> Self {
+        Self { burst_bytes, bursts, turn: Divider::new(bursts), channels, channel: Divider::new(channels) }
+    }
     /// Channel, burst within the channel, and bursts left in this channel's turn, of a chip-wide burst number.
     #[inline]
     pub(crate) fn locate(&self, burst: u64) -> (usize, u64, u32) {
-        let (block, within) = (burst / self.bursts, burst % self.bursts);
-        let channel = block % self.channels;
-        (channel as usize, block / self.channels * self.bursts + within, (self.bursts - within) as u32)
+        let block = self.turn.quotient(burst);
+        let within = burst - block * self.bursts;
+        let round = self.channel.quotient(block);
+        let channel = block - round * self.channels;
+        (channel as usize, round * self.bursts + within, (self.bursts - within) as u32)
     }
 }
 

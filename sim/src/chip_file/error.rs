@@ -148,7 +148,7 @@ pub fn near_miss<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Op
     let lower = name.to_lowercase();
     let best =
         known.into_iter().map(|k| (strsim::damerau_levenshtein(&lower, &k.to_lowercase()), k)).min()?;
-    (best.0 <= 1 + name.len() / 5).then_some(best.1)
+    (best.0 <= name.len() / 4).then_some(best.1)
 }
 
 impl fmt::Display for ChipError {
@@ -183,11 +183,13 @@ impl Diagnostic for ChipError {
             Fault::Unit { units, .. } => format!("units are {units}"),
             Fault::Range { help, .. } => return help.as_ref().map(|h| Box::new(h) as _),
             Fault::Rule { help, .. } => help.clone(),
-            Fault::UnknownName { name, known, what } => {
+            Fault::UnknownName { name, known, .. } => {
+                let all = format!("there are {}", known.join(", "));
+                let all =
+                    if self.span.is_some() { all } else { format!("no file has this path; built in, {all}") };
                 match near_miss(name, known.iter().map(String::as_str)) {
-                    Some(near) => format!("did you mean `{near}`? There are {}", known.join(", ")),
-                    None if known.is_empty() => format!("there is no {what}"),
-                    None => format!("there are {}", known.join(", ")),
+                    Some(near) => format!("did you mean `{near}`? ({all})"),
+                    None => all,
                 }
             }
             Fault::Set { .. } => "for example `--set lut.cores=8` or `--set \"clock=1.2 GHz\"`".into(),

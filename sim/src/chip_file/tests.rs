@@ -9,6 +9,9 @@ fn say(text: &str, sets: &[&str]) -> String {
     if let (Some(labels), Some(source)) = (error.labels(), error.source_code()) {
         for label in labels {
             let read = source.read_span(label.inner(), 0, 0).unwrap();
+            if label.is_empty() {
+                continue;
+            }
             let under = String::from_utf8_lossy(read.data()).into_owned();
             out += &format!("\n  {}: {under}", read.name().unwrap_or(""));
         }
@@ -95,7 +98,6 @@ missing key `dram.channels`
         &[],
         "\
 missing key `clock`
-  chip.toml: 
   help: Core clock: sequencer, DMA, LUT cores, vector unit and scratchpad. For example: `clock = \"1.2 GHz\"`",
     );
 }
