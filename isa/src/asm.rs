@@ -20,7 +20,9 @@ pub struct AsmError {
 pub(crate) fn unknown_mnemonic(mnemonic: &str) -> String {
     let near = Inst::TABLE
         .iter()
-        .map(|row| (distance(mnemonic.trim_end_matches('.'), row.mnemonic.trim_end_matches('.')), row.mnemonic))
+        .map(|row| {
+            (distance(mnemonic.trim_end_matches('.'), row.mnemonic.trim_end_matches('.')), row.mnemonic)
+        })
         .min();
     match near {
         Some((d, near)) if d <= 2 => {
@@ -199,7 +201,10 @@ halt
     fn errors_name_the_line() {
         let say = |text| assemble(text).unwrap_err().to_string();
         assert_eq!(say("halt\nlod r1"), "line 2: `lod` is no instruction; did you mean `load`?");
-        assert_eq!(say("set r40, #1"), "line 1: set: operand `rd`: `r40` is out of range: a register goes up to r31");
+        assert_eq!(
+            say("set r40, #1"),
+            "line 1: set: operand `rd`: `r40` is out of range: a register goes up to r31"
+        );
         assert_eq!(say("loop #3 {\nhalt"), "line 1: this loop has no `}`");
         assert_eq!(say("}"), "line 1: `}` closes no loop");
         assert_eq!(

@@ -41,7 +41,9 @@ impl TileRef {
     pub fn end(&self) -> u64 {
         match self.format {
             Format::Plain(_) if self.rows > 0 => {
-                u64::from(self.base) + u64::from(self.rows - 1) * u64::from(self.stride) + u64::from(self.row_bytes())
+                u64::from(self.base)
+                    + u64::from(self.rows - 1) * u64::from(self.stride)
+                    + u64::from(self.row_bytes())
             }
             Format::Plain(_) => u64::from(self.base),
             Format::Weights(_) => u64::from(self.base) + self.bytes(),
@@ -305,7 +307,9 @@ impl Control {
                 check_lmma(ty, &a, &w, grid)?;
                 Ok(Op::Lmma { ty, a, w, grid, first })
             }
-            Inst::Drain { mode, o, scale, grid, .. } => Ok(Op::Drain { mode, o: t(o)?, scale: t(scale)?, grid }),
+            Inst::Drain { mode, o, scale, grid, .. } => {
+                Ok(Op::Drain { mode, o: t(o)?, scale: t(scale)?, grid })
+            }
             Inst::VNorm { norm, d, x, w, eps, .. } => {
                 vector(VectorOp::Norm { norm, d: t(d)?, x: t(x)?, w: t(w)?, eps: eps.get() })
             }
@@ -313,9 +317,13 @@ impl Control {
                 let (head, dims) = (head.get(), dims.get());
                 vector(VectorOp::Rope { pairing, d: t(d)?, x: t(x)?, tab: t(tab)?, head, dims })
             }
-            Inst::VSoftmax { mask, d, x, valid, scale, .. } => {
-                vector(VectorOp::Softmax { mask, d: t(d)?, x: t(x)?, valid: self.size(valid)?, scale: scale.get() })
-            }
+            Inst::VSoftmax { mask, d, x, valid, scale, .. } => vector(VectorOp::Softmax {
+                mask,
+                d: t(d)?,
+                x: t(x)?,
+                valid: self.size(valid)?,
+                scale: scale.get(),
+            }),
             Inst::VAct { f, d, x, .. } => vector(VectorOp::Act { f, d: t(d)?, x: t(x)? }),
             Inst::VGlu { f, d, x, y, .. } => vector(VectorOp::Glu { f, d: t(d)?, x: t(x)?, y: t(y)? }),
             Inst::VAdd { d, x, y, .. } => vector(VectorOp::Add { d: t(d)?, x: t(x)?, y: t(y)? }),
@@ -324,7 +332,9 @@ impl Control {
             Inst::VQuant { d, s, x, bits, .. } => {
                 vector(VectorOp::Quant { d: t(d)?, s: t(s)?, x: t(x)?, bits: bits.get() })
             }
-            Inst::VFold { d, s, x, f, .. } => vector(VectorOp::Fold { d: t(d)?, s: t(s)?, x: t(x)?, f: t(f)? }),
+            Inst::VFold { d, s, x, f, .. } => {
+                vector(VectorOp::Fold { d: t(d)?, s: t(s)?, x: t(x)?, f: t(f)? })
+            }
             Inst::VArgMax { d, x, base, first, .. } => {
                 let (base, first) = (self.size(base)?, first == First::Yes);
                 vector(VectorOp::ArgMax { d: t(d)?, x: t(x)?, base, first })

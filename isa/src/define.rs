@@ -22,7 +22,8 @@ impl Reader {
     pub(crate) fn take<F: crate::field::Field>(&mut self, mnemonic: &str, name: &str) -> Result<F, String> {
         let bits = (self.rest & ((1u128 << F::BITS) - 1)) as u64;
         self.rest >>= F::BITS;
-        F::from_bits(bits).ok_or_else(|| format!("{mnemonic}: operand `{name}` holds the reserved pattern {bits:#x}"))
+        F::from_bits(bits)
+            .ok_or_else(|| format!("{mnemonic}: operand `{name}` holds the reserved pattern {bits:#x}"))
     }
 }
 
@@ -41,7 +42,11 @@ impl Operands<'_> {
 }
 
 /// Writes `mnemonic a, b, c`; the first operand of a mnemonic that ends in a dot is glued to it.
-pub(crate) fn join(f: &mut std::fmt::Formatter<'_>, mnemonic: &str, operands: &[&dyn std::fmt::Display]) -> std::fmt::Result {
+pub(crate) fn join(
+    f: &mut std::fmt::Formatter<'_>,
+    mnemonic: &str,
+    operands: &[&dyn std::fmt::Display],
+) -> std::fmt::Result {
     f.write_str(mnemonic)?;
     let glued = mnemonic.ends_with('.');
     for (i, operand) in operands.iter().enumerate() {

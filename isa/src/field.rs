@@ -243,7 +243,10 @@ impl FromStr for Dim {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         match text.strip_prefix('#') {
-            None => text.parse().map(Dim::Reg).map_err(|_| format!("expected a size such as `#64` or `r3`, found `{text}`")),
+            None => text
+                .parse()
+                .map(Dim::Reg)
+                .map_err(|_| format!("expected a size such as `#64` or `r3`, found `{text}`")),
             Some(n) => match parse_u64(n) {
                 Some(n) if n < 1 << 20 => Ok(Dim::Imm(n as u32)),
                 _ => Err(format!("`{text}` is not a size below 1048576")),
@@ -501,6 +504,5 @@ impl Field for Format {
         Format::from_bits(bits)
     }
 }
-
 
 pub(crate) use closed_set;

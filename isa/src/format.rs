@@ -211,7 +211,8 @@ impl WeightFormat {
     }
     /// A whole record `[scales | zeros | codes]` in DRAM, padded to [`RECORD_ALIGN`], bytes.
     pub fn record_bytes(self, n: u32, k: u32) -> u64 {
-        (self.scale_bytes(n, k) + self.zero_bytes(n, k) + self.code_bytes(n, k)).next_multiple_of(RECORD_ALIGN)
+        (self.scale_bytes(n, k) + self.zero_bytes(n, k) + self.code_bytes(n, k))
+            .next_multiple_of(RECORD_ALIGN)
     }
     /// Bit-planes of the record in scratchpad, bytes; K is padded to a multiple of 8.
     pub fn plane_bytes(self, n: u32, k: u32) -> u64 {
@@ -219,7 +220,8 @@ impl WeightFormat {
     }
     /// The record as it lies in scratchpad: `[scales | zeros | planes]`, bytes, padded to 64.
     pub fn scratchpad_bytes(self, n: u32, k: u32) -> u64 {
-        (self.scale_bytes(n, k) + self.zero_bytes(n, k) + self.plane_bytes(n, k)).next_multiple_of(RECORD_ALIGN)
+        (self.scale_bytes(n, k) + self.zero_bytes(n, k) + self.plane_bytes(n, k))
+            .next_multiple_of(RECORD_ALIGN)
     }
     /// Stored bits per weight, scales and zeros included, padding not.
     pub fn bits_per_weight(self, n: u32, k: u32) -> f64 {
@@ -271,7 +273,9 @@ impl FromStr for Format {
             return Ok(Format::Plain(elem));
         }
         let (kind, group) = text.rsplit_once('g').ok_or_else(|| {
-            format!("`{text}` is not a format: an element type such as `f32`, or a weight type such as `int2g128`")
+            format!(
+                "`{text}` is not a format: an element type such as `f32`, or a weight type such as `int2g128`"
+            )
         })?;
         Ok(Format::Weights(WeightFormat { kind: kind.parse()?, group: group.parse()? }))
     }

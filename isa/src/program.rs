@@ -28,10 +28,14 @@ pub enum ProgramError {
     #[error("not a lutsim program: the file does not start with the magic bytes `LUTSIMP`")]
     Magic,
     /// Another format version.
-    #[error("program format version {0} is not supported (this lutsim reads version 1); assemble the source again")]
+    #[error(
+        "program format version {0} is not supported (this lutsim reads version 1); assemble the source again"
+    )]
     Version(u32),
     /// Another instruction set.
-    #[error("the program was built for another instruction table; assemble the source again with this lutsim")]
+    #[error(
+        "the program was built for another instruction table; assemble the source again with this lutsim"
+    )]
     Table,
     /// Cut short or too long.
     #[error("the header announces {words} instructions ({expected} bytes), but the file has {found} bytes")]
