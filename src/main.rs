@@ -1,1 +1,5 @@
-fn main() {}
+//! `lutsim`: everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    lutsim::shell::main()
+}

@@ -251,7 +251,7 @@ fn build(values: Vec<Option<Value>>, ideal: bool) -> ChipFile {
 fn check_rules(doc: &Document, chip: &Chip) -> Result<(), Box<ChipError>> {
     let rule = |key, message: String, help: String| Err(doc.fault(key, Fault::Rule { message, help }));
     let row = u64::from(chip.scratchpad.banks) * u64::from(chip.scratchpad.bank_bytes);
-    if chip.scratchpad.bytes % row != 0 {
+    if !chip.scratchpad.bytes.is_multiple_of(row) {
         return rule(
             Key::ScratchpadBytes,
             format!("`scratchpad.bytes` ({}) does not fill whole words of all banks", chip.scratchpad.bytes),
@@ -301,7 +301,7 @@ fn check_rules(doc: &Document, chip: &Chip) -> Result<(), Box<ChipError>> {
         );
     }
     let turn = u64::from(chip.dram.interleave_bytes) * u64::from(chip.dram.channels);
-    if chip.dram.bytes % turn != 0 {
+    if !chip.dram.bytes.is_multiple_of(turn) {
         return rule(
             Key::DramBytes,
             format!("`dram.bytes` ({}) does not divide evenly over the channels", chip.dram.bytes),

@@ -1,0 +1,96 @@
+//! The command line: what can be typed.
+
+use clap::{Args, Parser, Subcommand};
+use lutsim_sim::chip_file::{ChipFile, Override};
+
+use crate::commands::{asm, config, disasm, docs, exec, gemm, run};
+use crate::failure::Failure;
+use crate::resolve;
+
+/// Cycle-accurate simulator of lookup-table chips for low-bit LLMs.
+#[derive(Debug, Parser)]
+#[command(name = "lutsim", version, about, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a model on a chip: tokens/s, joules per token, and what binds them
+    Run(Box<run::Run>),
+    /// Run one matrix product on a chip
+    Gemm(gemm::Gemm),
+    /// Run one program on a chip
+    Exec(exec::Exec),
+    /// Turn assembly text into a program file
+    Asm(asm::Asm),
+    /// Turn a program file into assembly text
+    Disasm(disasm::Disasm),
+    /// Check a chip file and print what it resolves to
+    Config(config::Config),
+    /// Write the generated documents
+    #[command(hide = true)]
+    Docs(docs::Docs),
+    /// Fail as an internal fault does
+    #[command(hide = true)]
+    Fault,
+}
+
+impl Command {
+    /// Does it.
+    ///
+    /// # Errors
+    /// The user's fault, or a broken pipe.
+    ///
+    /// # Panics
+    /// On an internal fault.
+    pub fn execute(&self) -> Result<(), Failure> {
+        match self {
+            Command::Run(c) => c.execute(),
+            Command::Gemm(c) => c.execute(),
+            Command::Exec(c) => c.execute(),
+            Command::Asm(c) => c.execute(),
+            Command::Disasm(c) => c.execute(),
+            Command::Config(c) => c.execute(),
+            Command::Docs(c) => c.execute(),
+            Command::Fault => panic!("asked for"),
+        }
+    }
+}
+
+/// Which chip: on every command.
+#[derive(Debug, Clone, Args)]
+pub struct ChipArgs {
+    /// Chip file, or the name of a built-in chip
+    #[arg(long, visible_alias = "chip", value_name = "FILE|NAME")]
+    pub config: Option<String>,
+    /// Override a key of the chip file; may be repeated
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub sets: Vec<String>,
+}
+
+impl ChipArgs {
+    /// The chip, with `--set` and then `flags` applied.
+    ///
+    /// # Errors
+    /// There is no such chip, or something in it is wrong.
+    pub fn resolve(&self, flags: impl IntoIterator<Item = Override>) -> Result<ChipFile, Failure> {
+        let name = self.config.as_deref().unwrap_or("snapdragon_like");
+        let mut overrides = self.sets.iter().map(|s| Override::set(s)).collect::<Result<Vec<_>, _>>()?;
+        overrides.extend(flags);
+        resolve::chip(name, &overrides)
+    }
+    /// The chip, if one was named.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`].
+    pub fn resolve_if_named(&self) -> Result<Option<ChipFile>, Failure> {
+        match self.config.is_some() || !self.sets.is_empty() {
+            true => self.resolve([]).map(Some),
+            false => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! `lutsim docs`: the documents that come from tables in the code.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::failure::{Failure, UserError};
+use crate::output;
+
+/// Write the generated documents.
+#[derive(Debug, Args)]
+pub struct Docs {
+    /// Folder to write them to
+    #[arg(default_value = "docs")]
+    folder: PathBuf,
+    /// Write nothing; fail if one is not fresh
+    #[arg(long)]
+    check: bool,
+}
+
+/// Name and text of every generated document.
+pub fn generated() -> Vec<(&'static str, String)> {
+    vec![
+        ("config.md", lutsim_sim::chip_file::config_markdown()),
+        ("counters.md", lutsim_record::counters_markdown()),
+    ]
+}
+
+impl Docs {
+    pub(crate) fn execute(&self) -> Result<(), Failure> {
+        for (name, text) in generated() {
+            let path = self.folder.join(name);
+            match self.check {
+                false => output::write_file(&path, text.as_bytes())?,
+                true => check(&path, &text)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check(path: &Path, text: &str) -> Result<(), Failure> {
+    match std::fs::read_to_string(path) {
+        Ok(found) if found == text => Ok(()),
+        _ => Err(UserError::Refused {
+            what: format!("{} is not what the tables in the code say", path.display()),
+            help: "run `cargo run -- docs`, look at the difference, commit it".into(),
+        }
+        .into()),
+    }
+}

@@ -1,0 +1,44 @@
+//! One file per subcommand.
+
+pub mod asm;
+pub mod config;
+pub mod disasm;
+pub mod docs;
+pub mod exec;
+pub mod gemm;
+pub mod run;
+
+use lutsim_isa::{Inst, Program};
+use lutsim_sim::chip_file::ChipFile;
+
+use crate::failure::UserError;
+
+/// Refuses a program whose `lmma` is not the chip's.
+fn check_fits(path: &str, program: &Program, chip: &ChipFile) -> Result<(), UserError> {
+    let lut = chip.chip.lut;
+    for (pc, inst) in program.code.iter().enumerate() {
+        let misfit = |why: String, help: String| {
+            Err(UserError::Misfit { path: path.into(), pc, inst: inst.to_string(), why, help })
+        };
+        let grid = match inst {
+            Inst::Lmma { ty, grid, .. } => {
+                let (shape, has) = ((ty.m, ty.n, ty.k), (lut.m as u16, lut.n as u16, lut.k as u16));
+                if shape != has {
+                    let why = format!("is for cores m{}n{}k{}", ty.m, ty.n, ty.k);
+                    let help = format!("the cores of {} are m{}n{}k{}", chip.chip.name, lut.m, lut.n, lut.k);
+                    return misfit(why, help);
+                }
+                grid
+            }
+            Inst::Drain { grid, .. } => grid,
+            _ => continue,
+        };
+        if grid.cores() > lut.cores {
+            return misfit(
+                format!("takes {} cores", grid.cores()),
+                format!("{} has {}", chip.chip.name, lut.cores),
+            );
+        }
+    }
+    Ok(())
+}

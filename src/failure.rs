@@ -1,0 +1,128 @@
+//! Two kinds of failure: the user's fault is a [`Diagnostic`] with code, label and help; ours is a panic.
+
+use std::io;
+
+use lutsim_isa::asm::AsmError;
+use lutsim_isa::program::ProgramError;
+use lutsim_sim::chip_file::ChipError;
+use miette::{Diagnostic, NamedSource, SourceSpan};
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub enum Failure {
+    /// The user's fault; exit code 2.
+    User(Box<dyn Diagnostic + Send + Sync>),
+    /// Nobody reads our output any more: not worth a word.
+    BrokenPipe,
+}
+
+/// What a user can get wrong outside a chip file.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum UserError {
+    /// A file that cannot be read.
+    #[error("cannot read `{path}`: {why}")]
+    #[diagnostic(code(input::read))]
+    Read {
+        /// The file.
+        path: String,
+        /// What the system says.
+        why: String,
+    },
+    /// An output that cannot be written.
+    #[error("cannot write `{path}`: {why}")]
+    #[diagnostic(code(output::write), help("nothing was simulated; choose another place"))]
+    Write {
+        /// The file or folder.
+        path: String,
+        /// What the system says.
+        why: String,
+    },
+    /// An assembly text that is no program.
+    #[error("{message}")]
+    #[diagnostic(code(asm::syntax))]
+    Asm {
+        /// What is wrong.
+        message: String,
+        /// The text.
+        #[source_code]
+        source_code: NamedSource<String>,
+        /// The line.
+        #[label("this line")]
+        span: SourceSpan,
+    },
+    /// A program file that is none of ours.
+    #[error("`{path}`: {error}")]
+    #[diagnostic(code(program::file))]
+    Program {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        error: ProgramError,
+    },
+    /// A program that the chip cannot execute.
+    #[error("`{path}`, instruction {pc}: `{inst}` {why}")]
+    #[diagnostic(code(program::chip), help("{help}"))]
+    Misfit {
+        /// The file.
+        path: String,
+        /// The instruction's number.
+        pc: usize,
+        /// The instruction.
+        inst: String,
+        /// What does not fit.
+        why: String,
+        /// What to do.
+        help: String,
+    },
+    /// A flag whose value makes no sense.
+    #[error("`{flag} {value}`: {why}")]
+    #[diagnostic(code(flag::value), help("{help}"))]
+    Flag {
+        /// The flag.
+        flag: String,
+        /// Its value.
+        value: String,
+        /// What is wrong.
+        why: String,
+        /// What to do.
+        help: String,
+    },
+    /// Something this version does not do.
+    #[error("{what}")]
+    #[diagnostic(code(run::refused), help("{help}"))]
+    Refused {
+        /// What.
+        what: String,
+        /// What to do instead.
+        help: String,
+    },
+}
+
+impl UserError {
+    /// An assembly error in its text.
+    pub fn asm(path: &str, text: String, error: AsmError) -> Self {
+        let (start, end) = error.span;
+        let message = format!("{path}, {error}");
+        Self::Asm { message, source_code: NamedSource::new(path, text), span: (start, end - start).into() }
+    }
+}
+
+impl From<UserError> for Failure {
+    fn from(error: UserError) -> Self {
+        Failure::User(Box::new(error))
+    }
+}
+
+impl From<Box<ChipError>> for Failure {
+    fn from(error: Box<ChipError>) -> Self {
+        Failure::User(error)
+    }
+}
+
+/// An error while writing to stdout.
+pub fn stdout(error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::BrokenPipe,
+        _ => UserError::Write { path: "stdout".into(), why: error.to_string() }.into(),
+    }
+}

@@ -1,0 +1,16 @@
+//! The `lutsim` command: the only place that joins host, simulator and reports, and the only one that does IO.
+//!
+//! ```text
+//! cli (flags) --> commands/* --> session (what to run) --> host: plan --Device--> sim: machine
+//!                     |                  |
+//!                     +-- output <-------+-- record, reports
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod commands;
+pub mod failure;
+pub mod output;
+pub mod resolve;
+pub mod shell;

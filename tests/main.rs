@@ -1,0 +1,5 @@
+//! The one integration binary: a file per law, and the command line as users see it.
+
+mod cli;
+mod cli_cases;
+mod docs;
