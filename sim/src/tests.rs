@@ -128,3 +128,32 @@ fn speed() {
         );
     }
 }
+
+/// `tiny` with memory and scratchpad that a person can follow by hand: one burst per cycle after 100 cycles, no bank
+/// conflicts, no time at the host.
+fn by_hand() -> Chip {
+    let mut chip = chip("tiny");
+    chip.dram.kind = DramKind::Ideal { latency_ns: 100, bytes_per_second: 32_000_000_000, burst_bytes: 32 };
+    chip.scratchpad.conflict_free = true;
+    chip.runtime.doorbell_ns = 0;
+    chip.runtime.readback_ns = 0;
+    chip
+}
+
+#[test]
+fn kernels_take_what_was_worked_out_by_hand() {
+    for (name, text) in [
+        ("1-halt", include_str!("../../tests/cases/kernels/1-halt.lasm")),
+        ("2-load", include_str!("../../tests/cases/kernels/2-load.lasm")),
+        ("3-lmma", include_str!("../../tests/cases/kernels/3-lmma.lasm")),
+        ("4-drain", include_str!("../../tests/cases/kernels/4-drain.lasm")),
+        ("5-softmax", include_str!("../../tests/cases/kernels/5-softmax.lasm")),
+    ] {
+        let program = asm::assemble(text).unwrap();
+        let expected: Option<u64> = text.lines().find_map(|l| l.strip_prefix("; total: ")?.parse().ok());
+        for engine in [Engine::Tick, Engine::Skip] {
+            let (report, _) = run(&by_hand(), engine, &program, false);
+            assert_eq!(Some(report.totals.cycles), expected, "{name} {engine:?} {:?}", report.totals);
+        }
+    }
+}

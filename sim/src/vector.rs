@@ -201,17 +201,19 @@ fn sweep(tile: TileRef, x: TileRef, lanes: u32, sweeps: u32, word: u64) -> Run {
         Format::Plain(e) => e.bytes(),
         Format::Weights(_) => Elem::U8.bytes(),
     };
-    let step = u64::from(lanes.min(tile.cols.max(1)) * bytes).div_ceil(word).max(1);
-    let inner = sweeps.min(tile.cols.div_ceil(lanes).max(1));
+    // Whole words: slow lanes read a word once and work on it for several cycles.
+    let words = (u64::from(tile.cols.min(x.cols).max(1)) * u64::from(bytes)).div_ceil(word);
+    let width = (u64::from(lanes) * u64::from(bytes)).div_ceil(word).min(words);
+    let inner = words.div_ceil(width);
     Run {
         word: u64::from(tile.base) / word,
-        width: step as u32,
-        inner,
-        inner_step: step,
+        width: width as u32,
+        inner: inner as u32,
+        inner_step: width,
         // A tile of one row (weights of a norm, a bias) is read again for each row.
         outer: x.rows,
         outer_step: if tile.rows == 1 { 0 } else { u64::from(tile.stride).div_ceil(word) },
-        period: sweeps / inner,
+        period: (sweeps / inner as u32).max(1),
         earliest: 0,
     }
 }
