@@ -97,13 +97,16 @@ impl Sem {
 }
 
 macro_rules! closed_set {
-    ($(#[$doc:meta])* $name:ident, $bits:literal bits, $kind:literal { $($(#[$vdoc:meta])* $variant:ident = $text:literal),* $(,)? }) => {
+    ($(#[$doc:meta])* $name:ident, $bits:literal bits, $kind:literal { $($(#[doc = $vdoc:literal])* $variant:ident = $text:literal),* $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-        pub enum $name { $($(#[$vdoc])* $variant),* }
+        pub enum $name { $($(#[doc = $vdoc])* $variant),* }
         impl $name {
             /// Every member, in encoding order.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+            /// Encoding, name and meaning of every member, for documentation.
+            pub(crate) const DOCS: &'static [(u64, &'static str, &'static str)] =
+                &[$((Self::$variant as u64, $text, concat!($($vdoc),*))),*];
             /// The name used in text.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $text),* }

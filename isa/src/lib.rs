@@ -11,6 +11,7 @@
 pub mod asm;
 pub mod control;
 mod define;
+pub mod docs;
 pub mod exec;
 pub mod field;
 pub mod format;
