@@ -1,0 +1,366 @@
+//! Where everything lies in DRAM.
+//!
+//! ```text
+//! 0      embedding | rope table | final norm | head | results | logits      once
+//! layer_base + l * layer_stride:   norms, biases | weight tensors | K codes | K scales | V codes | V scales
+//! programs                                                                  last
+//! ```
+//! Every tensor starts at a multiple of the chip's bank span, so that no two streams share a DRAM row. A weight tensor
+//! is an array of records in the order of consumption: for each N tile, for each K block, `[scales | zeros | codes]`.
+
+use lutsim_isa::format::{Elem, Group, WeightFormat, WeightKind};
+
+use crate::error::HostError;
+use crate::mapping::Mapping;
+use crate::model::Model;
+use crate::target::Target;
+use crate::workload::{KV_TILE, Workload};
+
+/// A weight matrix, `n` outputs x `k` inputs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tensor {
+    /// Name: `wq`, `wk`, `wv`, `wo`, `w_gate`, `w_up`, `w_down` or `head`.
+    pub name: &'static str,
+    /// Outputs.
+    pub n: u32,
+    /// Inputs.
+    pub k: u32,
+    /// Type.
+    pub format: WeightFormat,
+    /// Outputs of one record.
+    pub n_tile: u32,
+    /// Inputs of one record.
+    pub k_block: u32,
+    /// Address; in layer 0 if it is `per_layer`.
+    pub addr: u64,
+    /// Whether each layer has one, a layer stride apart.
+    pub per_layer: bool,
+}
+
+/// One record of a tensor: outputs `n0..n0 + n` x inputs `k0..k0 + k`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// First output.
+    pub n0: u32,
+    /// Outputs.
+    pub n: u32,
+    /// First input.
+    pub k0: u32,
+    /// Inputs.
+    pub k: u32,
+    /// From the tensor's address, bytes.
+    pub offset: u64,
+    /// Length, padding included, bytes.
+    pub bytes: u64,
+}
+
+impl Tensor {
+    /// Bytes of the records of one N tile of `n` outputs.
+    pub fn tile_bytes(&self, n: u32) -> u64 {
+        let whole = u64::from(self.k / self.k_block) * self.format.record_bytes(n, self.k_block);
+        match self.k % self.k_block {
+            0 => whole,
+            tail => whole + self.format.record_bytes(n, tail),
+        }
+    }
+    /// Bytes of the whole tensor.
+    pub fn bytes(&self) -> u64 {
+        let whole = u64::from(self.n / self.n_tile) * self.tile_bytes(self.n_tile);
+        match self.n % self.n_tile {
+            0 => whole,
+            tail => whole + self.tile_bytes(tail),
+        }
+    }
+    /// K blocks of an N tile: first input, inputs, offset in the N tile's records of `n` outputs.
+    pub fn blocks(&self, n: u32) -> impl Iterator<Item = (u32, u32, u64)> + '_ {
+        (0..self.k.div_ceil(self.k_block)).map(move |i| {
+            let k0 = i * self.k_block;
+            let offset = u64::from(i) * self.format.record_bytes(n, self.k_block);
+            (k0, self.k_block.min(self.k - k0), offset)
+        })
+    }
+    /// Every record, in address order.
+    pub fn records(&self) -> impl Iterator<Item = Record> + '_ {
+        (0..self.n.div_ceil(self.n_tile)).flat_map(move |i| {
+            let n0 = i * self.n_tile;
+            let n = self.n_tile.min(self.n - n0);
+            let tile = u64::from(i) * self.tile_bytes(self.n_tile);
+            self.blocks(n).map(move |(k0, k, offset)| Record {
+                n0,
+                n,
+                k0,
+                k,
+                offset: tile + offset,
+                bytes: self.format.record_bytes(n, k),
+            })
+        })
+    }
+}
+
+/// Norm weights or a bias: FP16.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Vector {
+    /// Name: `attn_norm`, `bk`, `bv`, `bq`, `attn_sub_norm`, `mlp_norm`, `ffn_sub_norm` or `final_norm`.
+    pub name: &'static str,
+    /// Elements.
+    pub len: u32,
+    /// Address; in layer 0 if it is `per_layer`.
+    pub addr: u64,
+    /// Whether each layer has one, a layer stride apart.
+    pub per_layer: bool,
+}
+
+/// Rows of equal length.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Table {
+    /// Address of row 0.
+    pub addr: u64,
+    /// Rows.
+    pub rows: u32,
+    /// Elements of a row.
+    pub cols: u32,
+    /// Type of an element.
+    pub elem: Elem,
+}
+impl Table {
+    /// Bytes from row to row.
+    pub fn row_bytes(&self) -> u64 {
+        u64::from(self.cols) * u64::from(self.elem.bytes())
+    }
+    /// Bytes of all rows.
+    pub fn bytes(&self) -> u64 {
+        u64::from(self.rows) * self.row_bytes()
+    }
+}
+
+/// The KV cache. An item is a (sequence, KV head): number `sequence * kv_heads + head`. Addresses are layer 0's, item 0's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KvLayout {
+    /// Type of the codes.
+    pub kind: WeightKind,
+    /// Items in a layer.
+    pub items: u32,
+    /// Tokens that there is room for.
+    pub capacity: u32,
+    /// Bytes of one token's codes.
+    pub row_bytes: u64,
+    /// Codes of K: `capacity` rows.
+    pub k_codes: u64,
+    /// FP16 scales of K: `capacity` of them (none if the cache is FP16).
+    pub k_scales: u64,
+    /// Codes of V.
+    pub v_codes: u64,
+    /// FP16 scales of V.
+    pub v_scales: u64,
+    /// Bytes from item to item, codes.
+    pub code_stride: u64,
+    /// Bytes from item to item, scales.
+    pub scale_stride: u64,
+}
+
+/// The whole image.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Layout {
+    /// Layers.
+    pub layers: u32,
+    /// First byte of layer 0's block.
+    pub layer_base: u64,
+    /// Bytes from layer to layer.
+    pub layer_stride: u64,
+    /// Weights, in the order of consumption; the head last.
+    pub tensors: Vec<Tensor>,
+    /// Norms and biases, in the order of consumption.
+    pub vectors: Vec<Vector>,
+    /// KV cache.
+    pub kv: KvLayout,
+    /// FP16 embedding rows.
+    pub embedding: Table,
+    /// Row p: `dims / 2` cosines, then `dims / 2` sines of position p, FP32.
+    pub rope: Table,
+    /// One row of (largest logit FP32, its token u32) per sequence.
+    pub result: Table,
+    /// One row of FP32 logits per sequence; no rows unless the host samples.
+    pub logits: Table,
+    /// Where programs begin.
+    pub programs: u64,
+    /// One past the last byte of data (programs follow).
+    pub bytes: u64,
+}
+
+/// Hands out addresses.
+struct Cursor {
+    at: u64,
+    align: u64,
+}
+impl Cursor {
+    fn take(&mut self, bytes: u64) -> u64 {
+        let at = self.at;
+        self.at = (at + bytes).next_multiple_of(self.align);
+        at
+    }
+}
+
+/// Names of a layer's tensors with their outputs and inputs, in the order of consumption.
+pub(crate) fn shapes(model: &Model) -> [(&'static str, u32, u32); 7] {
+    let (d, f) = (model.hidden, model.intermediate);
+    [
+        ("wk", model.kv_width(), d),
+        ("wv", model.kv_width(), d),
+        ("wq", model.q_width(), d),
+        ("wo", d, model.q_width()),
+        ("w_gate", f, d),
+        ("w_up", f, d),
+        ("w_down", d, f),
+    ]
+}
+
+/// Names of a layer's vectors with their lengths, in the order of consumption.
+pub(crate) fn vectors(model: &Model) -> Vec<(&'static str, u32)> {
+    let mut list = vec![("attn_norm", model.hidden)];
+    if model.qkv_bias {
+        list.extend([("bk", model.kv_width()), ("bv", model.kv_width()), ("bq", model.q_width())]);
+    }
+    if model.sub_norms {
+        list.push(("attn_sub_norm", model.q_width()));
+    }
+    list.push(("mlp_norm", model.hidden));
+    if model.sub_norms {
+        list.push(("ffn_sub_norm", model.intermediate));
+    }
+    list
+}
+
+impl Layout {
+    /// Lays a model out.
+    ///
+    /// # Errors
+    /// A chip with too little DRAM.
+    pub fn new(model: &Model, workload: &Workload, target: &Target, mapping: &Mapping) -> Result<Layout, HostError> {
+        let align = target.bank_span_bytes.max(64).next_multiple_of(64);
+        let mut cursor = Cursor { at: 0, align };
+        let mut table = |rows: u32, cols: u32, elem: Elem| {
+            let mut table = Table { addr: 0, rows, cols, elem };
+            table.addr = cursor.take(table.bytes());
+            table
+        };
+        let capacity = (workload.tokens() as u32).next_multiple_of(KV_TILE);
+        let embedding = table(model.vocab, model.hidden, Elem::F16);
+        let rope = table(capacity, model.rope.dims, Elem::F32);
+        let result = table(workload.batch, 2, Elem::U32);
+        let logits = table(if workload.sampling { workload.batch } else { 0 }, model.vocab, Elem::F32);
+        let final_norm =
+            Vector { name: "final_norm", len: model.hidden, addr: cursor.take(2 * u64::from(model.hidden)), per_layer: false };
+        let mut head = Tensor {
+            name: "head",
+            n: model.vocab,
+            k: model.hidden,
+            format: workload.head,
+            n_tile: mapping.n_tile.min(model.vocab),
+            k_block: mapping.k_block.head,
+            addr: 0,
+            per_layer: false,
+        };
+        head.addr = cursor.take(head.bytes());
+        let layer_base = cursor.at;
+        let mut per_layer: Vec<Vector> = Vec::new();
+        for (name, len) in vectors(model) {
+            per_layer.push(Vector { name, len, addr: cursor.take(2 * u64::from(len)), per_layer: true });
+        }
+        let mut tensors: Vec<Tensor> = Vec::new();
+        for (name, n, k) in shapes(model) {
+            let k_block = mapping.k_block.of(name).min(k);
+            let n_tile = mapping.n_tile.min(n);
+            let mut tensor = Tensor { name, n, k, format: workload.weights, n_tile, k_block, addr: 0, per_layer: true };
+            tensor.addr = cursor.take(tensor.bytes());
+            tensors.push(tensor);
+        }
+        let items = workload.batch * model.kv_heads;
+        let row_bytes = workload.kv_row_bytes(model.head_dim);
+        let code_stride = (u64::from(capacity) * row_bytes).next_multiple_of(64);
+        let scale_stride =
+            if workload.kv_scaled() { (2 * u64::from(capacity)).next_multiple_of(64) } else { 0 };
+        let mut stream = |stride: u64| cursor.take(u64::from(items) * stride);
+        let kv = KvLayout {
+            kind: workload.kv,
+            items,
+            capacity,
+            row_bytes,
+            k_codes: stream(code_stride),
+            k_scales: stream(scale_stride),
+            v_codes: stream(code_stride),
+            v_scales: stream(scale_stride),
+            code_stride,
+            scale_stride,
+        };
+        let layer_stride = cursor.at - layer_base;
+        let end = layer_base + u64::from(model.layers) * layer_stride;
+        tensors.push(head);
+        per_layer.push(final_norm);
+        let layout = Layout {
+            layers: model.layers,
+            layer_base,
+            layer_stride,
+            tensors,
+            vectors: per_layer,
+            kv,
+            embedding,
+            rope,
+            result,
+            logits,
+            programs: end,
+            bytes: end,
+        };
+        layout.check(model, end, target)?;
+        Ok(layout)
+    }
+    pub(crate) fn check(&self, model: &Model, needed: u64, target: &Target) -> Result<(), HostError> {
+        if needed <= target.dram_bytes {
+            return Ok(());
+        }
+        Err(HostError::Dram {
+            model: model.name.clone(),
+            needed,
+            available: target.dram_bytes,
+            short: needed - target.dram_bytes,
+        })
+    }
+    /// A tensor by name.
+    pub fn tensor(&self, name: &str) -> Option<&Tensor> {
+        self.tensors.iter().find(|t| t.name == name)
+    }
+    /// A norm or bias by name.
+    pub fn vector(&self, name: &str) -> Option<&Vector> {
+        self.vectors.iter().find(|v| v.name == name)
+    }
+    /// Address of something `per_layer` in a layer.
+    pub fn in_layer(&self, addr: u64, layer: u32) -> u64 {
+        addr + u64::from(layer) * self.layer_stride
+    }
+    /// Bytes of weight records that one pass over the model reads.
+    pub fn record_bytes(&self) -> u64 {
+        let times = |per_layer| if per_layer { u64::from(self.layers) } else { 1 };
+        self.tensors.iter().map(|t| times(t.per_layer) * t.bytes()).sum()
+    }
+}
+
+/// Inputs of one record at most: whole groups, provably without overflow, within `slot` bytes of scratchpad.
+pub(crate) fn largest_block(format: WeightFormat, n: u32, k: u32, slot: u64, longest_sum: u64) -> Option<u32> {
+    let unit = match format.group {
+        Group::Of(g) => g,
+        Group::Row => 16,
+    };
+    let limit = match format.group {
+        Group::Of(_) => u64::from(k),
+        Group::Row => u64::from(k).min(longest_sum),
+    };
+    let fits = |block: u32| format.scratchpad_bytes(n, block) <= slot;
+    // A whole K needs no multiple.
+    if limit >= u64::from(k) && fits(k) {
+        return Some(k);
+    }
+    let mut units = (limit.min(u64::from(k)) as u32) / unit;
+    while units > 0 && !fits(units * unit) {
+        units -= 1;
+    }
+    (units > 0).then_some(units * unit)
+}

@@ -1,0 +1,301 @@
+//! Attention: scores, softmax, weighted sum, item by item.
+//!
+//! An item is what shares its keys: in decode the query heads of one (sequence, KV head), in prefill the chunk's rows of one
+//! query head. Item i + 1's scores go to the cores before item i's values, so that softmax costs them no time:
+//!
+//! ```text
+//! lut     S0  S1     V0      S2     V1     ...
+//! vector      soft0  fold0   soft1  fold1  ...
+//! ```
+//! How many keys there are is known at run time only: blocks and tiles are loops over registers, the last one shorter.
+
+use lutsim_isa::field::{Dim, DrainMode, Mask, Queue, Reg, TileId, Unpack, Wait};
+use lutsim_isa::format::{ByteClass, Elem, Group, WeightFormat};
+use lutsim_isa::{Inst, field::F32, field::Signal};
+
+use super::asm::{At, FREE, at, dim, t};
+use super::{Lower, SEQUENCE, reg, sem};
+use crate::workload::KV_TILE;
+
+const T_A: TileId = t(0);
+const T_O: TileId = t(1);
+const T_S: TileId = t(2);
+const T_W: TileId = t(3);
+const T_F: TileId = t(4);
+const T_X: TileId = t(5);
+const T_P: TileId = t(6);
+const T_PS: TileId = t(7);
+
+/// Where an item's rows lie.
+struct Items {
+    /// How many.
+    count: u32,
+    /// Rows of one.
+    rows: u32,
+    /// Items that share a KV head.
+    sharing: u32,
+    /// Queries: bytes from item to item and from row to row, in elements.
+    item: u64,
+    row: u64,
+    /// The same of their scales.
+    item_scale: u64,
+    row_scale: u64,
+}
+
+impl Lower<'_> {
+    fn items(&self) -> Items {
+        let m = self.model;
+        let [dim, group, heads] = [m.head_dim, m.group(), m.heads].map(u64::from);
+        if self.phase.decode {
+            Items {
+                count: self.phase.rows * m.kv_heads,
+                rows: m.group(),
+                sharing: 1,
+                item: group * dim,
+                row: dim,
+                item_scale: group,
+                row_scale: 1,
+            }
+        } else {
+            Items {
+                count: m.heads,
+                rows: self.phase.rows,
+                sharing: m.group(),
+                item: dim,
+                row: heads * dim,
+                item_scale: 1,
+                row_scale: heads,
+            }
+        }
+    }
+
+    /// Registers that hold for the whole step.
+    pub(super) fn attention_lengths(&mut self) {
+        let rows = if self.phase.decode { 1 } else { u64::from(self.phase.rows) };
+        self.b.add(reg::LEN, super::POSITION, rows);
+        self.b.add(reg::VALID, super::POSITION, 1);
+        self.b.ceildiv(reg::BLOCKS, reg::LEN, u64::from(self.mapping.kv_block));
+        self.b.ceildiv(reg::TILES, reg::LEN, u64::from(KV_TILE));
+        self.b.set(reg::SCORE_S, self.buf.score);
+        self.b.set(reg::SCORE_V, self.buf.score);
+        self.b.set(reg::P, self.buf.p);
+    }
+
+    /// From quantised queries in XQ to the weighted sums in T1.
+    pub(super) fn attention(&mut self) {
+        let items = self.items();
+        let seen = u64::from(items.count * items.rows * self.model.head_dim);
+        // The chunk's own rows count as seen by each other, as the machine computes them.
+        let own = if self.phase.decode { 1 } else { u64::from(self.phase.rows) };
+        self.op("scores", seen * own, seen);
+        // The new keys and values must be in DRAM before they are read back.
+        self.b.sync(Queue::Load, FREE.wait(sem::KV_STORED));
+        self.b.sync(Queue::Load, FREE.wait(sem::KV_STORED));
+        self.lut_waits(sem::OPERAND);
+        self.b.set(reg::ITEM_S, 0);
+        self.b.set(reg::ITEM_V, 0);
+        self.b.set(reg::RUN_S, 1);
+        self.b.set(reg::RUN_V, 0);
+        let outer = self.b.begin(dim(items.count + 1));
+        let inner = self.b.begin(Dim::Reg(reg::RUN_S));
+        self.scores(&items);
+        self.b.end(inner);
+        self.op("softmax", 0, 0);
+        let inner = self.b.begin(Dim::Reg(reg::RUN_V));
+        self.softmax(&items);
+        self.op("weighted_sum", seen * own, seen);
+        self.weighted_sum(&items);
+        self.b.end(inner);
+        self.op("scores", 0, 0);
+        self.b.set(reg::TEMP, u64::from(items.count));
+        self.b.sub(reg::TEMP, reg::TEMP, reg::ITEM_S);
+        self.minimum(reg::RUN_S, reg::TEMP, 1);
+        self.b.set(reg::RUN_V, 1);
+        self.b.end(outer);
+        self.lut_done();
+    }
+
+    fn minimum(&mut self, rd: Reg, ra: Reg, value: u32) {
+        let value = lutsim_isa::field::Imm32::new(u64::from(value)).unwrap_or_default();
+        self.b.push(Inst::Min { rd, ra, value });
+    }
+
+    /// Points the streams at an item's keys or values.
+    fn kv_streams(&mut self, items: &Items, item: Reg, codes: u64, scales: u64) {
+        let kv = self.layout.kv;
+        let mut index = item;
+        if !self.phase.decode {
+            if items.sharing > 1 {
+                // item / sharing, rounded down.
+                self.b.add(reg::TEMP, item, 1);
+                self.b.ceildiv(reg::TEMP, reg::TEMP, u64::from(items.sharing));
+                self.b.sub(reg::TEMP, reg::TEMP, reg::ONE);
+            } else {
+                self.b.add(reg::TEMP, item, 0);
+            }
+            if self.workload.batch > 1 {
+                self.b.mad(reg::TEMP, reg::TEMP, SEQUENCE, u64::from(self.model.kv_heads));
+            }
+            index = reg::TEMP;
+        }
+        self.b.add(reg::CODES, reg::LAYER, codes);
+        self.b.mad(reg::CODES, reg::CODES, index, kv.code_stride);
+        if self.workload.kv_scaled() {
+            self.b.add(reg::SCALES, reg::LAYER, scales);
+            self.b.mad(reg::SCALES, reg::SCALES, index, kv.scale_stride);
+        }
+    }
+
+    /// Moves on by a block of `tokens`, whose columns are `reg::NOW`.
+    fn kv_next(&mut self, tokens: u32) {
+        let tokens = u64::from(tokens);
+        self.b.add(reg::CODES, reg::CODES, tokens * self.layout.kv.row_bytes);
+        if self.workload.kv_scaled() {
+            self.b.add(reg::SCALES, reg::SCALES, 2 * tokens);
+        }
+        self.b.add(reg::COLUMN, reg::COLUMN, 4 * tokens);
+        self.b.sub(reg::LEFT, reg::LEFT, reg::NOW);
+        self.next_slot();
+    }
+
+    fn scores(&mut self, items: &Items) {
+        let (buf, kv, head) = (self.buf, self.layout.kv, self.model.head_dim);
+        let a = u64::from(self.workload.activation_bytes());
+        let block = self.mapping.kv_block;
+        let format = WeightFormat { kind: kv.kind, group: Group::Row };
+        self.kv_streams(items, reg::ITEM_S, kv.k_codes, kv.k_scales);
+        self.b.set(reg::QUERY, buf.xq);
+        self.b.mad(reg::QUERY, reg::QUERY, reg::ITEM_S, items.item * a);
+        self.b.set(reg::QUERY_SCALE, buf.xs);
+        self.b.mad(reg::QUERY_SCALE, reg::QUERY_SCALE, reg::ITEM_S, items.item_scale * 4);
+        self.b.add(reg::COLUMN, reg::SCORE_S, 0);
+        self.b.add(reg::LEFT, reg::LEN, 0);
+        self.lut_waits(sem::SCORE_FREE);
+
+        let blocks = self.b.begin(Dim::Reg(reg::BLOCKS));
+        self.minimum(reg::NOW, reg::LEFT, block);
+        let now = Dim::Reg(reg::NOW);
+        self.b.weights(T_W, At(reg::RING, 0), now, dim(head), format);
+        let mut tokens = FREE.signal(sem::LOADED);
+        if self.workload.kv_scaled() {
+            self.b.plain(T_F, At(reg::RING, 0), dim(1), now, 0, Elem::F16);
+            let wait = FREE.wait(sem::SLOT_FREE);
+            self.b.load(Unpack::Plain, T_F, At(reg::SCALES, 0), 0, ByteClass::Kv, wait);
+        } else {
+            tokens = tokens.wait(sem::SLOT_FREE);
+        }
+        self.b.load(Unpack::Keys, T_W, At(reg::CODES, 0), kv.row_bytes, ByteClass::Kv, tokens);
+        let (ty, grid, elem) = (self.ty(kv.kind), self.grid(items.rows, block), self.operand());
+        let most = u32::from(grid.r) * self.target.m;
+        let step = u64::from(most);
+        let cursors = [
+            (reg::ROW_A, At(reg::QUERY, 0), step * items.row * a),
+            (reg::ROW_O, At(reg::COLUMN, 0), step * buf.score_stride),
+            (reg::ROW_S, At(reg::QUERY_SCALE, 0), step * items.row_scale * 4),
+        ];
+        self.passes(items.rows, most, &cursors, |lower, pass| {
+            let b = &mut lower.b;
+            b.plain(T_A, At(reg::ROW_A, 0), dim(pass.rows), dim(head), items.row * a, elem);
+            let tokens = FREE.wait_if(pass.first, sem::LOADED).signal_if(pass.last, sem::SLOT_FREE);
+            b.lmma(ty, T_A, T_W, grid, true, tokens);
+            b.plain(T_O, At(reg::ROW_O, 0), dim(pass.rows), now, buf.score_stride, Elem::F32);
+            b.plain(T_S, At(reg::ROW_S, 0), dim(pass.rows), dim(1), items.row_scale * 4, Elem::F32);
+            b.drain(DrainMode::Store, T_O, T_S, grid, FREE);
+        });
+        self.kv_next(block);
+        self.b.end(blocks);
+
+        self.lut_done();
+        self.b.add(reg::ITEM_S, reg::ITEM_S, 1);
+        self.b.ring(reg::SCORE_S, buf.score_bytes, buf.score, buf.score + 2 * buf.score_bytes);
+    }
+
+    fn softmax(&mut self, items: &Items) {
+        let scale = 1.0 / (self.model.head_dim as f32).sqrt();
+        let mask = if self.phase.decode { Mask::Full } else { Mask::Causal };
+        let (rows, columns) = (dim(items.rows), Dim::Reg(reg::LEN));
+        self.b.plain(T_X, At(reg::SCORE_V, 0), rows, columns, self.buf.score_stride, Elem::F32);
+        self.b.push(Inst::VSoftmax {
+            mask,
+            d: T_X,
+            x: T_X,
+            valid: Dim::Reg(reg::VALID),
+            scale: F32::new(scale),
+            wait: Wait(Some(sem::OUT)),
+            signal: Signal(None),
+        });
+    }
+
+    fn weighted_sum(&mut self, items: &Items) {
+        let (buf, kv, head) = (self.buf, self.layout.kv, self.model.head_dim);
+        let a = u64::from(self.workload.activation_bytes());
+        let format = WeightFormat { kind: kv.kind, group: Group::Of(KV_TILE) };
+        self.kv_streams(items, reg::ITEM_V, kv.v_codes, kv.v_scales);
+        self.b.set(reg::RESULT, buf.t1);
+        self.b.mad(reg::RESULT, reg::RESULT, reg::ITEM_V, items.item * 4);
+        self.b.add(reg::COLUMN, reg::SCORE_V, 0);
+        self.b.add(reg::LEFT, reg::LEN, 0);
+        self.b.set(reg::FIRST, 1);
+        self.b.set(reg::OTHER, 0);
+
+        let tiles = self.b.begin(Dim::Reg(reg::TILES));
+        self.minimum(reg::NOW, reg::LEFT, KV_TILE);
+        let now = Dim::Reg(reg::NOW);
+        self.b.plain(T_F, At(reg::RING, 0), dim(1), now, 0, Elem::F16);
+        self.b.weights(T_W, At(reg::RING, 0), dim(head), now, format);
+        let mut tokens = FREE.signal(sem::FOLD_LOADED);
+        if self.workload.kv_scaled() {
+            let wait = FREE.wait(sem::SLOT_FREE);
+            self.b.load(Unpack::Plain, T_F, At(reg::SCALES, 0), 0, ByteClass::Kv, wait);
+        } else {
+            tokens = tokens.wait(sem::SLOT_FREE);
+        }
+        self.b.load(Unpack::Values, T_W, At(reg::CODES, 0), kv.row_bytes, ByteClass::Kv, tokens);
+        let (ty, grid, elem) = (self.ty(kv.kind), self.grid(items.rows, head), self.operand());
+        let p_stride = u64::from(KV_TILE) * a;
+        self.b.plain(T_X, At(reg::COLUMN, 0), dim(items.rows), now, buf.score_stride, Elem::F32);
+        self.b.plain(T_P, At(reg::P, 0), dim(items.rows), now, p_stride, elem);
+        self.b.plain(T_PS, At(reg::P, buf.p_scale), dim(items.rows), dim(1), 4, Elem::F32);
+        self.b.sync(Queue::Vector, FREE.wait(sem::P_FREE));
+        self.b.push(Inst::VFold {
+            d: T_P,
+            s: T_PS,
+            x: T_X,
+            f: T_F,
+            wait: Wait(Some(sem::FOLD_LOADED)),
+            signal: Signal(Some(sem::OPERAND)),
+        });
+        let most = u32::from(grid.r) * self.target.m;
+        let step = u64::from(most);
+        let cursors = [
+            (reg::ROW_A, At(reg::P, 0), step * p_stride),
+            (reg::ROW_O, At(reg::RESULT, 0), step * items.row * 4),
+            (reg::ROW_S, At(reg::P, buf.p_scale), step * 4),
+        ];
+        self.passes(items.rows, most, &cursors, |lower, pass| {
+            let b = &mut lower.b;
+            b.plain(T_A, At(reg::ROW_A, 0), dim(pass.rows), now, p_stride, elem);
+            // The vector unit waited for the values on behalf of the cores.
+            let tokens = FREE.wait_if(pass.first, sem::OPERAND).signal_if(pass.last, sem::SLOT_FREE);
+            b.lmma(ty, T_A, T_W, grid, true, tokens);
+            b.plain(T_O, At(reg::ROW_O, 0), dim(pass.rows), dim(head), items.row * 4, Elem::F32);
+            b.plain(T_S, At(reg::ROW_S, 0), dim(pass.rows), dim(1), 4, Elem::F32);
+            let tokens = FREE.signal_if(pass.last, sem::P_FREE);
+            for (run, mode) in [(reg::FIRST, DrainMode::Store), (reg::OTHER, DrainMode::Add)] {
+                let inner = b.begin(Dim::Reg(run));
+                b.drain(mode, T_O, T_S, grid, tokens);
+                b.end(inner);
+            }
+        });
+        self.b.set(reg::FIRST, 0);
+        self.b.set(reg::OTHER, 1);
+        self.b.ring(reg::P, buf.p_bytes, buf.p, buf.p + 2 * buf.p_bytes);
+        self.kv_next(KV_TILE);
+        self.b.end(tiles);
+
+        self.b.sync(Queue::Vector, FREE.signal(sem::SCORE_FREE));
+        self.b.add(reg::ITEM_V, reg::ITEM_V, 1);
+        self.b.ring(reg::SCORE_V, buf.score_bytes, buf.score, buf.score + 2 * buf.score_bytes);
+        let _ = at;
+    }
+}

@@ -1,0 +1,137 @@
+//! Where everything lies in scratchpad.
+//!
+//! ```text
+//! 0  X | XQ scales | rope rows | parameters |  attention:  T0 (XN)  T1  K8 V8  scores  P | weight ring: slots ...
+//!                                           |  MLP:        XN, then gate up H H8         |
+//!                                           |  head:       XN, then logits result        |
+//! ```
+//! Attention, MLP and head share their region: each begins after everything of the one before is done.
+
+use lutsim_isa::WeightKind;
+
+use super::Phase;
+use crate::layout::vectors;
+use crate::mapping::{Hidden, Mapping};
+use crate::model::Model;
+use crate::workload::{KV_TILE, Workload};
+
+/// Addresses in scratchpad, bytes.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Buffers {
+    /// Residual stream, FP32.
+    pub(crate) x: u64,
+    /// Operand of the next product: INT8 or FP16.
+    pub(crate) xq: u64,
+    /// Its scales, FP32.
+    pub(crate) xs: u64,
+    /// Rope rows, FP32.
+    pub(crate) rope: u64,
+    /// Slots for norms and biases.
+    pub(crate) param: u64,
+    pub(crate) param_slot: u64,
+    pub(crate) param_slots: u64,
+    /// Normalised rows, FP32.
+    pub(crate) xn: u64,
+    /// Keys, then queries, FP32.
+    pub(crate) t0: u64,
+    /// Values, then attention's result, FP32; embedding rows at the start.
+    pub(crate) t1: u64,
+    /// Quantised keys and values and their FP16 scales, on their way to the KV cache.
+    pub(crate) k8: u64,
+    pub(crate) ks: u64,
+    pub(crate) v8: u64,
+    pub(crate) vs: u64,
+    /// Scores: two buffers of rows `score_stride` apart.
+    pub(crate) score: u64,
+    pub(crate) score_stride: u64,
+    pub(crate) score_bytes: u64,
+    /// Probabilities of a KV tile, folded and quantised, scales behind: two buffers.
+    pub(crate) p: u64,
+    pub(crate) p_scale: u64,
+    pub(crate) p_bytes: u64,
+    /// Gate and up tiles, FP32: two buffers each.
+    pub(crate) gate: u64,
+    pub(crate) up: u64,
+    pub(crate) gate_bytes: u64,
+    /// Hidden activations, FP32 or FP16, and quantised with scales.
+    pub(crate) h: u64,
+    pub(crate) h8: u64,
+    pub(crate) hs: u64,
+    /// Logit tiles, FP32: two buffers.
+    pub(crate) logit: u64,
+    pub(crate) logit_bytes: u64,
+    /// Arg-max rows.
+    pub(crate) result: u64,
+    /// Where the weight ring begins.
+    pub(crate) end: u64,
+}
+
+struct Cursor(u64);
+impl Cursor {
+    fn take(&mut self, bytes: u64) -> u64 {
+        let at = self.0;
+        self.0 = (at + bytes).next_multiple_of(64);
+        at
+    }
+}
+
+impl Buffers {
+    pub(crate) fn new(model: &Model, workload: &Workload, mapping: &Mapping, phase: Phase) -> Buffers {
+        let rows = u64::from(phase.rows);
+        let a = u64::from(workload.activation_bytes());
+        let [d, f, q, kv] =
+            [model.hidden, model.intermediate, model.q_width(), model.kv_width()].map(u64::from);
+        let n_tile = u64::from(mapping.n_tile);
+        let mut b = Buffers::default();
+        let mut c = Cursor(0);
+        b.x = c.take(rows * d * 4);
+        b.xq = c.take(rows * d.max(q) * a);
+        b.xs = c.take(rows * u64::from(model.heads) * 4);
+        b.rope = c.take(rows * u64::from(model.rope.dims) * 4);
+        let params = vectors(model);
+        b.param_slot = params.iter().map(|p| 2 * u64::from(p.1)).max().unwrap_or(0).next_multiple_of(64);
+        b.param_slots = params.len() as u64 + 1;
+        b.param = c.take(b.param_slot * b.param_slots);
+        let shared = c.0;
+
+        b.xn = shared;
+        b.t0 = c.take(rows * q.max(kv).max(d) * 4);
+        b.t1 = c.take(rows * q.max(kv).max(d) * 4);
+        let code = match workload.kv {
+            WeightKind::KvF16 => 2 * kv,
+            WeightKind::Kv4 => kv / 2,
+            _ => kv,
+        };
+        let scale = rows * u64::from(model.kv_heads) * 2;
+        b.k8 = c.take(rows * code);
+        b.ks = c.take(scale);
+        b.v8 = c.take(rows * code);
+        b.vs = c.take(scale);
+        let queries = u64::from(phase.attention_rows(model));
+        b.score_stride = (phase.most_tokens(workload) * 4).next_multiple_of(64);
+        b.score_bytes = queries * b.score_stride;
+        b.score = c.take(2 * b.score_bytes);
+        b.p_scale = (queries * u64::from(KV_TILE) * a).next_multiple_of(64);
+        b.p_bytes = (b.p_scale + queries * 4).next_multiple_of(64);
+        b.p = c.take(2 * b.p_bytes);
+        let attention = c.0;
+
+        // The normalised rows are dead when the first gate tile is written.
+        c.0 = shared;
+        b.gate_bytes = (rows * n_tile.min(f) * 4).next_multiple_of(64);
+        b.gate = c.take(2 * b.gate_bytes);
+        b.up = c.take(2 * b.gate_bytes);
+        b.h = c.take(rows * f * if mapping.hidden == Hidden::F16 { 2 } else { 4 });
+        b.h8 = c.take(rows * f * a);
+        b.hs = c.take(rows * 4);
+        let mlp = c.0;
+
+        c.0 = shared;
+        let outputs = u64::from(phase.head_rows());
+        b.logit_bytes = (outputs * n_tile * 4).next_multiple_of(64);
+        b.logit = c.take(2 * b.logit_bytes);
+        b.result = c.take(outputs * 8);
+        b.end = attention.max(mlp).max(c.0);
+        b
+    }
+}

@@ -1,0 +1,335 @@
+//! How a model is cut to fit a chip: written by `--dump-mapping`, read by `--mapping FILE`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::HostError;
+use crate::layout::{largest_block, shapes};
+use crate::lower::buffers::Buffers;
+use crate::lower::{Phase, resident_slots};
+use crate::model::Model;
+use crate::target::Target;
+use crate::workload::{KV_TILE, Workload};
+
+/// Element type of the MLP's hidden activations in scratchpad.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hidden {
+    /// Single precision.
+    F32,
+    /// Half precision: half the scratchpad, so more rows in a prefill chunk.
+    F16,
+}
+
+/// Inputs of one weight record, by the width of the operand they multiply.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KBlock {
+    /// Query, key, value, gate and up projections (K = hidden).
+    pub hidden: u32,
+    /// Output projection (K = heads x head_dim).
+    pub attention: u32,
+    /// Down projection (K = intermediate).
+    pub mlp: u32,
+    /// Output head (K = hidden).
+    pub head: u32,
+}
+impl KBlock {
+    /// That of a tensor.
+    pub fn of(&self, tensor: &str) -> u32 {
+        match tensor {
+            "wo" => self.attention,
+            "w_down" => self.mlp,
+            "head" => self.head,
+            _ => self.hidden,
+        }
+    }
+}
+
+/// How a model is cut.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mapping {
+    /// LUT cores in use. A pass over `n` columns takes `ceil(n / core columns)` of them as C, the rest as R.
+    pub cores: u32,
+    /// Outputs of one weight record.
+    pub n_tile: u32,
+    /// Rows of a prefill chunk: each weight is read once per chunk.
+    pub chunk: u32,
+    /// Keys of one pass of Q K^T.
+    pub kv_block: u32,
+    /// Bytes of one slot of the weight ring.
+    pub slot_bytes: u32,
+    /// Slots of the weight ring in decode.
+    pub decode_slots: u32,
+    /// Slots of the weight ring in prefill.
+    pub prefill_slots: u32,
+    /// Type of the MLP's hidden activations.
+    pub hidden: Hidden,
+    /// Inputs of one weight record.
+    pub k_block: KBlock,
+}
+
+/// Slots beyond this do not help: a queue holds no more transfers.
+const MOST_SLOTS: u64 = 64;
+
+impl Mapping {
+    /// A sane choice without a search: as near a square grid as the chip allows, records of about 1024 inputs, the largest chunk up to
+    /// 64 rows that leaves the weight ring room to work.
+    ///
+    /// # Errors
+    /// A scratchpad in which nothing fits.
+    pub fn default_for(target: &Target, model: &Model, workload: &Workload) -> Result<Mapping, HostError> {
+        let columns = 1 << (target.cores.max(1).ilog2() / 2);
+        let mut n_tile = columns * target.n;
+        loop {
+            let mut k_block = 1024;
+            while k_block >= 64 {
+                if let Some(mapping) = Mapping::with(target, model, workload, target.cores, n_tile, k_block) {
+                    return Ok(mapping);
+                }
+                k_block /= 2;
+            }
+            if n_tile <= 16 {
+                return Err(least(target, model, workload));
+            }
+            n_tile /= 2;
+        }
+    }
+
+    /// The mapping for a grid, an N tile and a K block: largest chunk, as many slots as fit. `None` if it does not fit.
+    pub fn with(
+        target: &Target,
+        model: &Model,
+        workload: &Workload,
+        cores: u32,
+        n_tile: u32,
+        k_block: u32,
+    ) -> Option<Mapping> {
+        let longest = |kind: lutsim_isa::WeightKind| match workload.activations {
+            lutsim_isa::field::AType::Int8 => target.longest_sum(kind.max_odd()),
+            lutsim_isa::field::AType::Fp16 => u64::MAX,
+        };
+        let columns = n_tile.div_ceil(target.n);
+        if columns > cores || columns > 255 {
+            return None;
+        }
+        let slot_bytes = workload.weights.scratchpad_bytes(n_tile, k_block);
+        let block = |name: &str, k: u32| {
+            let format = if name == "head" { workload.head } else { workload.weights };
+            let most = largest_block(format, n_tile, k, slot_bytes, longest(format.kind))?;
+            // The same number of records, of more equal sizes.
+            let unit = format.group.size(16);
+            let even = k.div_ceil(k.div_ceil(most)).next_multiple_of(unit).min(k);
+            Some(if even <= most { even } else { most })
+        };
+        let k = |name: &str| shapes(model).iter().find(|s| s.0 == name).map_or(model.hidden, |s| s.2);
+        let k_block = KBlock {
+            hidden: block("wq", k("wq"))?,
+            attention: block("wo", k("wo"))?,
+            mlp: block("w_down", k("w_down"))?,
+            head: block("head", k("head"))?,
+        };
+        let mut mapping = Mapping {
+            cores,
+            n_tile,
+            chunk: 1,
+            kv_block: 0,
+            slot_bytes: slot_bytes.max(256).try_into().ok()?,
+            decode_slots: 0,
+            prefill_slots: 0,
+            hidden: Hidden::F32,
+            k_block,
+        };
+        // Values tiles need a slot too: 128 tokens of one head.
+        mapping.kv_block = keys_of_slot(target, model, workload, &mapping)?;
+        let pass = target.m * (cores / columns).min(255);
+        let most = workload.prompt.clamp(1, MOST_CHUNK.max(pass)).next_multiple_of(pass);
+        for hidden in [Hidden::F32, Hidden::F16] {
+            // Squares do not fit half precision.
+            if hidden == Hidden::F16 && model.activation == lutsim_isa::field::Act::Relu2 {
+                continue;
+            }
+            let mut next = Mapping { hidden, chunk: most, ..mapping };
+            while next.chunk > mapping.chunk && next.fill_slots(target, model, workload).is_none() {
+                next.chunk = if next.chunk > pass { next.chunk - pass } else { 1 };
+            }
+            if next.chunk > mapping.chunk || mapping.decode_slots == 0 {
+                if next.fill_slots(target, model, workload).is_some() {
+                    mapping = next;
+                }
+            }
+        }
+        (mapping.decode_slots > 0).then_some(mapping)
+    }
+
+    /// Gives the ring what the buffers leave. `None` if that is too little to work with.
+    fn fill_slots(&mut self, target: &Target, model: &Model, workload: &Workload) -> Option<()> {
+        let room = |phase: Phase| {
+            let buffers = Buffers::new(model, workload, self, phase);
+            (target.scratchpad_bytes.checked_sub(buffers.end)? / u64::from(self.slot_bytes)).checked_sub(0)
+        };
+        let decode = room(Phase::decode(workload))?.min(MOST_SLOTS);
+        let prefill = room(Phase::prefill(workload, self.chunk, true))?.min(MOST_SLOTS);
+        let need = |phase| u64::from(resident_slots(model, target, self, phase)).max(2);
+        if decode < need(Phase::decode(workload)) {
+            return None;
+        }
+        // Half as much again, so that the next tile streams in while this one is used.
+        let chunk_need = need(Phase::prefill(workload, self.chunk, true));
+        if workload.prompt > 0 && prefill < if self.chunk > 1 { chunk_need * 3 / 2 } else { chunk_need } {
+            return None;
+        }
+        self.decode_slots = decode as u32;
+        self.prefill_slots = prefill as u32;
+        Some(())
+    }
+
+    /// Reads a mapping file.
+    ///
+    /// # Errors
+    /// Text that is no mapping.
+    pub fn parse(file: &str, text: &str) -> Result<Mapping, HostError> {
+        toml::from_str(text).map_err(|e| HostError::File {
+            file: file.into(),
+            message: e.message().to_string(),
+            span: e.span().map(|s| (s.start, s.end)),
+            help: Some("`--dump-mapping` writes a mapping that works; change that one".into()),
+        })
+    }
+    /// The mapping file's text.
+    pub fn dump(&self) -> String {
+        toml::to_string(self).unwrap_or_default()
+    }
+
+    /// Whether a mapping that a user wrote can be used.
+    pub(crate) fn check(&self, target: &Target, model: &Model, workload: &Workload) -> Result<(), HostError> {
+        let refuse = |what: String, help: String| Err(HostError::Mapping { what, help });
+        if self.cores == 0 || self.cores > target.cores {
+            return refuse(format!("it uses {} cores", self.cores), format!("the chip has {}", target.cores));
+        }
+        let widest = (self.cores.min(255)) * target.n;
+        if self.n_tile == 0 || self.n_tile > widest {
+            return refuse(
+                format!("n_tile = {} is not between 1 and {widest}", self.n_tile),
+                format!("{} cores have {} columns each", self.cores, target.n),
+            );
+        }
+        if self.chunk == 0 {
+            return refuse("chunk = 0".into(), "a prefill chunk has at least one row".into());
+        }
+        if self.slot_bytes == 0 || !self.slot_bytes.is_multiple_of(64) {
+            return refuse(format!("slot_bytes = {}", self.slot_bytes), "give a multiple of 64".into());
+        }
+        for (name, _, k) in shapes(model).into_iter().chain([("head", model.vocab, model.hidden)]) {
+            let format = if name == "head" { workload.head } else { workload.weights };
+            let block = self.k_block.of(name);
+            let most = match workload.activations {
+                lutsim_isa::field::AType::Int8 => target.longest_sum(format.kind.max_odd()),
+                lutsim_isa::field::AType::Fp16 => u64::MAX,
+            };
+            let legal = largest_block(format, self.n_tile, k, u64::from(self.slot_bytes), most);
+            let unit = format.group.size(16);
+            let aligned = block >= k || block.is_multiple_of(unit);
+            match legal {
+                Some(legal) if block > 0 && block.min(k) <= legal && aligned => {}
+                Some(legal) => {
+                    return refuse(
+                        format!("a K block of {block} for `{name}`"),
+                        format!("give a multiple of {unit}, at most {legal}"),
+                    );
+                }
+                None => {
+                    return refuse(
+                        format!("no K block of `{name}` fits a slot of {} bytes", self.slot_bytes),
+                        "raise slot_bytes or lower n_tile".into(),
+                    );
+                }
+            }
+        }
+        match keys_of_slot(target, model, workload, self) {
+            Some(most) if self.kv_block > 0 && self.kv_block <= most && self.kv_block.is_multiple_of(KV_TILE) => {}
+            Some(most) => {
+                return refuse(
+                    format!("kv_block = {}", self.kv_block),
+                    format!("give a multiple of {KV_TILE}, at most {most}"),
+                );
+            }
+            None => {
+                return refuse(
+                    format!("a tile of {KV_TILE} keys or values does not fit a slot of {} bytes", self.slot_bytes),
+                    "raise slot_bytes".into(),
+                );
+            }
+        }
+        let phases = [
+            (workload.generate > 0, Phase::decode(workload), self.decode_slots, "decode_slots"),
+            (workload.prompt > 0, Phase::prefill(workload, self.chunk, true), self.prefill_slots, "prefill_slots"),
+        ];
+        for (wanted, phase, slots, key) in phases {
+            if !wanted {
+                continue;
+            }
+            let need = resident_slots(model, target, self, phase).max(2);
+            if slots < need {
+                return refuse(format!("{key} = {slots}"), format!("{need} records must be resident at once"));
+            }
+            let buffers = Buffers::new(model, workload, self, phase);
+            let least = buffers.end + u64::from(slots) * u64::from(self.slot_bytes);
+            if least > target.scratchpad_bytes {
+                return Err(HostError::Scratchpad {
+                    what: format!("{key} = {slots} next to {} bytes of activations", buffers.end),
+                    least,
+                    available: target.scratchpad_bytes,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Rows of a prefill chunk beyond which weights no longer bind.
+const MOST_CHUNK: u32 = 64;
+
+/// Keys that a slot and the grid hold, a multiple of the KV tile. `None` if not even one tile of keys or values fits.
+fn keys_of_slot(target: &Target, model: &Model, workload: &Workload, mapping: &Mapping) -> Option<u32> {
+    use lutsim_isa::format::{Group, WeightFormat};
+    let slot = u64::from(mapping.slot_bytes);
+    let keys = WeightFormat { kind: workload.kv, group: Group::Row };
+    let values = WeightFormat { kind: workload.kv, group: Group::Of(KV_TILE) };
+    let columns = mapping.cores.min(255) * target.n;
+    if values.scratchpad_bytes(model.head_dim, KV_TILE) > slot || model.head_dim > columns {
+        return None;
+    }
+    (1..=8).rev().map(|i| i * KV_TILE).find(|&n| n <= columns && keys.scratchpad_bytes(n, model.head_dim) <= slot)
+}
+
+/// The error of a scratchpad in which nothing fits, with the least that works.
+fn least(target: &Target, model: &Model, workload: &Workload) -> HostError {
+    // Doubling finds a size that works, halving the steps finds the least to 1 KiB.
+    let works = |bytes: u64| {
+        let target = Target { scratchpad_bytes: bytes, ..*target };
+        let widest = 1 << (target.cores.max(1).ilog2() / 2);
+        std::iter::successors(Some(widest * target.n), |n| (*n > 16).then_some(n / 2)).any(|n| {
+            [1024, 512, 256, 128, 64]
+                .iter()
+                .any(|&k| Mapping::with(&target, model, workload, target.cores, n, k).is_some())
+        })
+    };
+    let mut high = target.scratchpad_bytes.max(1024).next_multiple_of(1024);
+    while !works(high) && high < 1 << 40 {
+        high *= 2;
+    }
+    let mut low = high / 2;
+    while high - low > 1024 {
+        let middle = (low + (high - low) / 2).next_multiple_of(1024);
+        if middle >= high {
+            break;
+        }
+        if works(middle) { high = middle } else { low = middle }
+    }
+    HostError::Scratchpad {
+        what: format!("any tile of {}", model.name),
+        least: high,
+        available: target.scratchpad_bytes,
+    }
+}

@@ -1,0 +1,113 @@
+//! Model, workload and chip to programs and doorbells.
+
+use lutsim_isa::program::WORD_BYTES;
+
+use crate::error::HostError;
+use crate::layout::Layout;
+use crate::lower::{Lower, Lowered, POSITION, Phase, SEQUENCE};
+use crate::mapping::Mapping;
+use crate::model::Model;
+use crate::runtime::Doorbell;
+use crate::target::Target;
+use crate::workload::Workload;
+
+/// Everything that a run needs.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Plan {
+    /// Model.
+    pub model: Model,
+    /// Workload.
+    pub workload: Workload,
+    /// Chip.
+    pub target: Target,
+    /// How the model is cut.
+    pub mapping: Mapping,
+    /// Where everything lies in DRAM.
+    pub layout: Layout,
+    /// One token of each sequence, at any position.
+    pub decode: Lowered,
+    /// A prefill chunk that others follow, if the prompt has several.
+    pub prefill: Option<Lowered>,
+    /// The last chunk of a prompt.
+    pub prefill_last: Option<Lowered>,
+}
+
+/// Plans a run.
+///
+/// # Errors
+/// A model, workload, chip and mapping that do not go together.
+pub fn plan(
+    model: &Model,
+    workload: &Workload,
+    target: &Target,
+    mapping: &Mapping,
+) -> Result<Plan, HostError> {
+    workload.check(model, target)?;
+    mapping.check(target, model, workload)?;
+    let mut layout = Layout::new(model, workload, target, mapping)?;
+    let align = target.bank_span_bytes.max(64);
+    let mut programs = layout.programs;
+    let mut lower = |phase| -> Result<Lowered, HostError> {
+        let mut lowered = Lower::program(model, workload, target, mapping, &layout, phase)?;
+        lowered.address = programs;
+        programs = (programs + lowered.program.code.len() as u64 * WORD_BYTES).next_multiple_of(align);
+        Ok(lowered)
+    };
+    let decode = lower(Phase::decode(workload))?;
+    let chunk = mapping.chunk.min(workload.prompt).max(1);
+    let last = workload.prompt - chunk * (workload.prompt.div_ceil(chunk).max(1) - 1);
+    let prefill = match workload.prompt > chunk {
+        true => Some(lower(Phase::prefill(workload, chunk, false))?),
+        false => None,
+    };
+    let prefill_last = match workload.prompt > 0 {
+        true => Some(lower(Phase::prefill(workload, last, true))?),
+        false => None,
+    };
+    layout.bytes = programs;
+    layout.check(model, programs, target)?;
+    Ok(Plan {
+        model: model.clone(),
+        workload: *workload,
+        target: *target,
+        mapping: *mapping,
+        layout,
+        decode,
+        prefill,
+        prefill_last,
+    })
+}
+
+impl Plan {
+    /// Every program, in address order.
+    pub fn programs(&self) -> impl Iterator<Item = &Lowered> {
+        [Some(&self.decode), self.prefill.as_ref(), self.prefill_last.as_ref()].into_iter().flatten()
+    }
+    /// Rows of a prefill chunk.
+    pub fn chunk(&self) -> u32 {
+        self.prefill.as_ref().or(self.prefill_last.as_ref()).map_or(0, |l| l.phase.rows)
+    }
+    /// One more token of each sequence: `ids` are the last ones, `position` tokens came before them.
+    pub fn decode_step(&self, position: u64, ids: &[u32]) -> (&Lowered, Doorbell) {
+        let doorbell = Doorbell { registers: vec![(POSITION, position), (SEQUENCE, 0)], mailbox: ids.to_vec() };
+        (&self.decode, doorbell)
+    }
+    /// The whole prompt: `ids` of sequence 0, then of sequence 1, and so on. The last step of each sequence gives its first token.
+    pub fn prefill_steps(&self, ids: &[u32]) -> Vec<(&Lowered, Doorbell)> {
+        let mut steps = Vec::new();
+        let prompt = self.workload.prompt.max(1) as usize;
+        for (sequence, ids) in ids.chunks(prompt).enumerate().take(self.workload.batch as usize) {
+            let chunk = self.chunk().max(1) as usize;
+            let count = ids.len().div_ceil(chunk);
+            for (i, ids) in ids.chunks(chunk).enumerate() {
+                let program = if i + 1 == count { &self.prefill_last } else { &self.prefill };
+                let position = u64::from(self.workload.context) + (i * chunk) as u64;
+                if let Some(program) = program {
+                    let registers = vec![(POSITION, position), (SEQUENCE, sequence as u64)];
+                    steps.push((program, Doorbell { registers, mailbox: ids.to_vec() }));
+                }
+            }
+        }
+        steps
+    }
+}

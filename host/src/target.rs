@@ -1,0 +1,79 @@
+//! The machine as the host sees it.
+
+use lutsim_isa::field::AccType;
+
+/// What lowering needs to know of a chip.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Target {
+    /// LUT cores.
+    pub cores: u32,
+    /// Activation rows of one core.
+    pub m: u32,
+    /// Weight columns of one core.
+    pub n: u32,
+    /// Activations per table.
+    pub k: u32,
+    /// Width of an integer accumulator, bits.
+    pub accumulator_bits: u32,
+    /// Scratchpad, bytes.
+    pub scratchpad_bytes: u64,
+    /// DRAM, bytes.
+    pub dram_bytes: u64,
+    /// One DRAM burst, bytes.
+    pub burst_bytes: u32,
+    /// Consecutive bytes that open one row in every channel: tensors start at multiples of it.
+    pub bank_span_bytes: u64,
+    /// Entries of each queue.
+    pub queue_depth: u32,
+    /// Instruction buffer of the sequencer, bytes.
+    pub buffer_bytes: u32,
+    /// Lanes of the vector unit.
+    pub vector_lanes: u32,
+}
+
+impl Target {
+    /// A phone-class chip with 12 GB of LPDDR5X: what examples and tests use when no chip file is at hand.
+    pub const PHONE: Target = Target {
+        cores: 16,
+        m: 2,
+        n: 64,
+        k: 4,
+        accumulator_bits: 24,
+        scratchpad_bytes: 4 << 20,
+        dram_bytes: 12_000_000_000,
+        burst_bytes: 32,
+        bank_span_bytes: 8192,
+        queue_depth: 64,
+        buffer_bytes: 32 << 10,
+        vector_lanes: 64,
+    };
+    /// A chip small enough to be simulated cycle by cycle in a test.
+    pub const TINY: Target = Target {
+        cores: 4,
+        m: 2,
+        n: 16,
+        k: 4,
+        accumulator_bits: 24,
+        scratchpad_bytes: 256 << 10,
+        dram_bytes: 64 << 20,
+        burst_bytes: 32,
+        bank_span_bytes: 2048,
+        queue_depth: 16,
+        buffer_bytes: 32 << 10,
+        vector_lanes: 16,
+    };
+
+    /// The accumulator type of integer `lmma`s.
+    pub fn accumulator(&self) -> AccType {
+        match self.accumulator_bits {
+            0..24 => AccType::I20,
+            24..32 => AccType::I24,
+            _ => AccType::I32,
+        }
+    }
+    /// Most products of `max_odd` weights and INT8 activations that an accumulator provably holds.
+    pub fn longest_sum(&self, max_odd: u64) -> u64 {
+        let limit = (1u64 << (self.accumulator_bits.clamp(2, 63) - 1)) - 1;
+        limit / (127 * max_odd.max(1))
+    }
+}

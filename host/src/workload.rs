@@ -1,0 +1,165 @@
+//! What is to be run: lengths and number types.
+
+use lutsim_isa::field::AType;
+use lutsim_isa::format::{Group, WeightFormat, WeightKind};
+
+use crate::error::HostError;
+use crate::model::Model;
+use crate::target::Target;
+
+/// Tokens and types of one run.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Workload {
+    /// Sequences decoded together; all have the same lengths.
+    pub batch: u32,
+    /// Prompt tokens of each sequence; 0 skips prefill.
+    pub prompt: u32,
+    /// Tokens already in the KV cache before the prompt.
+    pub context: u32,
+    /// Decode steps.
+    pub generate: u32,
+    /// Weights of the layers.
+    pub weights: WeightFormat,
+    /// Weights of the output head.
+    pub head: WeightFormat,
+    /// Activations of every matrix product.
+    pub activations: AType,
+    /// KV cache.
+    pub kv: WeightKind,
+    /// Whether the host samples: logits go to DRAM in place of the arg-max.
+    pub sampling: bool,
+}
+
+impl Default for Workload {
+    fn default() -> Self {
+        let g128 = Group::Of(128);
+        Self {
+            batch: 1,
+            prompt: 128,
+            context: 0,
+            generate: 32,
+            weights: WeightFormat { kind: WeightKind::Int2, group: g128 },
+            head: WeightFormat { kind: WeightKind::Int8, group: g128 },
+            activations: AType::Int8,
+            kv: WeightKind::Kv8,
+            sampling: false,
+        }
+    }
+}
+
+/// The KV cache type of a `--kv` argument: `int8`, `int4` or `fp16`.
+pub fn parse_kv(text: &str) -> Result<WeightKind, HostError> {
+    match text {
+        "int8" => Ok(WeightKind::Kv8),
+        "int4" => Ok(WeightKind::Kv4),
+        "fp16" => Ok(WeightKind::KvF16),
+        _ => Err(types(format!("the KV cache cannot be kept as `{text}`"), "int8 (others: int4, fp16)")),
+    }
+}
+
+/// The weight type of a `--weights` argument.
+pub fn parse_weights(text: &str) -> Result<WeightKind, HostError> {
+    let kinds = || WeightKind::ALL.iter().copied().filter(|k| !k.is_kv());
+    kinds().find(|k| k.name() == text).ok_or_else(|| {
+        let near = kinds().map(WeightKind::name).min_by_key(|n| strsim::levenshtein(n, text)).unwrap_or("int2");
+        let all: Vec<&str> = kinds().map(WeightKind::name).collect();
+        types(format!("weights cannot be kept as `{text}`"), &format!("{near} (of {})", all.join(", ")))
+    })
+}
+
+pub(crate) fn types(what: String, nearest: &str) -> HostError {
+    HostError::Types { what, nearest: nearest.into() }
+}
+
+impl Workload {
+    /// Tokens of one sequence at the end of the run.
+    pub fn tokens(&self) -> u64 {
+        u64::from(self.context) + u64::from(self.prompt) + u64::from(self.generate)
+    }
+    /// Whether the model and the chip can do it, lengths and types.
+    pub fn check(&self, model: &Model, target: &Target) -> Result<(), HostError> {
+        if self.batch == 0 {
+            return Err(HostError::Workload {
+                what: "a batch of 0 sequences does nothing".into(),
+                help: "give --batch 1 or more".into(),
+            });
+        }
+        if self.prompt == 0 && self.generate == 0 {
+            return Err(HostError::Workload {
+                what: "prompt 0 and generate 0 leave nothing to run".into(),
+                help: "give --prompt or --generate at least 1".into(),
+            });
+        }
+        let total = self.tokens();
+        if total > u64::from(model.context) {
+            return Err(HostError::Context {
+                model: model.name.clone(),
+                limit: u64::from(model.context),
+                context: self.context,
+                prompt: self.prompt,
+                generate: self.generate,
+                total,
+            });
+        }
+        for (format, flag) in [(self.weights, "--group"), (self.head, "the head's group")] {
+            if format.kind.is_kv() {
+                return Err(types(format!("{} is a KV cache type, not a weight type", format.kind), "int2"));
+            }
+            self.check_sum(format, flag, target)?;
+        }
+        let kv = WeightFormat { kind: self.kv, group: Group::Of(KV_TILE) };
+        if !self.kv.is_kv() {
+            return Err(types(format!("the KV cache cannot be kept as {}", self.kv), "int8"));
+        }
+        self.check_sum(kv, "a KV tile", target)?;
+        let keys = target.longest_sum(self.kv.max_odd());
+        if self.activations == AType::Int8 && u64::from(model.head_dim) > keys {
+            return Err(types(
+                format!("{}-bit accumulators hold {keys} products, a head has {}", target.accumulator_bits, model.head_dim),
+                "lut.accumulator_bits = 32",
+            ));
+        }
+        Ok(())
+    }
+    /// Proves that an accumulator holds a group's sum.
+    fn check_sum(&self, format: WeightFormat, what: &str, target: &Target) -> Result<(), HostError> {
+        if self.activations != AType::Int8 {
+            return Ok(());
+        }
+        let most = target.longest_sum(format.kind.max_odd());
+        let group = match format.group {
+            Group::Of(g) => u64::from(g),
+            Group::Row => 16, // the K block is chosen below the limit
+        };
+        if group <= most {
+            return Ok(());
+        }
+        let nearest = (4..=10).rev().map(|p| 1u64 << p).find(|&g| g <= most);
+        let nearest = nearest.map_or("lut.accumulator_bits = 32".into(), |g| format!("{what} {g}"));
+        Err(types(
+            format!(
+                "{what} of {group} {} weights does not fit {}-bit accumulators: they provably hold {most} products",
+                format.kind, target.accumulator_bits
+            ),
+            &nearest,
+        ))
+    }
+    /// Bytes of one activation that the cores read.
+    pub fn activation_bytes(&self) -> u32 {
+        match self.activations {
+            AType::Int8 => 1,
+            AType::Fp16 => 2,
+        }
+    }
+    /// Bytes of one token's codes of one head in the KV cache.
+    pub fn kv_row_bytes(&self, head_dim: u32) -> u64 {
+        self.kv.code_bytes(u64::from(head_dim))
+    }
+    /// Whether the KV cache has a stored scale per (token, head).
+    pub fn kv_scaled(&self) -> bool {
+        self.kv != WeightKind::KvF16
+    }
+}
+
+/// Tokens that share a quantisation scale of P in the product P V.
+pub const KV_TILE: u32 = 128;
