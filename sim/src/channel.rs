@@ -82,23 +82,23 @@ impl Channel {
             shared.lanes[self.index].replies[master as usize].push_back((edge, sequence));
         }
         if self.accept(now, clock, shared) {
-            next = clock + 1;
+            return now + self.period;
         }
+        next = next.min(self.memory.wake());
         if next == u64::MAX { Tick::MAX } else { next * self.period }
     }
 
-    /// Takes at most one read and one write from the masters; true if the memory must look again in the next clock.
+    /// Takes at most one read and one write from the masters; true if there is more to take in the next clock.
     fn accept(&mut self, now: Tick, clock: u64, shared: &mut Shared) -> bool {
-        let mut again = false;
+        let mut more = false;
         for (masters, write) in [(&[Master::Fetch, Master::Load][..], false), (&[Master::Store][..], true)] {
             let lane = &mut shared.lanes[self.index];
             let Some((master, run)) =
                 masters.iter().find_map(|&m| Some((m, *lane.requests[m as usize].front(now)?)))
             else {
-                // An entry pushed in this very cycle is seen in the next one.
-                again |= masters.iter().any(|&m| !lane.requests[m as usize].is_empty());
                 continue;
             };
+            // A full queue has room again when the controller has issued something: at its own next clock.
             if !self.memory.can_accept(write) {
                 continue;
             }
@@ -108,7 +108,6 @@ impl Channel {
             let tag = if master == Master::Fetch { tag | FETCH_TAG } else { tag };
             self.memory.push(clock, run.burst + u64::from(offset), write, tag);
             shared.bursts += 1;
-            again = true;
             self.taken[m] += 1;
             if self.taken[m] == run.bursts {
                 self.taken[m] = 0;
@@ -120,12 +119,12 @@ impl Channel {
                 }
             }
             if write {
-                let lane = &mut shared.lanes[self.index];
                 lane.stored.raise(now, 1);
                 shared.wakes.core_from(Unit::Store, now + 1);
             }
+            more |= self.memory.can_accept(write) && masters.iter().any(|&m| !lane.requests[m as usize].is_empty());
         }
-        again
+        more
     }
 
     /// Bursts on their way or waiting.
@@ -160,6 +159,13 @@ impl Memory {
         match self {
             Memory::Controller(c) => c.can_accept(write),
             Memory::Ideal(m) => m.waiting.len() < IDEAL_QUEUE,
+        }
+    }
+    /// Next clock at which something happens, as far as known now.
+    fn wake(&self) -> u64 {
+        match self {
+            Memory::Controller(c) => c.wake(),
+            Memory::Ideal(m) => m.waiting.front().map_or(u64::MAX, |w| w.0 + 1),
         }
     }
     fn push(&mut self, clock: u64, burst: u64, write: bool, tag: u32) {
