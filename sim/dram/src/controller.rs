@@ -8,11 +8,13 @@
 use crate::command::Command;
 use crate::counters::Counters;
 use crate::device::{Device, Issued};
+use crate::dramsim3::Dramsim3;
 use crate::error::Error;
 use crate::frfcfs::FrFcfs;
 use crate::mapping::Mapping;
-use crate::policy::{Policy, RefreshPolicy, RefreshScope, Scheduler};
+use crate::policy::{Page, Policy, RefreshPolicy, RefreshScope, Scheduler};
 use crate::queue::Entry;
+use crate::ramulator2::Ramulator2;
 use crate::standard::Standard;
 
 /// A request's data is on its way: reported when its column command issues.
@@ -65,6 +67,8 @@ impl Inbox {
 #[derive(Debug, Clone)]
 enum Core {
     FrFcfs(Box<FrFcfs>),
+    Dramsim3(Box<Dramsim3>),
+    Ramulator2(Box<Ramulator2>),
 }
 
 /// One controller with its device.
@@ -95,6 +99,13 @@ impl Channel {
                 "refresh interval {interval} must lie between 1 and the standard's {own} clocks"
             )));
         }
+        if policy.scheduler != Scheduler::FrFcfs
+            && (per_bank || policy.refresh.policy == RefreshPolicy::Aligned || policy.page == Page::Closed)
+        {
+            let message =
+                "the references' controllers come with open pages and all-bank refresh by timer or none";
+            return Err(Error::policy(message));
+        }
         let mapping = match &policy.mapping {
             Some(fields) => Mapping::new(standard, fields, &policy.mapping_xor)?,
             None => standard.default_mapping()?,
@@ -103,8 +114,11 @@ impl Channel {
             Scheduler::FrFcfs => {
                 (Core::FrFcfs(Box::new(FrFcfs::new(standard, policy))), FrFcfs::used(standard, policy))
             }
-            Scheduler::Dramsim3 | Scheduler::Ramulator2 => {
-                return Err(Error::policy("not there yet"));
+            Scheduler::Dramsim3 => {
+                (Core::Dramsim3(Box::new(Dramsim3::new(standard, policy))), Dramsim3::used())
+            }
+            Scheduler::Ramulator2 => {
+                (Core::Ramulator2(Box::new(Ramulator2::new(standard, policy))), Ramulator2::used(standard))
             }
         };
         Ok(Channel {
@@ -121,6 +135,8 @@ impl Channel {
     pub fn free_slots(&self, write: bool) -> u32 {
         let queued = match &self.core {
             Core::FrFcfs(c) => c.len(write),
+            Core::Dramsim3(c) => c.len(write),
+            Core::Ramulator2(c) => c.len(write),
         };
         self.capacity[write as usize].saturating_sub(queued + self.inbox.counts[write as usize])
     }
@@ -163,6 +179,8 @@ impl Channel {
         let inbox = self.inbox.entries.last().map_or(u64::MAX, |e| e.arrival + 1);
         match &self.core {
             Core::FrFcfs(c) => c.wake.min(inbox),
+            Core::Dramsim3(c) => c.wake.min(inbox),
+            Core::Ramulator2(c) => c.wake.min(inbox),
         }
     }
 
@@ -172,13 +190,15 @@ impl Channel {
     pub fn step(&mut self, now: u64, done: &mut Vec<Completion>) -> u64 {
         match &mut self.core {
             Core::FrFcfs(c) => c.step(&mut self.device, &mut self.inbox, now, done),
+            Core::Dramsim3(c) => c.step(&mut self.device, &mut self.inbox, now, done),
+            Core::Ramulator2(c) => c.step(&mut self.device, &mut self.inbox, now, done),
         }
     }
 
     /// Under the `aligned` refresh policy: this is a good moment, issue what is owed. Step the channel at `now + 1`.
     pub fn refresh_hint(&mut self, now: u64) {
-        match &mut self.core {
-            Core::FrFcfs(c) => c.hint(now, &self.device),
+        if let Core::FrFcfs(c) = &mut self.core {
+            c.hint(now, &self.device);
         }
     }
 
@@ -186,6 +206,8 @@ impl Channel {
     pub fn pending(&self) -> u32 {
         let queued = match &self.core {
             Core::FrFcfs(c) => c.len(false) + c.len(true),
+            Core::Dramsim3(c) => c.pending(),
+            Core::Ramulator2(c) => c.pending(),
         };
         queued + self.inbox.counts[0] + self.inbox.counts[1]
     }
@@ -198,8 +220,8 @@ impl Channel {
     /// Counters with background clocks complete up to `now` (exclusive) and the refreshes forced.
     pub fn counters_at(&self, now: u64) -> Counters {
         let mut c = self.device.counters_at(now);
-        match &self.core {
-            Core::FrFcfs(core) => c.forced_refreshes = core.forced(),
+        if let Core::FrFcfs(core) = &self.core {
+            c.forced_refreshes = core.forced();
         }
         c
     }

@@ -10,4 +10,21 @@ macro_rules! presets {
     };
 }
 
-presets!["lpddr5x_9600"];
+presets![
+    "lpddr5x_9600",
+    "ds3_ddr4_3200",
+    "ds3_ddr4_3200_1r",
+    "ds3_ddr4_3200_bgi",
+    "ds3_gddr6",
+    "ds3_hbm2_1ch",
+    "ds3_hbm2_1ch_bgi",
+    "ds3_hbm2_8ch",
+    "ds3_lpddr4_2400",
+    "ds3_lpddr4_2400_bgi",
+    "ram_ddr4_3200",
+    "ram_ddr5_4800",
+    "ram_gddr6",
+    "ram_hbm2_2000",
+    "ram_hbm3_6400",
+    "ram_lpddr5_6400",
+];

@@ -1,0 +1,306 @@
+//! The controller of DRAMsim3 (commit 2981759), for comparison: transactions move one per clock into per-bank command
+//! queues, which are visited round-robin; writes drain in batches; a rank that is due for refresh is frozen.
+//!
+//! Not modelled: merging of reads to one address and forwarding from queued writes.
+
+use std::collections::VecDeque;
+
+use crate::command::Command;
+use crate::controller::{Completion, Inbox};
+use crate::device::Device;
+use crate::policy::{Policy, RefreshPolicy};
+use crate::queue::Entry;
+use crate::standard::Standard;
+
+/// Entries of a bank's command queue.
+const BANK_QUEUE: usize = 8;
+/// Writes beyond this many drain when all command queues are empty.
+const IDLE_DRAIN: usize = 8;
+
+// what the entries of a bank's queue could do next
+const WANT_ACTIVATE: u8 = 1;
+const WANT_PRECHARGE: u8 = 2;
+const WANT_READ: u8 = 4;
+const WANT_WRITE: u8 = 8;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Dramsim3 {
+    pub(crate) wake: u64,
+    transactions: [Vec<Entry>; 2],
+    write_capacity: usize,
+    queues: Vec<Vec<Entry>>,
+    full: u64,
+    busy: u64,
+    wants: [u8; 64],
+    /// Column commands since the activate.
+    served: [u32; 64],
+    cap: u32,
+    /// Bank served last.
+    turn: usize,
+    draining: usize,
+    refresh_interval: u64,
+    next_due: u64,
+    next_rank: usize,
+    due: VecDeque<usize>,
+    dual: bool,
+}
+
+impl Dramsim3 {
+    pub(crate) fn new(s: &Standard, p: &Policy) -> Dramsim3 {
+        let ranks = s.nodes(s.refresh_level) as u64;
+        let interval = p.refresh.interval.unwrap_or(s.refresh_interval) / ranks;
+        let next_due = if p.refresh.policy == RefreshPolicy::Off { u64::MAX } else { interval };
+        Dramsim3 {
+            wake: next_due,
+            transactions: Default::default(),
+            write_capacity: p.write_queue as usize,
+            queues: vec![Vec::with_capacity(BANK_QUEUE); s.banks() as usize],
+            full: 0,
+            busy: 0,
+            wants: [0; 64],
+            served: [0; 64],
+            cap: p.row_hit_cap,
+            turn: 0,
+            draining: 0,
+            refresh_interval: interval,
+            next_due,
+            next_rank: 0,
+            due: VecDeque::new(),
+            dual: s.dual_command,
+        }
+    }
+
+    pub(crate) fn used() -> u16 {
+        use Command::*;
+        [Activate, Precharge, Read, Write, RefreshAll].map(Command::bit).iter().sum()
+    }
+
+    pub(crate) fn len(&self, write: bool) -> u32 {
+        self.transactions[write as usize].len() as u32
+    }
+
+    pub(crate) fn pending(&self) -> u32 {
+        self.queues.iter().map(|q| q.len() as u32).sum::<u32>() + self.len(false) + self.len(true)
+    }
+
+    pub(crate) fn step(
+        &mut self,
+        d: &mut Device,
+        inbox: &mut Inbox,
+        now: u64,
+        done: &mut Vec<Completion>,
+    ) -> u64 {
+        while let Some(entry) = inbox.take_before(now) {
+            if entry.write {
+                done.push(Completion { tag: entry.tag, write: true, ready: entry.arrival + 1 });
+            }
+            self.transactions[entry.write as usize].push(entry);
+            self.wake = now;
+        }
+        if now < self.wake {
+            return self.wake;
+        }
+        if now >= self.next_due {
+            self.next_due += self.refresh_interval;
+            self.due.push_back(self.next_rank);
+            self.next_rank = (self.next_rank + 1) % d.timing.scope_banks().len();
+        }
+        let issued = self.issue(d, now, done);
+        let moved = self.schedule_transaction(d);
+        self.wake = if issued || moved { now + 1 } else { self.next_event(d, now + 1) };
+        self.wake
+    }
+
+    /// Banks frozen for the refresh at the head of the line.
+    fn frozen(&self, d: &Device) -> u64 {
+        self.due.front().map_or(0, |rank| d.timing.scope_banks()[*rank])
+    }
+
+    fn issue(&mut self, d: &mut Device, now: u64, done: &mut Vec<Completion>) -> bool {
+        let mut column = false;
+        if !self.finish_refresh(d, now) {
+            let Some((bank, index, command)) = self.pick(d, now) else { return false };
+            column = command.is_column();
+            self.perform(d, bank, index, command, now, done);
+        }
+        // the round-robin position moves even if the second command cannot share the clock with the first
+        if self.dual
+            && let Some((bank, index, command)) = self.pick(d, now)
+            && command.is_column() != column
+        {
+            self.perform(d, bank, index, command, now, done);
+        }
+        true
+    }
+
+    /// Precharges and refreshes the rank at the head of the line, as soon as each is legal.
+    fn finish_refresh(&mut self, d: &mut Device, now: u64) -> bool {
+        let Some(rank) = self.due.front().copied() else { return false };
+        let banks = d.timing.scope_banks()[rank];
+        let mut open = d.open & banks;
+        if open == 0 {
+            let ready = d.timing.earliest_scope(rank, Command::RefreshAll) <= now;
+            if ready {
+                d.issue_scope(Command::RefreshAll, rank, now);
+                self.due.pop_front();
+            }
+            return ready;
+        }
+        while open != 0 {
+            let bank = open.trailing_zeros() as usize;
+            if d.timing.earliest(bank, Command::Precharge) <= now {
+                d.issue(Command::Precharge, bank, d.open_row[bank], 0, now);
+                self.served[bank] = 0;
+                self.look(d, bank);
+                return true;
+            }
+            open &= open - 1;
+        }
+        false
+    }
+
+    /// The next bank in turn that has a ready command: bank, index in its queue, command.
+    fn pick(&mut self, d: &Device, now: u64) -> Option<(usize, usize, Command)> {
+        let banks = self.queues.len();
+        let candidates = self.busy & !self.frozen(d);
+        let after = !crate::timing::mask(self.turn + 1);
+        for mut half in [candidates & after, candidates & !after] {
+            while half != 0 {
+                let bank = half.trailing_zeros() as usize;
+                half &= half - 1;
+                if let Some((index, command)) = self.first_ready(d, bank, now) {
+                    debug_assert!(bank < banks);
+                    self.turn = bank;
+                    return Some((bank, index, command));
+                }
+            }
+        }
+        None
+    }
+
+    fn first_ready(&self, d: &Device, bank: usize, now: u64) -> Option<(usize, Command)> {
+        let wants = self.wants[bank];
+        let ready = |bit: u8, command| wants & bit != 0 && d.timing.earliest(bank, command) <= now;
+        if wants & WANT_ACTIVATE != 0 {
+            return ready(WANT_ACTIVATE, Command::Activate).then_some((0, Command::Activate));
+        }
+        if ready(WANT_PRECHARGE, Command::Precharge) {
+            return Some((0, Command::Precharge));
+        }
+        let (read, write) = (ready(WANT_READ, Command::Read), ready(WANT_WRITE, Command::Write));
+        if !read && !write {
+            return None;
+        }
+        let row = d.open_row[bank];
+        let index =
+            self.queues[bank].iter().position(|e| e.row == row && if e.write { write } else { read })?;
+        Some((index, if self.queues[bank][index].write { Command::Write } else { Command::Read }))
+    }
+
+    fn perform(
+        &mut self,
+        d: &mut Device,
+        bank: usize,
+        index: usize,
+        command: Command,
+        now: u64,
+        done: &mut Vec<Completion>,
+    ) {
+        let entry = self.queues[bank][index];
+        if command.is_column() {
+            d.issue_data(entry.write, bank, entry.row, entry.column, now);
+            if self.served[bank] != 0 {
+                let hits =
+                    if entry.write { &mut d.counters.write_row_hits } else { &mut d.counters.read_row_hits };
+                *hits += 1;
+            }
+            self.served[bank] += 1;
+            if !entry.write {
+                done.push(Completion { tag: entry.tag, write: false, ready: now + d.read_latency });
+            }
+            self.queues[bank].remove(index);
+            self.full &= !(1 << bank);
+            if self.queues[bank].is_empty() {
+                self.busy &= !(1 << bank);
+            }
+        } else {
+            d.issue(command, bank, entry.row, entry.column, now);
+            self.served[bank] = 0;
+        }
+        self.look(d, bank);
+    }
+
+    /// What the entries of a bank's queue could do in its present state.
+    fn look(&mut self, d: &Device, bank: usize) {
+        let queue = &self.queues[bank];
+        let mut wants = 0;
+        if let Some(front) = queue.first() {
+            if d.is_open(bank) {
+                let row = d.open_row[bank];
+                for e in queue.iter().filter(|e| e.row == row) {
+                    wants |= if e.write { WANT_WRITE } else { WANT_READ };
+                }
+                if front.row != row && (wants == 0 || self.served[bank] >= self.cap) {
+                    wants |= WANT_PRECHARGE;
+                }
+            } else {
+                wants = WANT_ACTIVATE;
+            }
+        }
+        self.wants[bank] = wants;
+    }
+
+    /// Moves the oldest transaction whose bank has room; one per clock.
+    fn schedule_transaction(&mut self, d: &Device) -> bool {
+        let writes = self.transactions[1].len();
+        if self.draining == 0 && (writes >= self.write_capacity || (writes > IDLE_DRAIN && self.busy == 0)) {
+            self.draining = writes;
+        }
+        let side = (self.draining > 0) as usize;
+        let Some(index) = self.transactions[side].iter().position(|e| self.full >> e.bank & 1 == 0) else {
+            return false;
+        };
+        let entry = self.transactions[side].remove(index);
+        self.draining -= side;
+        let bank = entry.bank as usize;
+        self.queues[bank].push(entry);
+        self.busy |= 1 << bank;
+        if self.queues[bank].len() == BANK_QUEUE {
+            self.full |= 1 << bank;
+        }
+        self.look(d, bank);
+        true
+    }
+
+    /// First clock from `from` at which a command could issue or a refresh falls due.
+    fn next_event(&self, d: &Device, from: u64) -> u64 {
+        let mut at = self.next_due;
+        let frozen = self.frozen(d);
+        let mut rest = self.busy & !frozen;
+        while rest != 0 {
+            let bank = rest.trailing_zeros() as usize;
+            rest &= rest - 1;
+            for (bit, command) in [
+                (WANT_ACTIVATE, Command::Activate),
+                (WANT_PRECHARGE, Command::Precharge),
+                (WANT_READ, Command::Read),
+                (WANT_WRITE, Command::Write),
+            ] {
+                if self.wants[bank] & bit != 0 {
+                    at = at.min(d.timing.earliest(bank, command));
+                }
+            }
+        }
+        if let Some(rank) = self.due.front() {
+            let mut open = d.open & frozen;
+            if open == 0 {
+                at = at.min(d.timing.earliest_scope(*rank, Command::RefreshAll));
+            }
+            while open != 0 {
+                at = at.min(d.timing.earliest(open.trailing_zeros() as usize, Command::Precharge));
+                open &= open - 1;
+            }
+        }
+        at.max(from)
+    }
+}

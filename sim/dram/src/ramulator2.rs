@@ -1,0 +1,448 @@
+//! The controllers of Ramulator 2.1 (commit c5b1c3a), for comparison: FRFCFS-RowHit, an active buffer for requests that
+//! opened a row, write mode by fractions, all-bank refresh through a priority buffer; with variants for LPDDR5 (split
+//! activates, data clock synchronisation), HBM2 (row and column command in one clock) and HBM3 (column commands every
+//! other clock).
+//!
+//! Each clock after an event is evaluated, and then the first clock at which something becomes legal; the write mode
+//! is looked at in exactly the clocks in which the reference would see a changed queue.
+
+use std::collections::VecDeque;
+
+use crate::command::Command;
+use crate::controller::{Completion, Inbox};
+use crate::device::Device;
+use crate::policy::{Policy, RefreshPolicy};
+use crate::queue::{Entry, Queue};
+use crate::standard::Standard;
+
+/// Where a candidate waits.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Buffer {
+    Active(usize),
+    Queue(u32),
+    /// The refresh of a scope, in the priority buffer.
+    Scope(usize),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    buffer: Buffer,
+    command: Command,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Slot {
+    Any,
+    Column,
+    Row,
+}
+
+/// The row command of a rising edge, which restricts the precharge of a later falling edge.
+#[derive(Debug, Clone, Copy)]
+struct RisingEdge {
+    applies_at: u64,
+    bank: usize,
+    scope: usize,
+    whole_scope: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Ramulator2 {
+    pub(crate) wake: u64,
+    queues: [Queue; 2],
+    active: Vec<Entry>,
+    /// Requests in the active buffer, by bank (a bit each; there is one per bank at most at a time).
+    active_banks: u64,
+    /// Request between ACT1 and ACT2, and the last clock for the latter.
+    activating: Option<(Entry, u64)>,
+    /// Request whose CAS was issued.
+    after_cas: Option<Candidate>,
+    priority: VecDeque<usize>,
+    write_mode: bool,
+    high: f32,
+    low: f32,
+    refresh_interval: u64,
+    /// Clock at which the next refreshes are requested.
+    next_due: u64,
+    split_deadline: u64,
+    dual: bool,
+    half_rate: bool,
+    rising: Option<RisingEdge>,
+    banks_per_scope: usize,
+    /// First clock at which something eligible becomes legal, collected while evaluating.
+    next: u64,
+}
+
+impl Ramulator2 {
+    pub(crate) fn new(s: &Standard, p: &Policy) -> Ramulator2 {
+        let interval = p.refresh.interval.unwrap_or(s.refresh_interval);
+        // its clock is one ahead of the driver's tick
+        let next_due = if p.refresh.policy == RefreshPolicy::Off { u64::MAX } else { interval - 1 };
+        Ramulator2 {
+            wake: next_due,
+            queues: [Queue::new(), Queue::new()],
+            active: Vec::new(),
+            active_banks: 0,
+            activating: None,
+            after_cas: None,
+            priority: VecDeque::new(),
+            write_mode: false,
+            high: 0.8 * p.write_queue as f32,
+            low: 0.2 * p.write_queue as f32,
+            refresh_interval: interval,
+            next_due,
+            split_deadline: s.act2_deadline.unwrap_or(0),
+            dual: s.dual_command,
+            half_rate: s.half_rate_columns,
+            rising: None,
+            banks_per_scope: (s.banks() / s.nodes(s.refresh_level)) as usize,
+            next: u64::MAX,
+        }
+    }
+
+    pub(crate) fn used(s: &Standard) -> u16 {
+        use Command::*;
+        let mut used =
+            [Activate, Precharge, PrechargeAll, Read, Write, RefreshAll].map(Command::bit).iter().sum();
+        if s.act2_deadline.is_some() {
+            used |= Activate2.bit();
+        }
+        if s.data_clock_hold.is_some() {
+            used |= CasRead.bit() | CasWrite.bit();
+        }
+        used
+    }
+
+    pub(crate) fn len(&self, write: bool) -> u32 {
+        self.queues[write as usize].len
+    }
+
+    pub(crate) fn pending(&self) -> u32 {
+        self.len(false) + self.len(true) + self.active.len() as u32 + self.activating.is_some() as u32
+    }
+
+    pub(crate) fn step(
+        &mut self,
+        d: &mut Device,
+        inbox: &mut Inbox,
+        now: u64,
+        done: &mut Vec<Completion>,
+    ) -> u64 {
+        if now >= self.next_due {
+            self.next_due += self.refresh_interval;
+            self.priority.extend(0..d.timing.scope_banks().len());
+        }
+        // a CAS is followed by its command, whatever has arrived meanwhile
+        if let Some(candidate) = self.after_cas.take() {
+            self.issue(d, candidate, now, done);
+            self.wake = now + 1;
+            return self.wake;
+        }
+        while let Some(entry) = inbox.take_before(now) {
+            let hit = d.hits(entry.bank as usize, entry.row);
+            self.queues[entry.write as usize].push(entry, hit);
+            self.wake = now;
+        }
+        if now < self.wake {
+            return self.wake;
+        }
+        self.next = self.next_due;
+        let issued = if d.split {
+            self.tick_split(d, now, done)
+        } else if self.dual {
+            self.tick_dual(d, now, done)
+        } else {
+            self.serve(d, now, Slot::Any, done)
+        };
+        self.wake = if issued { now + 1 } else { self.next.max(now + 1) };
+        self.wake
+    }
+
+    /// Active buffer, then the refresh in line, then (if none is) the queue of the mode.
+    fn candidate(&mut self, d: &Device, now: u64, slot: Slot) -> Option<Candidate> {
+        if slot != Slot::Row
+            && let Some(c) = self.from_active(d, now)
+        {
+            return Some(c);
+        }
+        if let Some(scope) = self.priority.front().copied() {
+            return if slot == Slot::Column { None } else { self.from_priority(d, scope, now) };
+        }
+        self.update_mode();
+        self.from_queue(d, now, slot)
+    }
+
+    fn serve(&mut self, d: &mut Device, now: u64, slot: Slot, done: &mut Vec<Completion>) -> bool {
+        let candidate = self.candidate(d, now, slot);
+        if let Some(c) = candidate {
+            self.issue(d, c, now, done);
+        }
+        candidate.is_some()
+    }
+
+    /// HBM: a column and a row command; HBM3: column commands on rising edges only.
+    fn tick_dual(&mut self, d: &mut Device, now: u64, done: &mut Vec<Completion>) -> bool {
+        let column = (!self.half_rate || rising(now)) && self.serve(d, now, Slot::Column, done);
+        let row = self.candidate(d, now, Slot::Row);
+        if let Some(c) = row {
+            if self.half_rate && rising(now) {
+                self.rising = Some(self.edge(&c, now));
+            }
+            self.issue(d, c, now, done);
+        }
+        if self.half_rate && !rising(now) && !column {
+            // look again at the next rising edge
+            self.next = self.next.min(self.next_column(d).max(now + 1));
+        }
+        column || row.is_some()
+    }
+
+    /// LPDDR5: ACT2 at its deadline or when nothing else can issue, CAS before data if the data clock has stopped.
+    fn tick_split(&mut self, d: &mut Device, now: u64, done: &mut Vec<Completion>) -> bool {
+        if let Some((_, deadline)) = self.activating {
+            self.next = now + 1;
+            if deadline <= now {
+                return self.issue_act2(d, now);
+            }
+        }
+        let Some(c) = self.candidate(d, now, Slot::Any) else { return self.issue_act2(d, now) };
+        if c.command.is_column() && now >= d.data_clock_until {
+            if self.activating.is_some_and(|(_, deadline)| deadline <= now + 1) {
+                return self.issue_act2(d, now);
+            }
+            let entry = *self.entry(&c);
+            let command = if entry.write { Command::CasWrite } else { Command::CasRead };
+            d.issue(command, entry.bank as usize, entry.row, entry.column, now);
+            self.after_cas = Some(c);
+        } else {
+            self.issue(d, c, now, done);
+        }
+        true
+    }
+
+    fn issue_act2(&mut self, d: &mut Device, now: u64) -> bool {
+        let Some((entry, _)) = self.activating.take() else { return false };
+        d.issue(Command::Activate2, entry.bank as usize, entry.row, entry.column, now);
+        self.opened(d, entry);
+        true
+    }
+
+    /// The oldest request of the active buffer that is ready.
+    fn from_active(&mut self, d: &Device, now: u64) -> Option<Candidate> {
+        let mut best: Option<(u64, usize)> = None;
+        for (index, e) in self.active.iter().enumerate() {
+            let at = d.timing.earliest(e.bank as usize, column_command(e));
+            if at > now {
+                self.next = self.next.min(at);
+            } else if best.is_none_or(|(arrival, _)| e.arrival < arrival) {
+                best = Some((e.arrival, index));
+            }
+        }
+        let (_, index) = best?;
+        Some(Candidate { buffer: Buffer::Active(index), command: column_command(&self.active[index]) })
+    }
+
+    fn from_priority(&mut self, d: &Device, scope: usize, now: u64) -> Option<Candidate> {
+        let banks = d.timing.scope_banks()[scope];
+        if d.activating & banks != 0 {
+            return None;
+        }
+        let closing = d.open & banks != 0;
+        if closing && self.active_banks & banks != 0 {
+            return None;
+        }
+        let command = if closing { Command::PrechargeAll } else { Command::RefreshAll };
+        let at = d.timing.earliest_scope(scope, command);
+        if at > now {
+            self.next = self.next.min(at);
+            return None;
+        }
+        if !self.edge_allows(d, command, banks.trailing_zeros() as usize, now) {
+            self.next = self.next.min(now + 1);
+            return None;
+        }
+        Some(Candidate { buffer: Buffer::Scope(scope), command })
+    }
+
+    /// The oldest request of the mode's queue whose next command is ready; a row that an older request hits stays.
+    fn from_queue(&mut self, d: &Device, now: u64, slot: Slot) -> Option<Candidate> {
+        let q = &self.queues[self.write_mode as usize];
+        let command = if self.write_mode { Command::Write } else { Command::Read };
+        let (mut best, mut next) = (u32::MAX, self.next);
+        let mut found = command;
+        let mut consider = |position: u32, command: Command, bank: usize| {
+            let at = d.timing.earliest(bank, command);
+            if at > now {
+                next = next.min(at);
+            } else if !self.edge_allows(d, command, bank, now) {
+                next = next.min(now + 1);
+            } else if position < best {
+                (best, found) = (position, command);
+            }
+        };
+        if slot != Slot::Row {
+            let mut rest = q.hit_banks;
+            while rest != 0 {
+                let bank = rest.trailing_zeros() as usize;
+                consider(q.oldest_hit(bank), command, bank);
+                rest &= rest - 1;
+            }
+        }
+        if slot != Slot::Column {
+            let mut rest = q.banks & d.open & !self.active_banks;
+            while rest != 0 {
+                let bank = rest.trailing_zeros() as usize;
+                if q.oldest(bank) != q.oldest_hit(bank) {
+                    consider(q.oldest(bank), Command::Precharge, bank);
+                }
+                rest &= rest - 1;
+            }
+            let mut rest = if d.activating != 0 { 0 } else { q.banks & !d.open };
+            while rest != 0 {
+                let bank = rest.trailing_zeros() as usize;
+                consider(q.oldest(bank), Command::Activate, bank);
+                rest &= rest - 1;
+            }
+        }
+        self.next = next;
+        (best != u32::MAX).then_some(Candidate { buffer: Buffer::Queue(best), command: found })
+    }
+
+    /// First clock at which any column command becomes legal.
+    fn next_column(&self, d: &Device) -> u64 {
+        let mut at = u64::MAX;
+        for e in &self.active {
+            at = at.min(d.timing.earliest(e.bank as usize, column_command(e)));
+        }
+        let q = &self.queues[self.write_mode as usize];
+        let command = if self.write_mode { Command::Write } else { Command::Read };
+        let mut rest = if self.priority.is_empty() { q.hit_banks } else { 0 };
+        while rest != 0 {
+            at = at.min(d.timing.earliest(rest.trailing_zeros() as usize, command));
+            rest &= rest - 1;
+        }
+        at
+    }
+
+    /// HBM3: on falling edges only precharges, and not right behind certain row commands of the rising edge.
+    fn edge_allows(&self, d: &Device, command: Command, bank: usize, now: u64) -> bool {
+        if !self.half_rate || rising(now) {
+            return true;
+        }
+        if !matches!(command, Command::Precharge | Command::PrechargeAll) {
+            return false;
+        }
+        match &self.rising {
+            Some(edge) if edge.applies_at == now && edge.scope == bank / self.banks_per_scope => {
+                debug_assert!(bank < d.open_row.len());
+                !edge.whole_scope && command == Command::Precharge && edge.bank != bank
+            }
+            _ => true,
+        }
+    }
+
+    fn edge(&self, c: &Candidate, now: u64) -> RisingEdge {
+        let (bank, scope, whole_scope) = match c.buffer {
+            Buffer::Scope(scope) => (usize::MAX, scope, true),
+            _ => {
+                let bank = self.entry(c).bank as usize;
+                (bank, bank / self.banks_per_scope, false)
+            }
+        };
+        let applies_at = now + if c.command == Command::Activate { 3 } else { 1 };
+        RisingEdge { applies_at, bank, scope, whole_scope }
+    }
+
+    fn update_mode(&mut self) {
+        let (reads, writes) = (self.queues[0].len, self.queues[1].len as f32);
+        if !self.write_mode {
+            self.write_mode = writes > self.high || reads == 0;
+        } else if writes < self.low && reads != 0 {
+            self.write_mode = false;
+        }
+    }
+
+    fn entry(&self, c: &Candidate) -> &Entry {
+        match c.buffer {
+            Buffer::Active(index) => &self.active[index],
+            Buffer::Queue(position) => self.queues[self.write_mode as usize].entry(position),
+            Buffer::Scope(_) => unreachable!("refreshes have no entry"),
+        }
+    }
+
+    fn opened(&mut self, d: &Device, entry: Entry) {
+        let bank = entry.bank as usize;
+        self.queues[0].open(bank, d.open_row[bank]);
+        self.queues[1].open(bank, d.open_row[bank]);
+        self.active.push(entry);
+        self.active_banks |= 1 << bank;
+    }
+
+    fn closed(&mut self, banks: u64) {
+        self.queues[0].close(banks);
+        self.queues[1].close(banks);
+    }
+
+    fn issue(&mut self, d: &mut Device, c: Candidate, now: u64, done: &mut Vec<Completion>) {
+        let Candidate { buffer, command } = c;
+        if let Buffer::Scope(scope) = buffer {
+            d.issue_scope(command, scope, now);
+            if command == Command::PrechargeAll {
+                self.closed(d.timing.scope_banks()[scope]);
+            } else {
+                self.priority.pop_front();
+            }
+            return;
+        }
+        let mut entry = *self.entry(&c);
+        let bank = entry.bank as usize;
+        // what the request met is what its first command says
+        if !(entry.precharged || entry.activated) {
+            let counters = &mut d.counters;
+            *match command {
+                Command::Precharge => &mut counters.row_conflicts,
+                Command::Activate => &mut counters.row_misses,
+                Command::Write => &mut counters.write_row_hits,
+                _ => &mut counters.read_row_hits,
+            } += 1;
+        }
+        let queue = &mut self.queues[self.write_mode as usize];
+        if command.is_column() {
+            d.issue_data(entry.write, bank, entry.row, entry.column, now);
+            let ready = if entry.write { now } else { now + d.read_latency };
+            done.push(Completion { tag: entry.tag, write: entry.write, ready });
+            match buffer {
+                Buffer::Active(index) => {
+                    self.active.remove(index);
+                    self.active_banks &= !(1 << bank);
+                }
+                Buffer::Queue(position) => queue.remove(position),
+                Buffer::Scope(_) => {}
+            }
+            return;
+        }
+        d.issue(command, bank, entry.row, entry.column, now);
+        let Buffer::Queue(position) = buffer else { return };
+        if command == Command::Precharge {
+            queue.entry_mut(position).precharged = true;
+            self.closed(1 << bank);
+            return;
+        }
+        entry.activated = true;
+        queue.remove(position);
+        if d.split {
+            self.activating = Some((entry, now + self.split_deadline));
+        } else {
+            self.opened(d, entry);
+        }
+    }
+}
+
+/// Its clock, one ahead of the driver's tick, is odd on rising edges.
+fn rising(now: u64) -> bool {
+    now % 2 == 0
+}
+
+fn column_command(e: &Entry) -> Command {
+    if e.write { Command::Write } else { Command::Read }
+}
