@@ -19,41 +19,16 @@ use std::collections::BTreeMap;
 use half::f16;
 use lutsim_isa::WeightKind;
 use lutsim_isa::exec::math;
-use lutsim_isa::field::{Act, Rope};
+use lutsim_isa::field::{AType, Act, Rope};
 
-use crate::rotary::Rotary;
+use crate::mapping::Hidden;
+use crate::model::{Model, RopeConfig};
+use crate::plan::Plan;
+use crate::quantize::QuantisedTensor;
 use crate::weights::{WeightError, WeightSource};
+use crate::workload::KV_TILE;
 use attention::{Rows, attend};
 use linear::Linear;
-
-/// What a decoder's arithmetic depends on.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Decoder {
-    /// Blocks.
-    pub layers: u32,
-    /// Width of the residual.
-    pub hidden: u32,
-    /// Width of the MLP.
-    pub ffn: u32,
-    /// Query heads.
-    pub heads: u32,
-    /// Key and value heads.
-    pub kv_heads: u32,
-    /// Width of a head.
-    pub head_dim: u32,
-    /// Tokens there are.
-    pub vocab: u32,
-    /// The MLP's non-linearity.
-    pub act: Act,
-    /// Of the norms.
-    pub eps: f32,
-    /// Whether queries, keys and values have a bias.
-    pub qkv_bias: bool,
-    /// Whether a norm precedes the output and down projections.
-    pub sub_norms: bool,
-    /// Positions.
-    pub rotary: Rotary,
-}
 
 /// How numbers are kept and multiplied.
 #[derive(Clone, PartialEq, Debug)]
@@ -71,6 +46,10 @@ pub struct Machine {
     pub kv: WeightKind,
     /// Tokens of a tile of the weighted sum.
     pub kv_tile: u32,
+    /// What the cores multiply with.
+    pub activations: AType,
+    /// Activations of one table (FP16 activations are summed within tables first).
+    pub table: u32,
     /// Whether the MLP's hidden activations pass through FP16.
     pub half_hidden: bool,
     /// K of a matrix's records where that is not all of it (it matters for groups of a whole row).
@@ -79,13 +58,34 @@ pub struct Machine {
 
 impl Default for Machine {
     fn default() -> Self {
-        Self { kv: WeightKind::Kv8, kv_tile: 128, half_hidden: false, k_blocks: BTreeMap::new() }
+        Self {
+            kv: WeightKind::Kv8,
+            kv_tile: 128,
+            activations: AType::Int8,
+            table: 4,
+            half_hidden: false,
+            k_blocks: BTreeMap::new(),
+        }
+    }
+}
+
+impl Machine {
+    /// What a plan makes of it.
+    pub fn of(plan: &Plan) -> Self {
+        Self {
+            kv: plan.workload.kv,
+            kv_tile: KV_TILE,
+            activations: plan.workload.activations,
+            table: plan.target.k,
+            half_hidden: plan.mapping.hidden == Hidden::F16,
+            k_blocks: plan.layout.tensors.iter().map(|t| (t.name.to_string(), t.k_block)).collect(),
+        }
     }
 }
 
 struct Layer {
     attn_norm: Vec<f32>,
-    ffn_norm: Vec<f32>,
+    mlp_norm: Vec<f32>,
     attn_sub_norm: Option<Vec<f32>>,
     ffn_sub_norm: Option<Vec<f32>>,
     qkv: [Linear; 3],
@@ -98,7 +98,7 @@ struct Layer {
 
 /// A decoder with its weights.
 pub struct Reference<'a> {
-    decoder: Decoder,
+    model: Model,
     numerics: Numerics,
     source: &'a dyn WeightSource,
     layers: Vec<Layer>,
@@ -135,13 +135,9 @@ impl<'a> Reference<'a> {
     ///
     /// # Errors
     /// A tensor that is missing or of another size than the decoder's.
-    pub fn new(
-        decoder: Decoder,
-        source: &'a dyn WeightSource,
-        numerics: Numerics,
-    ) -> Result<Self, WeightError> {
-        let d = &decoder;
-        let (q, kv) = (d.heads * d.head_dim, d.kv_heads * d.head_dim);
+    pub fn new(model: Model, source: &'a dyn WeightSource, numerics: Numerics) -> Result<Self, WeightError> {
+        let d = &model;
+        let (q, kv) = (d.q_width(), d.kv_width());
         let matrix = |name: &str, layer, n, k| {
             let t = source.tensor(name, layer)?;
             if (t.n, t.k) != (n, k) {
@@ -149,7 +145,7 @@ impl<'a> Reference<'a> {
             }
             Ok(match &numerics {
                 Numerics::Float => Linear::float(&t),
-                Numerics::Machine(m) => Linear::machine(&t, m.k_blocks.get(name).copied().unwrap_or(k)),
+                Numerics::Machine(m) => Linear::machine(&t, m.k_blocks.get(name).copied().unwrap_or(k), m),
             })
         };
         let vector = |name: &str, layer, n: u32| {
@@ -164,44 +160,38 @@ impl<'a> Reference<'a> {
             let sub = |name, n| d.sub_norms.then(|| vector(name, l, n)).transpose();
             Ok(Layer {
                 attn_norm: vector("attn_norm", l, d.hidden)?,
-                ffn_norm: vector("ffn_norm", l, d.hidden)?,
+                mlp_norm: vector("mlp_norm", l, d.hidden)?,
                 attn_sub_norm: sub("attn_sub_norm", q)?,
-                ffn_sub_norm: sub("ffn_sub_norm", d.ffn)?,
+                ffn_sub_norm: sub("ffn_sub_norm", d.intermediate)?,
                 qkv: [
-                    matrix("attn_q", l, q, d.hidden)?,
-                    matrix("attn_k", l, kv, d.hidden)?,
-                    matrix("attn_v", l, kv, d.hidden)?,
+                    matrix("wq", l, q, d.hidden)?,
+                    matrix("wk", l, kv, d.hidden)?,
+                    matrix("wv", l, kv, d.hidden)?,
                 ],
                 bias: match d.qkv_bias {
                     false => None,
                     true => Some([
-                        vector("attn_q.bias", l, q)?,
-                        vector("attn_k.bias", l, kv)?,
-                        vector("attn_v.bias", l, kv)?,
+                        vector("bq", l, q)?,
+                        vector("bk", l, kv)?,
+                        vector("bv", l, kv)?,
                     ]),
                 },
-                output: matrix("attn_output", l, d.hidden, q)?,
-                gate: matrix("ffn_gate", l, d.ffn, d.hidden)?,
-                up: matrix("ffn_up", l, d.ffn, d.hidden)?,
-                down: matrix("ffn_down", l, d.hidden, d.ffn)?,
+                output: matrix("wo", l, d.hidden, q)?,
+                gate: matrix("w_gate", l, d.intermediate, d.hidden)?,
+                up: matrix("w_up", l, d.intermediate, d.hidden)?,
+                down: matrix("w_down", l, d.hidden, d.intermediate)?,
             })
         };
         let layers = (0..d.layers).map(layer).collect::<Result<_, _>>()?;
-        let norm = vector("output_norm", None, d.hidden)?;
-        let head = matrix("output", None, d.vocab, d.hidden)?;
-        Ok(Self { decoder, numerics, source, layers, norm, head })
+        let norm = vector("final_norm", None, d.hidden)?;
+        let head = matrix("head", None, d.vocab, d.hidden)?;
+        Ok(Self { model, numerics, source, layers, norm, head })
     }
 
     /// A cache of `context` tokens of which nothing is known: all zero, as in untouched memory.
     pub fn cache(&self, context: u32) -> Cache {
-        let d = &self.decoder;
-        let len = context as usize * d.head_dim as usize;
-        let rows = match &self.numerics {
-            Numerics::Machine(m) => {
-                Rows::Codes { kind: m.kv, codes: vec![0; len], scales: vec![0.0; context as usize] }
-            }
-            Numerics::Float => Rows::Float { values: vec![0.0; len] },
-        };
+        let d = &self.model;
+        let rows = Rows::zero(context as usize, d.head_dim as usize);
         Cache { tokens: context, heads: vec![[rows.clone(), rows]; (d.layers * d.kv_heads) as usize] }
     }
 
@@ -211,9 +201,9 @@ impl<'a> Reference<'a> {
     /// A token beyond the vocabulary.
     pub fn step(&self, cache: &mut Cache, token: u32) -> Result<Vec<f32>, WeightError> {
         let mut x: Vec<f32> = self.source.embedding_row(token)?.into_iter().map(f16::to_f32).collect();
-        let turns = self.decoder.rotary.row(cache.tokens);
+        let turns = self.model.rope.row(cache.tokens);
         cache.tokens += 1;
-        let heads = cache.heads.chunks_exact_mut(self.decoder.kv_heads as usize);
+        let heads = cache.heads.chunks_exact_mut(self.model.kv_heads as usize);
         for (layer, heads) in self.layers.iter().zip(heads) {
             self.attention(layer, &turns, heads, &mut x);
             self.mlp(layer, &mut x);
@@ -245,8 +235,8 @@ impl<'a> Reference<'a> {
     }
 
     fn attention(&self, layer: &Layer, turns: &[f32], cache: &mut [[Rows; 2]], x: &mut [f32]) {
-        let d = &self.decoder;
-        let (dim, grouped) = (d.head_dim as usize, (d.heads / d.kv_heads) as usize);
+        let d = &self.model;
+        let (dim, grouped) = (d.head_dim as usize, d.group() as usize);
         let h = self.normed(x, &layer.attn_norm);
         let [mut q, mut k, v] = [0, 1, 2].map(|i| {
             let mut y = layer.qkv[i].apply(&h);
@@ -255,23 +245,19 @@ impl<'a> Reference<'a> {
             }
             y
         });
-        q.chunks_exact_mut(dim)
-            .chain(k.chunks_exact_mut(dim))
-            .for_each(|head| rotate(&d.rotary, turns, head));
+        q.chunks_exact_mut(dim).chain(k.chunks_exact_mut(dim)).for_each(|head| rotate(&d.rope, turns, head));
         let rows = k.chunks_exact(dim).zip(v.chunks_exact(dim));
         for (rows, (k, v)) in cache.iter_mut().zip(rows) {
-            rows[0].push(k);
-            rows[1].push(v);
+            rows[0].push(k, &self.numerics);
+            rows[1].push(v, &self.numerics);
         }
-        let scale = 1.0 / (d.head_dim as f32).sqrt();
-        let tile = match &self.numerics {
-            Numerics::Machine(m) => m.kv_tile as usize,
-            Numerics::Float => 1,
-        };
+        let scale = head_scale(dim);
         let heads = q.chunks_exact(dim).enumerate();
-        let mut o: Vec<f32> = heads
-            .flat_map(|(i, q)| attend(q, &cache[i / grouped][0], &cache[i / grouped][1], scale, tile))
-            .collect();
+        let attend = |(i, q)| {
+            let [keys, values] = &cache[i / grouped];
+            attend(q, keys, values, scale, &self.numerics)
+        };
+        let mut o: Vec<f32> = heads.flat_map(attend).collect();
         if let Some(w) = &layer.attn_sub_norm {
             o = self.normed(&o, w);
         }
@@ -279,20 +265,24 @@ impl<'a> Reference<'a> {
     }
 
     fn mlp(&self, layer: &Layer, x: &mut [f32]) {
-        let h = self.normed(x, &layer.ffn_norm);
+        let h = self.normed(x, &layer.mlp_norm);
         let (gate, up) = (layer.gate.apply(&h), layer.up.apply(&h));
-        let f = |x: f32| match self.decoder.act {
+        let f = |x: f32| match self.model.activation {
             Act::Silu => math::silu(x),
             Act::Gelu => math::gelu(x),
             Act::Relu => x.max(0.0),
             Act::Relu2 => x.max(0.0) * x.max(0.0),
         };
-        let mut hidden: Vec<f32> = gate.iter().zip(&up).map(|(&g, &u)| f(g) * u).collect();
-        if matches!(&self.numerics, Numerics::Machine(m) if m.half_hidden) {
-            hidden.iter_mut().for_each(|x| *x = f16::from_f32(*x).to_f32());
-        }
+        let half = matches!(&self.numerics, Numerics::Machine(m) if m.half_hidden);
+        let stored = |mut x: Vec<f32>| {
+            if half {
+                x.iter_mut().for_each(|x| *x = f16::from_f32(*x).to_f32());
+            }
+            x
+        };
+        let mut hidden = stored(gate.iter().zip(&up).map(|(&g, &u)| f(g) * u).collect());
         if let Some(w) = &layer.ffn_sub_norm {
-            hidden = self.normed(&hidden, w);
+            hidden = stored(self.normed(&hidden, w));
         }
         add(x, &layer.down.apply(&hidden));
     }
@@ -300,7 +290,7 @@ impl<'a> Reference<'a> {
     fn normed(&self, x: &[f32], w: &[f32]) -> Vec<f32> {
         let squares = x.iter().fold(0.0f64, |sum, &x| sum + f64::from(x) * f64::from(x));
         let mean = (squares / x.len() as f64) as f32;
-        let inverse = 1.0 / (mean + self.decoder.eps).sqrt();
+        let inverse = 1.0 / (mean + self.model.norm_eps).sqrt();
         x.iter().zip(w).map(|(&x, &w)| x * inverse * w).collect()
     }
 }
@@ -313,10 +303,10 @@ fn add(x: &mut [f32], y: &[f32]) {
     x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
 }
 
-fn rotate(rotary: &Rotary, turns: &[f32], head: &mut [f32]) {
-    let pairs = rotary.dims as usize / 2;
+fn rotate(rope: &RopeConfig, turns: &[f32], head: &mut [f32]) {
+    let pairs = rope.dims as usize / 2;
     for i in 0..pairs {
-        let (a, b) = match rotary.pairing {
+        let (a, b) = match rope.pairing {
             Rope::Half => (i, i + pairs),
             Rope::Pair => (2 * i, 2 * i + 1),
         };
@@ -325,13 +315,34 @@ fn rotate(rotary: &Rotary, turns: &[f32], head: &mut [f32]) {
     }
 }
 
+/// What the machine makes of a matrix and a row of activations: the product that `lmma` and `drain` give.
+///
+/// `k_block` is the K of one record; it matters for groups of a whole row.
+pub fn product(t: &QuantisedTensor, k_block: u32, machine: &Machine, x: &[f32]) -> Vec<f32> {
+    Linear::machine(t, k_block, machine).apply(x)
+}
+
+/// What the machine makes of a query and the keys and values of one head: scores, softmax, weighted sum.
+pub fn attention(query: &[f32], keys: &[Vec<f32>], values: &[Vec<f32>], machine: &Machine) -> Vec<f32> {
+    let numerics = Numerics::Machine(machine.clone());
+    let mut rows = [Rows::default(), Rows::default()];
+    for (rows, from) in rows.iter_mut().zip([keys, values]) {
+        from.iter().for_each(|row| rows.push(row, &numerics));
+    }
+    attend(query, &rows[0], &rows[1], head_scale(query.len()), &numerics)
+}
+
+fn head_scale(head_dim: usize) -> f32 {
+    1.0 / (head_dim as f32).sqrt()
+}
+
 /// The column of the largest, the first of equals.
 pub fn argmax(x: &[f32]) -> u32 {
-    let mut best = 0;
-    for (i, x_i) in x.iter().enumerate() {
-        if *x_i > x[best] {
-            best = i;
+    let (mut best, mut column) = (f32::NEG_INFINITY, 0);
+    for (i, &x) in x.iter().enumerate() {
+        if x > best {
+            (best, column) = (x, i as u32);
         }
     }
-    best as u32
+    column
 }

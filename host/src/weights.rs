@@ -1,8 +1,7 @@
 //! Where a model's numbers come from: a source of named tensors, and one that makes them up.
 //!
-//! Names are GGUF's, without `.weight` and `blk.N`: `attn_q`, `attn_k`, `attn_v`, `attn_output`, `ffn_gate`, `ffn_up`,
-//! `ffn_down`, `output`; vectors `attn_norm`, `ffn_norm`, `attn_sub_norm`, `ffn_sub_norm`, `output_norm`, and biases
-//! `attn_q.bias` and so on.
+//! Names are those of the [layout](crate::layout): matrices `wq`, `wk`, `wv`, `wo`, `w_gate`, `w_up`, `w_down`, `head`;
+//! vectors `attn_norm`, `bq`, `bk`, `bv`, `attn_sub_norm`, `mlp_norm`, `ffn_sub_norm`, `final_norm`.
 //!
 //! A made-up number is a function of (seed, name, layer, index) and of nothing else, so that any part of a 70-billion
 //! model can be had without the rest. Magnitudes keep the numbers sane however deep the model: a matrix applied to a
@@ -11,8 +10,8 @@
 use half::f16;
 use lutsim_isa::{WeightFormat, WeightKind};
 
+use crate::model::Model;
 use crate::quantize::QuantisedTensor;
-use crate::reference::Decoder;
 
 /// Named numbers of a model.
 pub trait WeightSource {
@@ -162,7 +161,7 @@ fn deviation(kind: WeightKind) -> f32 {
 #[derive(Clone, PartialEq, Debug)]
 pub struct Synthetic {
     /// The dimensions.
-    pub decoder: Decoder,
+    pub model: Model,
     /// Of the blocks' matrices.
     pub weights: WeightFormat,
     /// Of the head.
@@ -173,17 +172,17 @@ pub struct Synthetic {
 
 impl WeightSource for Synthetic {
     fn tensor(&self, name: &str, layer: Option<u32>) -> Result<QuantisedTensor, WeightError> {
-        let d = &self.decoder;
-        let (q, kv) = (d.heads * d.head_dim, d.kv_heads * d.head_dim);
+        let d = &self.model;
+        let (q, kv) = (d.q_width(), d.kv_width());
         // What goes back into the residual is small, the more so the deeper the model.
         let small = 1.0 / (2.0 * d.layers.max(1) as f32).sqrt();
         let (n, k, gain) = match (name, layer) {
-            ("attn_q", Some(_)) => (q, d.hidden, 1.0),
-            ("attn_k" | "attn_v", Some(_)) => (kv, d.hidden, 1.0),
-            ("attn_output", Some(_)) => (d.hidden, q, small),
-            ("ffn_gate" | "ffn_up", Some(_)) => (d.ffn, d.hidden, 1.0),
-            ("ffn_down", Some(_)) => (d.hidden, d.ffn, small),
-            ("output", None) => (d.vocab, d.hidden, 2.0),
+            ("wq", Some(_)) => (q, d.hidden, 1.0),
+            ("wk" | "wv", Some(_)) => (kv, d.hidden, 1.0),
+            ("wo", Some(_)) => (d.hidden, q, small),
+            ("w_gate" | "w_up", Some(_)) => (d.intermediate, d.hidden, 1.0),
+            ("w_down", Some(_)) => (d.hidden, d.intermediate, small),
+            ("head", None) => (d.vocab, d.hidden, 2.0),
             _ => return Err(WeightError::Missing { what: "matrix", name: name.into(), layer }),
         };
         let format = if layer.is_some() { self.weights } else { self.head };
@@ -191,13 +190,13 @@ impl WeightSource for Synthetic {
     }
 
     fn vector(&self, name: &str, layer: Option<u32>) -> Result<Vec<f16>, WeightError> {
-        let d = &self.decoder;
+        let d = &self.model;
         let (n, mean) = match (name, layer) {
-            ("attn_norm" | "ffn_norm", Some(_)) | ("output_norm", None) => (d.hidden, 1.0),
-            ("attn_sub_norm", Some(_)) if d.sub_norms => (d.heads * d.head_dim, 1.0),
-            ("ffn_sub_norm", Some(_)) if d.sub_norms => (d.ffn, 1.0),
-            ("attn_q.bias", Some(_)) if d.qkv_bias => (d.heads * d.head_dim, 0.0),
-            ("attn_k.bias" | "attn_v.bias", Some(_)) if d.qkv_bias => (d.kv_heads * d.head_dim, 0.0),
+            ("attn_norm" | "mlp_norm", Some(_)) | ("final_norm", None) => (d.hidden, 1.0),
+            ("attn_sub_norm", Some(_)) if d.sub_norms => (d.q_width(), 1.0),
+            ("ffn_sub_norm", Some(_)) if d.sub_norms => (d.intermediate, 1.0),
+            ("bq", Some(_)) if d.qkv_bias => (d.q_width(), 0.0),
+            ("bk" | "bv", Some(_)) if d.qkv_bias => (d.kv_width(), 0.0),
             _ => return Err(WeightError::Missing { what: "vector", name: name.into(), layer }),
         };
         let stream = Stream::new(self.seed, name, layer);
@@ -205,7 +204,7 @@ impl WeightSource for Synthetic {
     }
 
     fn embedding_row(&self, token: u32) -> Result<Vec<f16>, WeightError> {
-        let d = &self.decoder;
+        let d = &self.model;
         if token >= d.vocab {
             return Err(WeightError::Token { token, vocab: d.vocab });
         }

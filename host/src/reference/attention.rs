@@ -1,83 +1,112 @@
 //! Attention in the reference: a cache of rows, scores, softmax, weighted sum.
 
-use half::f16;
 use lutsim_isa::WeightKind;
 use lutsim_isa::exec::math::exp;
 
-use super::linear::{dot, round_row};
+use super::linear::{Row, dot, half, half_dot, plane_bits, round_row};
+use super::{Machine, Numerics};
 
 /// Keys or values of one head: a row per token.
-#[derive(Clone, PartialEq, Debug)]
-pub(super) enum Rows {
-    /// As the machine keeps them, in FP16 scales; 4 bits, 8 bits, or FP16 that becomes 8 bits.
-    Codes { kind: WeightKind, codes: Vec<i16>, scales: Vec<f32> },
-    /// Plain.
-    Float { values: Vec<f32> },
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(super) struct Rows {
+    /// As the machine keeps them: codes in an FP16 scale per token.
+    codes: Vec<i16>,
+    scales: Vec<f32>,
+    /// Or plain.
+    values: Vec<f32>,
 }
 
 impl Rows {
-    pub(super) fn push(&mut self, row: &[f32]) {
-        match self {
-            Rows::Codes { kind, codes, scales } => {
-                let half = |x: f32| f16::from_f32(x).to_f32();
-                let rounded = match kind {
-                    WeightKind::Kv4 => round_row(row, 7.0, half),
-                    WeightKind::KvF16 => {
-                        round_row(&row.iter().map(|&x| half(x)).collect::<Vec<_>>(), 127.0, half)
-                    }
-                    _ => round_row(row, 127.0, half),
-                };
-                codes.extend(rounded.codes);
-                scales.push(rounded.scale);
-            }
-            Rows::Float { values } => values.extend_from_slice(row),
-        }
+    /// Rows that were never written.
+    pub(super) fn zero(tokens: usize, dim: usize) -> Self {
+        Self { codes: vec![0; tokens * dim], scales: vec![0.0; tokens], values: vec![0.0; tokens * dim] }
+    }
+
+    pub(super) fn push(&mut self, row: &[f32], numerics: &Numerics) {
+        let Numerics::Machine(machine) = numerics else {
+            self.values.extend_from_slice(row);
+            return;
+        };
+        let (codes, scale) = match machine.kv {
+            WeightKind::Kv4 => round_row(row, 7.0, half),
+            // Kept as FP16, and rounded to 8 bits on the way to the cores.
+            WeightKind::KvF16 => round_row(&row.iter().map(|&x| half(x)).collect::<Vec<_>>(), 127.0, half),
+            _ => round_row(row, 127.0, half),
+        };
+        self.codes.extend(codes);
+        self.scales.push(scale);
     }
 }
 
 /// One query head against one head of the cache.
-pub(super) fn attend(query: &[f32], keys: &Rows, values: &Rows, scale: f32, tile: usize) -> Vec<f32> {
+pub(super) fn attend(query: &[f32], keys: &Rows, values: &Rows, scale: f32, numerics: &Numerics) -> Vec<f32> {
     let dim = query.len();
-    match (keys, values) {
-        (Rows::Codes { codes: k, scales: ks, .. }, Rows::Codes { codes: v, scales: vs, .. }) => {
-            let q = round_row(query, 127.0, |s| s);
-            // q' = 2 code + 1 and z' = 1: the product is twice that of the codes.
-            let score = |(key, s): (&[i16], &f32)| {
-                let t = 2 * dot(key, &q.codes);
-                (s * 0.5 * t as f32 + 0.0) * q.scale
-            };
-            let mut p: Vec<f32> = k.chunks_exact(dim).zip(ks).map(score).collect();
+    match numerics {
+        Numerics::Machine(machine) => {
+            let mut p = scores(query, keys, machine);
             softmax(&mut p, scale);
-            weigh(&p, v, vs, dim, tile)
+            weigh(&p, values, dim, machine)
         }
-        (Rows::Float { values: k }, Rows::Float { values: v }) => {
-            let mut p: Vec<f32> =
-                k.chunks_exact(dim).map(|k| k.iter().zip(query).map(|(k, q)| k * q).sum()).collect();
+        Numerics::Float => {
+            let score = |k: &[f32]| k.iter().zip(query).map(|(k, q)| k * q).sum();
+            let mut p: Vec<f32> = keys.values.chunks_exact(dim).map(score).collect();
             softmax(&mut p, scale);
             let mut out = vec![0.0; dim];
-            for (v, p) in v.chunks_exact(dim).zip(&p) {
+            for (v, p) in values.values.chunks_exact(dim).zip(&p) {
                 out.iter_mut().zip(v).for_each(|(o, v)| *o += p * v);
             }
             out
         }
-        _ => unreachable!("keys and values are kept alike"),
+    }
+}
+
+/// A cache's code as bit-planes.
+fn bits(kind: WeightKind, codes: impl Iterator<Item = i16>) -> Vec<u8> {
+    codes.map(|code| plane_bits(kind, code as i8 as u8)).collect()
+}
+
+/// The query with every key.
+fn scores(query: &[f32], keys: &Rows, machine: &Machine) -> Vec<f32> {
+    let keys = keys.codes.chunks_exact(query.len()).zip(&keys.scales);
+    match Row::new(query, machine.activations) {
+        // q' = 2 code + 1 and z' = 1: the integer is twice the product of the codes.
+        Row::Rounded(q, scale) => {
+            keys.map(|(key, s)| (0.0 + s * 0.5 * (2 * dot(key, &q)) as f32) * scale).collect()
+        }
+        Row::Half(q) => {
+            let term = |key: &[i16]| {
+                let bits = bits(machine.kv, key.iter().copied());
+                half_dot(machine.kv, &bits, &q, 1.0, machine.table as usize)
+            };
+            keys.map(|(key, s)| 0.0 + s * 0.5 * term(key)).collect()
+        }
     }
 }
 
 /// The sum of the values, weighted: tile by tile of tokens, the values' scales folded into the weights.
-fn weigh(p: &[f32], values: &[i16], scales: &[f32], dim: usize, tile: usize) -> Vec<f32> {
+fn weigh(p: &[f32], values: &Rows, dim: usize, machine: &Machine) -> Vec<f32> {
+    let tile = machine.kv_tile as usize;
     let mut out = vec![0.0f32; dim];
-    for (i, (p, s)) in p.chunks(tile).zip(scales.chunks(tile)).enumerate() {
+    for (i, (p, s)) in p.chunks(tile).zip(values.scales.chunks(tile)).enumerate() {
         let folded: Vec<f32> = p.iter().zip(s).map(|(p, s)| p * s).collect();
-        let a = round_row(&folded, 127.0, |s| s);
-        let mut sums = vec![0i64; dim];
-        for (row, &a) in values[i * tile * dim..].chunks_exact(dim).zip(&a.codes) {
-            sums.iter_mut().zip(row).for_each(|(t, &v)| *t += 2 * i64::from(v) * i64::from(a));
-        }
-        for (o, t) in out.iter_mut().zip(sums) {
-            let term = 0.5 * t as f32 * a.scale;
-            *o = if i == 0 { term } else { *o + term };
-        }
+        let values = &values.codes[i * tile * dim..][..p.len() * dim];
+        let terms: Vec<f32> = match Row::new(&folded, machine.activations) {
+            Row::Rounded(a, scale) => {
+                // Exact: a tile has at most 128 tokens (65536 would fit).
+                let mut sums = vec![0i32; dim];
+                for (row, &a) in values.chunks_exact(dim).zip(&a) {
+                    let product = |v: i16| i32::from(v).wrapping_mul(i32::from(a));
+                    sums.iter_mut().zip(row).for_each(|(t, &v)| *t = t.wrapping_add(product(v)));
+                }
+                sums.into_iter().map(|t| (0.0 + 0.5 * (2 * i64::from(t)) as f32) * scale).collect()
+            }
+            Row::Half(a) => {
+                let column = |d: usize| bits(machine.kv, values.iter().skip(d).step_by(dim).copied());
+                let term = |d| half_dot(machine.kv, &column(d), &a, 1.0, machine.table as usize);
+                (0..dim).map(|d| 0.0 + 0.5 * term(d)).collect()
+            }
+        };
+        out.iter_mut().zip(terms).for_each(|(o, t)| *o = if i == 0 { t } else { *o + t });
     }
     out
 }

@@ -1,17 +1,39 @@
 //! A matrix in the reference: integers as the machine multiplies them, or plain floats.
 
+use half::f16;
+use lutsim_isa::field::AType;
 use lutsim_isa::{Group, WeightKind};
 
+use super::Machine;
 use crate::quantize::QuantisedTensor;
 
-/// A row of activations rounded to +-127.
-pub(super) struct Rounded {
-    pub(super) codes: Vec<i16>,
-    pub(super) scale: f32,
+/// A row of activations as the cores take it.
+pub(super) enum Row {
+    /// Codes in +-127 and their scale.
+    Rounded(Vec<i16>, f32),
+    /// Half precision.
+    Half(Vec<f32>),
+}
+
+impl Row {
+    pub(super) fn new(x: &[f32], activations: AType) -> Self {
+        match activations {
+            AType::Int8 => {
+                let (codes, scale) = round_row(x, 127.0, |s| s);
+                Row::Rounded(codes, scale)
+            }
+            AType::Fp16 => Row::Half(x.iter().map(|&x| half(x)).collect()),
+        }
+    }
+}
+
+/// Through FP16 and back.
+pub(super) fn half(x: f32) -> f32 {
+    f16::from_f32(x).to_f32()
 }
 
 /// Rounds a row to +-`limit`: scale = absolute maximum / limit, through `stored` (the precision it is kept in).
-pub(super) fn round_row(x: &[f32], limit: f32, stored: impl Fn(f32) -> f32) -> Rounded {
+pub(super) fn round_row(x: &[f32], limit: f32, stored: impl Fn(f32) -> f32) -> (Vec<i16>, f32) {
     let largest = x.iter().fold(0.0f32, |m, x| if x.abs() > m { x.abs() } else { m });
     let scale = stored(largest / limit);
     let code = |x: f32| match x / scale {
@@ -19,7 +41,7 @@ pub(super) fn round_row(x: &[f32], limit: f32, stored: impl Fn(f32) -> f32) -> R
         q if q.is_nan() => 0,
         q => q.round_ties_even().clamp(-limit, limit) as i16,
     };
-    Rounded { codes: x.iter().map(|&x| code(x)).collect(), scale }
+    (x.iter().map(|&x| code(x)).collect(), scale)
 }
 
 /// A matrix to multiply with.
@@ -28,15 +50,22 @@ pub(super) enum Linear {
     Float { k: usize, weights: Vec<f32> },
 }
 
-/// The machine's integers: r = s' (q' - z') with q' odd (even for ternary).
+/// The machine's numbers: r = s' (q' - z') with q' odd (even for ternary).
 pub(super) struct Odd {
     k: usize,
     /// Where each run of K that shares a scale begins, and the end.
     cuts: Vec<usize>,
-    odd: Vec<i16>,
+    codes: Codes,
     /// Of each row, for each run.
     scales: Vec<f32>,
     zeros: Vec<i64>,
+}
+
+enum Codes {
+    /// q', for integers.
+    Odd(Vec<i16>),
+    /// The bit-planes, for floats: there the order of additions matters.
+    Planes { kind: WeightKind, bits: Vec<u8>, table: usize },
 }
 
 impl Linear {
@@ -45,20 +74,18 @@ impl Linear {
     }
 
     /// `k_block`: weights of K in one record, where partial sums begin a new term even if the scale goes on.
-    pub(super) fn machine(t: &QuantisedTensor, k_block: u32) -> Self {
+    pub(super) fn machine(t: &QuantisedTensor, k_block: u32, machine: &Machine) -> Self {
         let kind = t.format.kind;
         let size = t.format.group.size(t.k).max(1);
-        let mut cuts: Vec<usize> = (0..t.k).step_by(size as usize).map(|k| k as usize).collect();
-        if t.format.group == Group::Row {
-            cuts = (0..t.k).step_by(k_block.max(1) as usize).map(|k| k as usize).collect();
-        }
+        let run = if t.format.group == Group::Row { k_block.max(1) } else { size };
+        let mut cuts: Vec<usize> = (0..t.k).step_by(run as usize).map(|k| k as usize).collect();
         cuts.push(t.k as usize);
         let (mut scales, mut zeros) = (vec![], vec![]);
         for n in 0..t.n as usize {
             for cut in &cuts[..cuts.len() - 1] {
                 let group = n * t.groups() as usize + cut / size as usize;
-                let half = if kind == WeightKind::Int1 { 1.0 } else { 0.5 };
-                scales.push(t.scales[group].to_f32() * half);
+                let factor = if kind == WeightKind::Int1 { 1.0 } else { 0.5 };
+                scales.push(t.scales[group].to_f32() * factor);
                 zeros.push(match kind {
                     WeightKind::Int1 | WeightKind::Int158 => 0,
                     WeightKind::Int2 => 2 * i64::from(t.zeros[group]) - 3,
@@ -68,54 +95,109 @@ impl Linear {
                 });
             }
         }
-        let odd = |&code: &u8| match kind {
-            WeightKind::Int1 => 2 * i16::from(code) - 1,
-            WeightKind::Int158 => 2 * (i16::from(code) - 1),
-            WeightKind::Int2 => 2 * i16::from(code) - 3,
-            WeightKind::Int3 => 2 * i16::from(code) - 7,
-            WeightKind::Int4 => 2 * i16::from(code) - 15,
-            _ => 2 * (i16::from(code as i8) + 128) - 255,
+        let codes = match machine.activations {
+            AType::Int8 => Codes::Odd(t.codes.iter().map(|&code| odd(kind, code)).collect()),
+            AType::Fp16 => {
+                let bits = t.codes.iter().map(|&code| plane_bits(kind, code)).collect();
+                Codes::Planes { kind, bits, table: machine.table as usize }
+            }
         };
-        Linear::Machine(Odd { k: t.k as usize, cuts, odd: t.codes.iter().map(odd).collect(), scales, zeros })
+        Linear::Machine(Odd { k: t.k as usize, cuts, codes, scales, zeros })
     }
 
     /// y = W x.
     pub(super) fn apply(&self, x: &[f32]) -> Vec<f32> {
         match self {
-            Linear::Machine(w) => w.apply(&round_row(x, 127.0, |s| s)),
+            Linear::Machine(w) => match &w.codes {
+                Codes::Odd(odd) => {
+                    let (x, scale) = round_row(x, 127.0, |s| s);
+                    let sum = |c: &[usize]| x[c[0]..c[1]].iter().map(|&a| i64::from(a)).sum();
+                    let sums: Vec<i64> = w.cuts.windows(2).map(sum).collect();
+                    w.sum(odd, scale, |g, odd, z| {
+                        (dot(odd, &x[w.cuts[g]..w.cuts[g + 1]]) - z * sums[g]) as f32
+                    })
+                }
+                Codes::Planes { kind, bits, table } => {
+                    let x: Vec<f32> = x.iter().map(|&x| half(x)).collect();
+                    w.sum(bits, 1.0, |g, bits, z| {
+                        half_dot(*kind, bits, &x[w.cuts[g]..w.cuts[g + 1]], z as f32, *table)
+                    })
+                }
+            },
             Linear::Float { k, weights } => {
-                let dot = |w: &[f32]| {
-                    w.iter().zip(x).map(|(&w, &x)| f64::from(w) * f64::from(x)).sum::<f64>() as f32
-                };
-                weights.chunks_exact(*k).map(dot).collect()
+                let dot =
+                    |w: &[f32]| w.iter().zip(x).map(|(&w, &x)| f64::from(w) * f64::from(x)).sum::<f64>();
+                weights.chunks_exact(*k).map(|w| dot(w) as f32).collect()
             }
         }
     }
 }
 
 impl Odd {
-    fn apply(&self, x: &Rounded) -> Vec<f32> {
+    /// The sum over the runs, in order, in single precision; `term` of (run, its codes, its z').
+    fn sum<T>(&self, codes: &[T], scale: f32, term: impl Fn(usize, &[T], i64) -> f32) -> Vec<f32> {
         let runs = self.cuts.len() - 1;
-        let sums: Vec<i64> =
-            self.cuts.windows(2).map(|c| x.codes[c[0]..c[1]].iter().map(|&a| i64::from(a)).sum()).collect();
-        let row = |(n, odd): (usize, &[i16])| {
+        let row = |(n, codes): (usize, &[T])| {
             let mut psum = 0.0f32;
             for (g, cut) in self.cuts.windows(2).enumerate() {
                 let i = n * runs + g;
-                let t = dot(&odd[cut[0]..cut[1]], &x.codes[cut[0]..cut[1]]) - self.zeros[i] * sums[g];
-                psum += self.scales[i] * t as f32;
+                psum += self.scales[i] * term(g, &codes[cut[0]..cut[1]], self.zeros[i]);
             }
-            psum * x.scale
+            psum * scale
         };
-        self.odd.chunks_exact(self.k).enumerate().map(row).collect()
+        codes.chunks_exact(self.k).enumerate().map(row).collect()
+    }
+}
+
+/// q' of a code.
+fn odd(kind: WeightKind, code: u8) -> i16 {
+    match kind {
+        WeightKind::Int1 => 2 * i16::from(code) - 1,
+        WeightKind::Int158 => 2 * (i16::from(code) - 1),
+        WeightKind::Int2 => 2 * i16::from(code) - 3,
+        WeightKind::Int3 => 2 * i16::from(code) - 7,
+        WeightKind::Int4 => 2 * i16::from(code) - 15,
+        _ => 2 * (i16::from(code as i8) + 128) - 255,
+    }
+}
+
+/// The planes of a code, one per bit.
+pub(super) fn plane_bits(kind: WeightKind, code: u8) -> u8 {
+    match kind {
+        WeightKind::Int158 => [0b00, 0b01, 0b11][usize::from(code.min(2))],
+        WeightKind::Int8 | WeightKind::Kv8 | WeightKind::KvF16 => code ^ 0x80,
+        WeightKind::Kv4 => (code ^ 0x08) & 0x0f,
+        _ => code,
     }
 }
 
 /// Exact; the parts are short enough for 32 bits (4096 x 255 x 127 < 2^31), and vectorise.
 pub(super) fn dot(a: &[i16], b: &[i16]) -> i64 {
-    let part = |(a, b): (&[i16], &[i16])| {
-        let product = |(&a, &b): (&i16, &i16)| i32::from(a).wrapping_mul(i32::from(b));
-        i64::from(a.iter().zip(b).map(product).fold(0i32, i32::wrapping_add))
-    };
-    a.chunks(4096).zip(b.chunks(4096)).map(part).sum()
+    let mut total = 0;
+    for (a, b) in a.chunks(4096).zip(b.chunks(4096)) {
+        let mut sum = 0i32;
+        for (&a, &b) in a.iter().zip(b) {
+            sum = sum.wrapping_add(i32::from(a).wrapping_mul(i32::from(b)));
+        }
+        total += i64::from(sum);
+    }
+    total
+}
+
+/// sum(q' a) - z' sum(a) of FP16 activations: signed sums of `table` activations are rounded to FP16 (the entries of a
+/// table), and added in single precision, plane after plane of a table, table after table.
+pub(super) fn half_dot(kind: WeightKind, bits: &[u8], a: &[f32], zero: f32, table: usize) -> f32 {
+    let mut acc = 0.0f32;
+    for (bits, a) in bits.chunks(table).zip(a.chunks(table)) {
+        let planes: &[f32] = match kind {
+            WeightKind::Int158 => &[1.0, 1.0],
+            kind => &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0][..kind.planes().len()],
+        };
+        for (plane, weight) in planes.iter().enumerate() {
+            let signed = |(b, a): (&u8, &f32)| if b >> plane & 1 == 1 { *a } else { -a };
+            let entry = bits.iter().zip(a).map(signed).reduce(|sum, a| sum + a).unwrap_or(0.0);
+            acc += weight * half(entry);
+        }
+    }
+    acc - zero * a.iter().fold(0.0, |sum, a| sum + a)
 }

@@ -1,0 +1,108 @@
+//! A model in DRAM: every tensor of a source, packed, at its place in the layout.
+
+use half::f16;
+use lutsim_isa::control::FaultKind;
+use lutsim_isa::exec::Memory;
+
+use crate::layout::{Layout, Tensor};
+use crate::model::Model;
+use crate::pack::{PackError, pack_into};
+use crate::quantize::QuantisedTensor;
+use crate::weights::{WeightError, WeightSource};
+
+/// Why a model was not written to DRAM.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ImageError {
+    /// The source has not got it.
+    #[error(transparent)]
+    Weights(#[from] WeightError),
+    /// It does not make records.
+    #[error("`{name}`: {error}")]
+    Pack {
+        /// The tensor.
+        name: &'static str,
+        /// Why.
+        error: PackError,
+    },
+    /// Another size or type than was laid out.
+    #[error("`{name}` is {found}, but {expected} was laid out")]
+    Shape {
+        /// The tensor or vector.
+        name: &'static str,
+        /// What the source gave.
+        found: String,
+        /// What there is room for.
+        expected: String,
+    },
+    /// Beyond DRAM.
+    #[error(transparent)]
+    Memory(#[from] FaultKind),
+}
+
+/// Writes everything that does not change while the model runs: weights, norms, biases, embedding, rotary table.
+///
+/// # Errors
+/// A source that does not fit the layout, a memory that does not hold it.
+pub fn write_image(
+    memory: &mut Memory,
+    layout: &Layout,
+    model: &Model,
+    source: &dyn WeightSource,
+) -> Result<(), ImageError> {
+    for token in 0..layout.embedding.rows {
+        let row = source.embedding_row(token)?;
+        memory.write(
+            layout.embedding.addr + u64::from(token) * layout.embedding.row_bytes(),
+            &half_bytes(&row),
+        )?;
+    }
+    for position in 0..layout.rope.rows {
+        let row: Vec<u8> = model.rope.row(position).iter().flat_map(|x| x.to_le_bytes()).collect();
+        memory.write(layout.rope.addr + u64::from(position) * layout.rope.row_bytes(), &row)?;
+    }
+    let places = |addr: u64, per_layer: bool| {
+        let layers = if per_layer { layout.layers } else { 1 };
+        (0..layers).map(move |l| (per_layer.then_some(l), layout.in_layer(addr, l)))
+    };
+    for v in &layout.vectors {
+        for (layer, addr) in places(v.addr, v.per_layer) {
+            let values = source.vector(v.name, layer)?;
+            if values.len() != v.len as usize {
+                let (found, expected) = (format!("{} long", values.len()), format!("{}", v.len));
+                return Err(ImageError::Shape { name: v.name, found, expected });
+            }
+            memory.write(addr, &half_bytes(&values))?;
+        }
+    }
+    for t in &layout.tensors {
+        for (layer, addr) in places(t.addr, t.per_layer) {
+            write_tensor(memory, t, addr, &source.tensor(t.name, layer)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_tensor(
+    memory: &mut Memory,
+    t: &Tensor,
+    addr: u64,
+    values: &QuantisedTensor,
+) -> Result<(), ImageError> {
+    if (t.n, t.k, t.format) != (values.n, values.k, values.format) {
+        let say = |n, k, format| format!("{n} x {k} of {format}");
+        let (found, expected) = (say(values.n, values.k, values.format), say(t.n, t.k, t.format));
+        return Err(ImageError::Shape { name: t.name, found, expected });
+    }
+    let mut bytes = Vec::new();
+    for r in t.records() {
+        bytes.clear();
+        let packed = pack_into(&mut bytes, values, r.n0, r.n, r.k0, r.k);
+        packed.map_err(|error| ImageError::Pack { name: t.name, error })?;
+        memory.write(addr + r.offset, &bytes)?;
+    }
+    Ok(())
+}
+
+fn half_bytes(values: &[f16]) -> Vec<u8> {
+    values.iter().flat_map(|x| x.to_le_bytes()).collect()
+}

@@ -1,0 +1,207 @@
+//! Single products and attention: what the instructions compute is what the plain reference says, bit for bit.
+
+use lutsim_host::pack::pack_record;
+use lutsim_host::quantize::KINDS;
+use lutsim_host::reference::{Machine, attention, product};
+use lutsim_host::weights::{Stream, synthetic_tensor};
+use lutsim_isa::control::VectorOp;
+use lutsim_isa::exec::{LutShape, State};
+use lutsim_isa::field::{AType, AccType, DrainMode, Mask, OType, Unpack};
+use lutsim_isa::{ByteClass, Elem, Format, Grid, Group, LmmaType, Op, TileRef, WeightFormat, WeightKind};
+use proptest::prelude::*;
+
+const SHAPE: LutShape = LutShape { cores: 6, m: 2, n: 16 };
+const GRID: Grid = Grid { r: 2, c: 3 };
+
+fn plain(elem: Elem, base: u32, rows: u32, cols: u32) -> TileRef {
+    TileRef { base, rows, cols, stride: (cols * elem.bytes()).max(16), format: Format::Plain(elem) }
+}
+
+/// Rows of `x` times the tensor, `k_block` weights at a time, by instructions.
+fn by_instructions(
+    t: &lutsim_host::quantize::QuantisedTensor,
+    k_block: u32,
+    activations: AType,
+    x: &[Vec<f32>],
+) -> Vec<Vec<f32>> {
+    let mut state = State::new(1 << 20, 1 << 30, SHAPE);
+    let rows = x.len() as u32;
+    let (elem, bits, acc) = match activations {
+        AType::Int8 => (Elem::I8, 8, AccType::I32),
+        AType::Fp16 => (Elem::F16, 16, AccType::F32),
+    };
+    let (input, scale) = (plain(Elem::F32, 0, rows, t.k), plain(Elem::F32, 0x8000, rows, 1));
+    let (codes, output) = (plain(elem, 0x10000, rows, t.k), plain(Elem::F32, 0x20000, rows, t.n));
+    put(&mut state, &input, x);
+    state.exec(&Op::Vector(VectorOp::Quant { d: codes, s: scale, x: input, bits })).unwrap();
+    let ty = LmmaType { m: 2, n: 16, k: 4, a: activations, w: t.format.kind, acc, o: OType::F32 };
+    for k0 in (0..t.k).step_by(k_block as usize) {
+        let k = k_block.min(t.k - k0);
+        state.dram.write(0x1000, &pack_record(t, 0, t.n, k0, k).unwrap()).unwrap();
+        let w = TileRef { base: 0x40000, rows: t.n, cols: k, stride: 0, format: Format::Weights(t.format) };
+        let a = TileRef { base: codes.base + k0 * elem.bytes(), cols: k, ..codes };
+        let load =
+            Op::Load { unpack: Unpack::Weights, tile: w, addr: 0x1000, stride: 0, class: ByteClass::Weights };
+        state.exec(&load).unwrap();
+        state.exec(&Op::Lmma { ty, a, w, grid: GRID, first: k0 == 0 }).unwrap();
+    }
+    state.exec(&Op::Drain { mode: DrainMode::Store, o: output, scale, grid: GRID }).unwrap();
+    (0..rows).map(|r| get(&state, &output, r)).collect()
+}
+
+fn get(state: &State, t: &TileRef, r: u32) -> Vec<f32> {
+    let bytes = &state.scratchpad[(t.base + r * t.stride) as usize..][..t.cols as usize * 4];
+    bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect()
+}
+
+fn put(state: &mut State, t: &TileRef, rows: &[Vec<f32>]) {
+    for (r, row) in rows.iter().enumerate() {
+        let bytes: Vec<u8> = row.iter().flat_map(|x| x.to_le_bytes()).collect();
+        state.scratchpad[t.base as usize + r * t.stride as usize..][..bytes.len()].copy_from_slice(&bytes);
+    }
+}
+
+/// Keys or values as `vquant` leaves them: codes and scales to DRAM at `addr` and `addr + 0x10000`.
+fn keep(state: &mut State, kind: WeightKind, rows: &[Vec<f32>], addr: u64) -> u64 {
+    let (n, dim) = (rows.len() as u32, rows[0].len() as u32);
+    let x = plain(Elem::F32, 0x40000, n, dim);
+    put(state, &x, rows);
+    let (elem, cols, bits) = match kind {
+        WeightKind::Kv4 => (Elem::U8, dim.div_ceil(2), 4),
+        WeightKind::KvF16 => (Elem::F16, dim, 16),
+        _ => (Elem::I8, dim, 8),
+    };
+    let codes = TileRef { stride: cols * elem.bytes(), ..plain(elem, 0x80000, n, cols) };
+    let scales = TileRef { stride: 2, ..plain(Elem::F16, 0xc0000, n, 1) };
+    let quant = VectorOp::Quant { d: codes, s: scales, x, bits };
+    let copy = VectorOp::Copy { d: codes, x };
+    state.exec(&Op::Vector(if bits == 16 { copy } else { quant })).unwrap();
+    let class = ByteClass::Kv;
+    state.exec(&Op::Store { tile: codes, addr, stride: codes.stride.into(), class }).unwrap();
+    state.exec(&Op::Store { tile: scales, addr: addr + 0x10000, stride: 2, class }).unwrap();
+    codes.stride.into()
+}
+
+fn attention_by_instructions(
+    kind: WeightKind,
+    activations: AType,
+    query: &[f32],
+    keys: &[Vec<f32>],
+    values: &[Vec<f32>],
+) -> Vec<f32> {
+    let (tokens, dim) = (keys.len() as u32, query.len() as u32);
+    let mut state = State::new(1 << 20, 1 << 30, LutShape { cores: 6, m: 2, n: 64 });
+    let stride = keep(&mut state, kind, keys, 0);
+    keep(&mut state, kind, values, 0x20000);
+    let (elem, bits, acc) = match activations {
+        AType::Int8 => (Elem::I8, 8, AccType::I24),
+        AType::Fp16 => (Elem::F16, 16, AccType::F32),
+    };
+    let ty = LmmaType { m: 2, n: 64, k: 4, a: activations, w: kind, acc, o: OType::F32 };
+    let (x, a) = (plain(Elem::F32, 0, 1, dim), plain(elem, 0x1000, 1, dim));
+    let (s, score) = (plain(Elem::F32, 0x2000, 1, 1), plain(Elem::F32, 0x3000, 1, tokens));
+    let out = plain(Elem::F32, 0x8000, 1, dim);
+    put(&mut state, &x, &[query.to_vec()]);
+    state.exec(&Op::Vector(VectorOp::Quant { d: a, s, x, bits })).unwrap();
+    let tile = |rows, cols, group| {
+        let format = Format::Weights(WeightFormat { kind, group });
+        TileRef { base: 0x40000, rows, cols, stride: 0, format }
+    };
+    let (class, grid) = (ByteClass::Kv, Grid { r: 1, c: 6 });
+    let scales = |state: &mut State, n: u32, addr: u64| {
+        let tile = TileRef { base: 0x40000, rows: 1, cols: n, stride: 0, format: Format::Plain(Elem::F16) };
+        if kind != WeightKind::KvF16 {
+            state.exec(&Op::Load { unpack: Unpack::Plain, tile, addr, stride: 0, class }).unwrap();
+        }
+        tile
+    };
+    for t0 in (0..tokens).step_by(128) {
+        let n = 128.min(tokens - t0);
+        let w = tile(n, dim, Group::Row);
+        let addr = u64::from(t0) * stride;
+        state.exec(&Op::Load { unpack: Unpack::Keys, tile: w, addr, stride, class }).unwrap();
+        scales(&mut state, n, 0x10000 + 2 * u64::from(t0));
+        state.exec(&Op::Lmma { ty, a, w, grid, first: true }).unwrap();
+        let o = TileRef { base: score.base + 4 * t0, cols: n, ..score };
+        state.exec(&Op::Drain { mode: DrainMode::Store, o, scale: s, grid }).unwrap();
+    }
+    let scale = 1.0 / (dim as f32).sqrt();
+    let softmax = VectorOp::Softmax { mask: Mask::Full, d: score, x: score, valid: tokens, scale };
+    state.exec(&Op::Vector(softmax)).unwrap();
+    for t0 in (0..tokens).step_by(128) {
+        let n = 128.min(tokens - t0);
+        let w = tile(dim, n, Group::Of(128));
+        let addr = 0x20000 + u64::from(t0) * stride;
+        state.exec(&Op::Load { unpack: Unpack::Values, tile: w, addr, stride, class }).unwrap();
+        let f = scales(&mut state, n, 0x30000 + 2 * u64::from(t0));
+        let (p, x) = (TileRef { cols: n, ..a }, TileRef { base: score.base + 4 * t0, cols: n, ..score });
+        state.exec(&Op::Vector(VectorOp::Fold { d: p, s, x, f })).unwrap();
+        state.exec(&Op::Lmma { ty, a: p, w, grid, first: true }).unwrap();
+        let mode = if t0 == 0 { DrainMode::Store } else { DrainMode::Add };
+        state.exec(&Op::Drain { mode, o: out, scale: s, grid }).unwrap();
+    }
+    get(&state, &out, 0)
+}
+
+fn group() -> impl Strategy<Value = Group> {
+    prop_oneof![Just(Group::Row), (4u32..=8).prop_map(|p| Group::Of(1 << p))]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #[test]
+    fn instructions_equal_the_reference(
+        kind in prop::sample::select(&KINDS[..]), group in group(), half in any::<bool>(),
+        n in 1u32..=48, k in 1u32..400, m in 1u32..=4, blocks in 1u32..4, seed in any::<u64>(), size in -20i32..20,
+    ) {
+        let activations = if half { AType::Fp16 } else { AType::Int8 };
+        let t = synthetic_tensor(Stream::new(seed, "w", None), n, k, WeightFormat { kind, group }, 1.0);
+        let size = if half { 1.0 } else { (size as f32).exp2() };
+        let row = |r: u32| (0..k).map(|i| size * Stream::new(seed, "x", Some(r)).normal(u64::from(i))).collect();
+        let x: Vec<Vec<f32>> = (0..m).map(row).collect();
+        let k_block = k.div_ceil(blocks).next_multiple_of(group.size(16));
+        let machine = Machine { activations, ..Machine::default() };
+        let expected: Vec<Vec<f32>> = x.iter().map(|x| product(&t, k_block, &machine, x)).collect();
+        let found = by_instructions(&t, k_block, activations, &x);
+        let bits = |rows: &[Vec<f32>]| rows.iter().flatten().map(|x| x.to_bits()).collect::<Vec<_>>();
+        prop_assert_eq!(bits(&found), bits(&expected));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #[test]
+    fn attention_equals_the_reference(
+        kind in prop::sample::select(&[WeightKind::Kv8, WeightKind::Kv4, WeightKind::KvF16][..]),
+        half in any::<bool>(), tokens in 1u32..300, dim in 2u32..33, seed in any::<u64>(),
+    ) {
+        let activations = if half { AType::Fp16 } else { AType::Int8 };
+        let dim = 4 * dim;
+        let row = |name: &str, r: u32| -> Vec<f32> {
+            (0..dim).map(|i| Stream::new(seed, name, Some(r)).normal(u64::from(i))).collect()
+        };
+        let rows = |name: &str| (0..tokens).map(|r| row(name, r)).collect::<Vec<_>>();
+        let (query, keys, values) = (row("q", 0), rows("k"), rows("v"));
+        let machine = Machine { activations, kv: kind, ..Machine::default() };
+        let expected = attention(&query, &keys, &values, &machine);
+        let found = attention_by_instructions(kind, activations, &query, &keys, &values);
+        let bits = |row: &[f32]| row.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        prop_assert_eq!(bits(&found), bits(&expected));
+    }
+}
+
+/// Rows that are all zero, all alike, or hold what is no number.
+#[test]
+fn odd_rows() {
+    for kind in KINDS {
+        let format = WeightFormat { kind, group: Group::Of(16) };
+        let t = synthetic_tensor(Stream::new(3, "w", None), 5, 40, format, 1.0);
+        let mut rows = vec![vec![0.0; 40], vec![-2.5; 40], vec![1e-42; 40], vec![1.0; 40]];
+        rows[3][7] = f32::INFINITY;
+        let machine = Machine::default();
+        let expected: Vec<Vec<f32>> = rows.iter().map(|x| product(&t, 40, &machine, x)).collect();
+        let found = by_instructions(&t, 40, AType::Int8, &rows);
+        assert_eq!(format!("{found:?}"), format!("{expected:?}"), "{kind}");
+        assert!(kind != WeightKind::Int8 || found[0] == [0.0; 5]);
+    }
+}

@@ -1,0 +1,231 @@
+//! Whole models: the lowered programs, executed instruction by instruction over the packed image, give the reference's
+//! logits and tokens bit for bit, and every overlap of bytes is ordered by tokens.
+
+use lutsim_host::image::write_image;
+use lutsim_host::lower::Lowered;
+use lutsim_host::mapping::Mapping;
+use lutsim_host::model::Model;
+use lutsim_host::plan::{Plan, plan};
+use lutsim_host::reference::{Cache, Machine, Numerics, Reference, argmax};
+use lutsim_host::runtime::Doorbell;
+use lutsim_host::target::Target;
+use lutsim_host::weights::Synthetic;
+use lutsim_host::workload::Workload;
+use lutsim_isa::control::{Control, Step};
+use lutsim_isa::exec::{LutShape, State};
+use lutsim_isa::field::{AType, Act};
+use lutsim_isa::order::OrderChecker;
+use lutsim_isa::{Group, WeightFormat, WeightKind};
+
+/// The chip `tiny`.
+const TINY: Target = Target { cores: 2, n: 64, scratchpad_bytes: 512 << 10, ..Target::TINY };
+
+/// A chip without time.
+struct Chip {
+    plan: Plan,
+    state: State,
+}
+
+impl Chip {
+    fn new(plan: Plan, source: &Synthetic) -> Self {
+        let t = plan.target;
+        let lut = LutShape { cores: t.cores, m: t.m, n: t.n };
+        let mut state = State::new(t.scratchpad_bytes as u32, t.dram_bytes, lut);
+        write_image(&mut state.dram, &plan.layout, &plan.model, source).unwrap_or_else(|e| panic!("{e}"));
+        Self { plan, state }
+    }
+
+    fn run(&mut self, step: &Lowered, doorbell: &Doorbell) {
+        // What was there before must not matter.
+        self.state.scratchpad.fill(0xa5);
+        self.state.mailbox = doorbell.mailbox.clone();
+        if let Err(what) = self.program(step, doorbell) {
+            panic!("{}\n{}: {what}", step.listing(), step.name);
+        }
+    }
+
+    fn program(&mut self, step: &Lowered, doorbell: &Doorbell) -> Result<(), Box<dyn std::error::Error>> {
+        let mut control = Control::new(&doorbell.registers);
+        let mut order = OrderChecker::new(&doorbell.mailbox);
+        loop {
+            match control.step(&step.program)? {
+                Step::Control => {}
+                Step::Dispatch(d) => {
+                    order.observe(&d)?;
+                    self.state.exec(&d.op).map_err(|e| format!("instruction {}: {e}", d.pc))?;
+                }
+                Step::Fence => order.fence()?,
+                Step::Halt => return Ok(order.finish()?),
+            }
+        }
+    }
+
+    /// What lies in the result rows: logits of a sequence, or its token.
+    fn logits(&self, sequence: u32) -> Vec<u32> {
+        let table = self.plan.layout.logits;
+        let mut bytes = vec![0; table.row_bytes() as usize];
+        self.state.dram.read(table.addr + u64::from(sequence) * table.row_bytes(), &mut bytes).unwrap();
+        bytes.as_chunks().0.iter().map(|&b| u32::from_le_bytes(b)).collect()
+    }
+    fn token(&self, sequence: u32) -> (u32, u32) {
+        let mut bytes = [0; 8];
+        self.state.dram.read(self.plan.layout.result.addr + u64::from(sequence) * 8, &mut bytes).unwrap();
+        let [value, token] = [&bytes[..4], &bytes[4..]].map(|b| u32::from_le_bytes(b.try_into().unwrap()));
+        (value, token)
+    }
+}
+
+fn check(model: &Model, workload: Workload) {
+    let target = TINY;
+    let mapping = Mapping::default_for(&target, model, &workload).unwrap();
+    check_with(model, workload, &target, &mapping);
+}
+
+fn check_with(model: &Model, workload: Workload, target: &Target, mapping: &Mapping) {
+    let plan = plan(model, &workload, target, mapping).unwrap();
+    let what = format!("{} {workload:?} {mapping:?}", model.name);
+    let source = Synthetic { model: model.clone(), weights: workload.weights, head: workload.head, seed: 7 };
+    let reference = Reference::new(model.clone(), &source, Numerics::Machine(Machine::of(&plan))).unwrap();
+    let mut chip = Chip::new(plan.clone(), &source);
+    let mut caches: Vec<Cache> = (0..workload.batch).map(|_| reference.cache(workload.context)).collect();
+    // Tokens of the next step, of each sequence.
+    let mut next: Vec<u32> = (0..workload.batch).map(|s| 5 + s).collect();
+
+    let compare = |chip: &Chip, sequence: u32, expected: &[f32], at: &str| {
+        let bits: Vec<u32> = expected.iter().map(|x| x.to_bits()).collect();
+        if workload.sampling {
+            let found = chip.logits(sequence);
+            let wrong = (0..bits.len()).filter(|&i| found[i] != bits[i]).collect::<Vec<_>>();
+            if let Some(&i) = wrong.first() {
+                let (found, expected) = (f32::from_bits(found[i]), expected[i]);
+                let count = wrong.len();
+                panic!(
+                    "{what}: {at}, sequence {sequence}: {count} logits differ, first {i}: {found} for {expected}"
+                );
+            }
+        } else {
+            let token = argmax(expected);
+            assert_eq!(
+                chip.token(sequence),
+                (bits[token as usize], token),
+                "{what}: {at}, sequence {sequence}"
+            );
+        }
+    };
+
+    let prompt =
+        |s: u32| (0..workload.prompt).map(move |i| (i * 97 + 13 * s + 11) % 320).collect::<Vec<u32>>();
+    let ids: Vec<u32> = (0..workload.batch).flat_map(prompt).collect();
+    if workload.prompt > 0 {
+        for (step, doorbell) in plan.prefill_steps(&ids) {
+            chip.run(step, &doorbell);
+        }
+        for s in 0..workload.batch {
+            let logits = reference.prefill(&mut caches[s as usize], &prompt(s)).unwrap().pop().unwrap();
+            compare(&chip, s, &logits, "prefill");
+            next[s as usize] = argmax(&logits);
+        }
+    }
+    for i in 0..workload.generate {
+        let position = u64::from(workload.context + workload.prompt + i);
+        let (step, doorbell) = plan.decode_step(position, &next);
+        chip.run(step, &doorbell);
+        for s in 0..workload.batch {
+            let logits = reference.step(&mut caches[s as usize], next[s as usize]).unwrap();
+            compare(&chip, s, &logits, &format!("decode step {i}"));
+            next[s as usize] = argmax(&logits);
+        }
+    }
+}
+
+fn tiny() -> Model {
+    Model::builtin("tiny-2l").unwrap()
+}
+
+fn small() -> Workload {
+    let weights = WeightFormat { kind: WeightKind::Int2, group: Group::Of(32) };
+    let head = WeightFormat { kind: WeightKind::Int8, group: Group::Of(32) };
+    Workload { prompt: 5, generate: 3, weights, head, sampling: true, ..Workload::default() }
+}
+
+#[test]
+fn the_first_token() {
+    check(&tiny(), Workload { prompt: 1, generate: 0, ..small() });
+}
+
+#[test]
+fn prompt_and_decode() {
+    check(&tiny(), small());
+}
+
+#[test]
+fn weight_kinds_and_groups() {
+    use WeightKind::*;
+    for (kind, group) in [
+        (Int1, Group::Of(16)),
+        (Int158, Group::Of(64)),
+        (Int158, Group::Row),
+        (Int2, Group::Of(128)),
+        (Int3, Group::Of(16)),
+        (Int3, Group::Row),
+        (Int4, Group::Of(64)),
+        (Int8, Group::Of(128)),
+        (Int8, Group::Row),
+    ] {
+        check(&tiny(), Workload { weights: WeightFormat { kind, group }, ..small() });
+    }
+}
+
+#[test]
+fn caches_and_batches() {
+    for kv in [WeightKind::Kv8, WeightKind::Kv4, WeightKind::KvF16] {
+        for batch in [1, 2] {
+            check(&tiny(), Workload { kv, batch, ..small() });
+            check(&tiny(), Workload { kv, batch, prompt: 0, context: 126, generate: 4, ..small() });
+        }
+    }
+}
+
+#[test]
+fn prompt_lengths() {
+    for prompt in [1, 8, 127, 128, 130] {
+        check(&tiny(), Workload { prompt, generate: 2, ..small() });
+    }
+    check(&tiny(), Workload { prompt: 130, batch: 2, context: 120, generate: 9, ..small() });
+}
+
+#[test]
+fn greedy_tokens_come_from_the_chip() {
+    for batch in [1, 3] {
+        check(&tiny(), Workload { sampling: false, batch, generate: 6, ..small() });
+    }
+}
+
+#[test]
+fn half_precision_activations() {
+    for kv in [WeightKind::Kv8, WeightKind::Kv4, WeightKind::KvF16] {
+        check(&tiny(), Workload { activations: AType::Fp16, kv, ..small() });
+    }
+}
+
+#[test]
+fn families() {
+    check(&Model { qkv_bias: true, name: "qwen2".into(), ..tiny() }, small());
+    let bitnet = Model { sub_norms: true, activation: Act::Relu2, name: "bitnet".into(), ..tiny() };
+    let weights = WeightFormat { kind: WeightKind::Int158, group: Group::Row };
+    check(&bitnet, Workload { weights, ..small() });
+    // Odd sizes: heads of 100, K not a multiple of the group, one key head for each query head.
+    let odd = Model {
+        head_dim: 20,
+        heads: 3,
+        kv_heads: 3,
+        hidden: 60,
+        intermediate: 100,
+        name: "odd".into(),
+        ..tiny()
+    };
+    let rope = lutsim_host::model::RopeConfig { dims: 12, ..odd.rope };
+    check(&Model { rope, ..odd.clone() }, small());
+    let rope = lutsim_host::model::RopeConfig { pairing: lutsim_isa::field::Rope::Pair, ..rope };
+    check(&Model { rope, ..odd }, Workload { prompt: 9, batch: 2, ..small() });
+}
