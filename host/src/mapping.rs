@@ -1,5 +1,7 @@
 //! How a model is cut to fit a chip: written by `--dump-mapping`, read by `--mapping FILE`.
 
+use lutsim_isa::field::{AType, Act};
+use lutsim_isa::format::{Group, WeightFormat, WeightKind};
 use serde::{Deserialize, Serialize};
 
 use crate::error::HostError;
@@ -105,15 +107,19 @@ impl Mapping {
         n_tile: u32,
         k_block: u32,
     ) -> Option<Mapping> {
-        let longest = |kind: lutsim_isa::WeightKind| match workload.activations {
-            lutsim_isa::field::AType::Int8 => target.longest_sum(kind.max_odd()),
-            lutsim_isa::field::AType::Fp16 => u64::MAX,
+        let longest = |kind: WeightKind| match workload.activations {
+            AType::Int8 => target.longest_sum(kind.max_odd()),
+            AType::Fp16 => u64::MAX,
         };
         let columns = n_tile.div_ceil(target.n);
         if columns > cores || columns > 255 {
             return None;
         }
-        let slot_bytes = workload.weights.scratchpad_bytes(n_tile, k_block);
+        let values = WeightFormat { kind: workload.kv, group: Group::Of(KV_TILE) };
+        let slot_bytes = workload
+            .weights
+            .scratchpad_bytes(n_tile, k_block)
+            .max(values.scratchpad_bytes(model.head_dim, KV_TILE));
         let block = |name: &str, k: u32| {
             let format = if name == "head" { workload.head } else { workload.weights };
             let most = largest_block(format, n_tile, k, slot_bytes, longest(format.kind))?;
@@ -134,19 +140,18 @@ impl Mapping {
             n_tile,
             chunk: 1,
             kv_block: 0,
-            slot_bytes: slot_bytes.max(256).try_into().ok()?,
+            slot_bytes: slot_bytes.try_into().ok()?,
             decode_slots: 0,
             prefill_slots: 0,
             hidden: Hidden::F32,
             k_block,
         };
-        // Values tiles need a slot too: 128 tokens of one head.
         mapping.kv_block = keys_of_slot(target, model, workload, &mapping)?;
         let pass = target.m * (cores / columns).min(255);
         let most = workload.prompt.clamp(1, MOST_CHUNK.max(pass)).next_multiple_of(pass);
         for hidden in [Hidden::F32, Hidden::F16] {
             // Squares do not fit half precision.
-            if hidden == Hidden::F16 && model.activation == lutsim_isa::field::Act::Relu2 {
+            if hidden == Hidden::F16 && model.activation == Act::Relu2 {
                 continue;
             }
             let mut next = Mapping { hidden, chunk: most, ..mapping };
@@ -166,7 +171,7 @@ impl Mapping {
     fn fill_slots(&mut self, target: &Target, model: &Model, workload: &Workload) -> Option<()> {
         let room = |phase: Phase| {
             let buffers = Buffers::new(model, workload, self, phase);
-            (target.scratchpad_bytes.checked_sub(buffers.end)? / u64::from(self.slot_bytes)).checked_sub(0)
+            Some(target.scratchpad_bytes.checked_sub(buffers.end)? / u64::from(self.slot_bytes))
         };
         let decode = room(Phase::decode(workload))?.min(MOST_SLOTS);
         let prefill = room(Phase::prefill(workload, self.chunk, true))?.min(MOST_SLOTS);
@@ -224,8 +229,8 @@ impl Mapping {
             let format = if name == "head" { workload.head } else { workload.weights };
             let block = self.k_block.of(name);
             let most = match workload.activations {
-                lutsim_isa::field::AType::Int8 => target.longest_sum(format.kind.max_odd()),
-                lutsim_isa::field::AType::Fp16 => u64::MAX,
+                AType::Int8 => target.longest_sum(format.kind.max_odd()),
+                AType::Fp16 => u64::MAX,
             };
             let legal = largest_block(format, self.n_tile, k, u64::from(self.slot_bytes), most);
             let unit = format.group.size(16);
@@ -247,11 +252,11 @@ impl Mapping {
             }
         }
         match keys_of_slot(target, model, workload, self) {
-            Some(most) if self.kv_block > 0 && self.kv_block <= most && self.kv_block.is_multiple_of(KV_TILE) => {}
+            Some(most) if self.kv_block > 0 && self.kv_block <= most && self.kv_block.is_multiple_of(16) => {}
             Some(most) => {
                 return refuse(
                     format!("kv_block = {}", self.kv_block),
-                    format!("give a multiple of {KV_TILE}, at most {most}"),
+                    format!("give a multiple of 16, at most {most}"),
                 );
             }
             None => {
@@ -290,9 +295,8 @@ impl Mapping {
 /// Rows of a prefill chunk beyond which weights no longer bind.
 const MOST_CHUNK: u32 = 64;
 
-/// Keys that a slot and the grid hold, a multiple of the KV tile. `None` if not even one tile of keys or values fits.
+/// Keys that a slot and the grid hold. `None` if not even one tile of keys or values fits.
 fn keys_of_slot(target: &Target, model: &Model, workload: &Workload, mapping: &Mapping) -> Option<u32> {
-    use lutsim_isa::format::{Group, WeightFormat};
     let slot = u64::from(mapping.slot_bytes);
     let keys = WeightFormat { kind: workload.kv, group: Group::Row };
     let values = WeightFormat { kind: workload.kv, group: Group::Of(KV_TILE) };
@@ -300,7 +304,8 @@ fn keys_of_slot(target: &Target, model: &Model, workload: &Workload, mapping: &M
     if values.scratchpad_bytes(model.head_dim, KV_TILE) > slot || model.head_dim > columns {
         return None;
     }
-    (1..=8).rev().map(|i| i * KV_TILE).find(|&n| n <= columns && keys.scratchpad_bytes(n, model.head_dim) <= slot)
+    let sizes = (1..=8).rev().map(|i| i * KV_TILE).chain([64, 32, 16]);
+    sizes.into_iter().find(|&n| n <= columns && keys.scratchpad_bytes(n, model.head_dim) <= slot)
 }
 
 /// The error of a scratchpad in which nothing fits, with the least that works.

@@ -32,7 +32,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// A phone-class chip with 12 GB of LPDDR5X: what examples and tests use when no chip file is at hand.
+    /// As `snapdragon_like`: what tests use when no chip file is at hand.
     pub const PHONE: Target = Target {
         cores: 16,
         m: 2,
@@ -40,27 +40,22 @@ impl Target {
         k: 4,
         accumulator_bits: 24,
         scratchpad_bytes: 4 << 20,
-        dram_bytes: 12_000_000_000,
+        dram_bytes: 12 << 30,
         burst_bytes: 32,
         bank_span_bytes: 8192,
-        queue_depth: 64,
-        buffer_bytes: 32 << 10,
+        queue_depth: 16,
+        buffer_bytes: 16 << 10,
         vector_lanes: 64,
     };
-    /// A chip small enough to be simulated cycle by cycle in a test.
+    /// As `tiny`: small enough to be simulated cycle by cycle in a test.
     pub const TINY: Target = Target {
-        cores: 4,
-        m: 2,
-        n: 16,
-        k: 4,
-        accumulator_bits: 24,
-        scratchpad_bytes: 256 << 10,
-        dram_bytes: 64 << 20,
-        burst_bytes: 32,
+        cores: 2,
+        scratchpad_bytes: 512 << 10,
+        dram_bytes: 1 << 30,
         bank_span_bytes: 2048,
-        queue_depth: 16,
-        buffer_bytes: 32 << 10,
-        vector_lanes: 16,
+        queue_depth: 8,
+        vector_lanes: 8,
+        ..Target::PHONE
     };
 
     /// The accumulator type of integer `lmma`s.
