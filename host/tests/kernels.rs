@@ -61,7 +61,7 @@ fn put(state: &mut State, t: &TileRef, rows: &[Vec<f32>]) {
     }
 }
 
-/// Keys or values as `vquant` leaves them: codes and scales to DRAM at `addr` and `addr + 0x10000`.
+/// Keys or values as `vquant` leaves them: codes to DRAM at `addr`, scales at `addr + 0x40000`.
 fn keep(state: &mut State, kind: WeightKind, rows: &[Vec<f32>], addr: u64) -> u64 {
     let (n, dim) = (rows.len() as u32, rows[0].len() as u32);
     let x = plain(Elem::F32, 0x40000, n, dim);
@@ -78,7 +78,7 @@ fn keep(state: &mut State, kind: WeightKind, rows: &[Vec<f32>], addr: u64) -> u6
     state.exec(&Op::Vector(if bits == 16 { copy } else { quant })).unwrap();
     let class = ByteClass::Kv;
     state.exec(&Op::Store { tile: codes, addr, stride: codes.stride.into(), class }).unwrap();
-    state.exec(&Op::Store { tile: scales, addr: addr + 0x10000, stride: 2, class }).unwrap();
+    state.exec(&Op::Store { tile: scales, addr: addr + 0x40000, stride: 2, class }).unwrap();
     codes.stride.into()
 }
 
@@ -92,7 +92,7 @@ fn attention_by_instructions(
     let (tokens, dim) = (keys.len() as u32, query.len() as u32);
     let mut state = State::new(1 << 20, 1 << 30, LutShape { cores: 6, m: 2, n: 64 });
     let stride = keep(&mut state, kind, keys, 0);
-    keep(&mut state, kind, values, 0x20000);
+    keep(&mut state, kind, values, 0x80000);
     let (elem, bits, acc) = match activations {
         AType::Int8 => (Elem::I8, 8, AccType::I24),
         AType::Fp16 => (Elem::F16, 16, AccType::F32),
@@ -120,7 +120,7 @@ fn attention_by_instructions(
         let w = tile(n, dim, Group::Row);
         let addr = u64::from(t0) * stride;
         state.exec(&Op::Load { unpack: Unpack::Keys, tile: w, addr, stride, class }).unwrap();
-        scales(&mut state, n, 0x10000 + 2 * u64::from(t0));
+        scales(&mut state, n, 0x40000 + 2 * u64::from(t0));
         state.exec(&Op::Lmma { ty, a, w, grid, first: true }).unwrap();
         let o = TileRef { base: score.base + 4 * t0, cols: n, ..score };
         state.exec(&Op::Drain { mode: DrainMode::Store, o, scale: s, grid }).unwrap();
@@ -131,9 +131,9 @@ fn attention_by_instructions(
     for t0 in (0..tokens).step_by(128) {
         let n = 128.min(tokens - t0);
         let w = tile(dim, n, Group::Of(128));
-        let addr = 0x20000 + u64::from(t0) * stride;
+        let addr = 0x80000 + u64::from(t0) * stride;
         state.exec(&Op::Load { unpack: Unpack::Values, tile: w, addr, stride, class }).unwrap();
-        let f = scales(&mut state, n, 0x30000 + 2 * u64::from(t0));
+        let f = scales(&mut state, n, 0xc0000 + 2 * u64::from(t0));
         let (p, x) = (TileRef { cols: n, ..a }, TileRef { base: score.base + 4 * t0, cols: n, ..score });
         state.exec(&Op::Vector(VectorOp::Fold { d: p, s, x, f })).unwrap();
         state.exec(&Op::Lmma { ty, a: p, w, grid, first: true }).unwrap();
