@@ -1,4 +1,4 @@
-//! `lmma`, `drain`: what the LUT cores compute, look-up by look-up.
+//! `lmma`, `drain`: what the LUT cores compute.
 //!
 //! Per row m, column n and group of K: `acc = sum over planes of 2^shift * sum over tables of T[index]`, the index being
 //! the weights' bits in that plane; `psum[m][n] += (scale * factor) * (acc - z' * sum of the group's activations)`.
@@ -6,7 +6,9 @@
 
 use half::f16;
 
+use super::fast::{dot, odd_row};
 use super::planes::{Layout, bits_at};
+use super::tables::{Cut, Tables, indices};
 use super::{LutShape, State, View, refuse, to_half};
 use crate::control::{FaultKind, TileRef, check_lmma};
 use crate::field::{AType, AccType, DrainMode, Grid, LmmaType};
@@ -29,7 +31,7 @@ impl State {
         if (u32::from(ty.m), u32::from(ty.n)) != (self.lut.m, self.lut.n) {
             return refuse(format!("lmma: {ty} on cores of {} x {}", self.lut.m, self.lut.n));
         }
-        if ty.k > MAX_K {
+        if ty.k > MAX_K || ty.k == 0 {
             return refuse(format!("lmma: tables of {} activations; they go up to {MAX_K}", ty.k));
         }
         let (elem, integer) = match ty.a {
@@ -42,24 +44,31 @@ impl State {
         let a = self.plain("lmma: the activations", a, &[elem])?;
         let (base, format) = self.weights("lmma: the weights", w)?;
         let cut = Cut::new(a.cols, format.group.size(w.cols) as usize, usize::from(ty.k));
-        let tables = self.build(a, &cut)?;
+        let activations = self.activations(a, &cut)?;
         let layout = Layout::new(format, w.rows, w.cols);
         let weights =
             Weights { bytes: &self.scratchpad[base..base + layout.end], format, layout, n: w.rows as usize };
-        let mut indices = Vec::new();
+        let planes = format.kind.planes();
+        let mut column = Column { planes, indices: Vec::new(), odd: Vec::new() };
+        let bits = acc_bits(ty.acc);
         for n in 0..weights.n {
-            weights.indices(n, &cut, &mut indices);
-            for m in 0..a.rows {
-                let psum = &mut self.psum[gang.psum(m, n)];
-                if first {
-                    *psum = 0.0;
-                }
-                for group in 0..cut.groups.len() {
-                    let t = match &tables {
-                        Tables::Int(t) => t.term(&cut, m, group, &indices, &weights, n, ty.acc)?,
-                        Tables::Half(t) => t.term(&cut, m, group, &indices, &weights, n),
-                    };
-                    *psum += weights.scale(group, n) * t;
+            match activations {
+                Activations::Plain { .. } => odd_row(&weights, n, &mut column.odd),
+                _ => indices(&weights, n, &cut, &mut column.indices),
+            }
+            if first {
+                (0..a.rows).for_each(|m| self.psum[gang.row(m) + gang.column(n)] = 0.0);
+            }
+            for group in 0..cut.groups() {
+                let (zero, scale) = (weights.zero(group, n), weights.scale(group, n));
+                for m in 0..a.rows {
+                    let t = activations.term(&cut, m, group, &column, zero, bits).map_err(|acc| {
+                        let what = format!(
+                            "lmma: accumulator of {bits} bits overflows: {acc} at row {m}, column {n}, group {group}"
+                        );
+                        FaultKind::Operands { what }
+                    })?;
+                    self.psum[gang.row(m) + gang.column(n)] += scale * t;
                 }
             }
         }
@@ -84,7 +93,7 @@ impl State {
             self.floats(scale, m, &mut factor);
             self.floats(o, m, &mut row);
             for (n, value) in row.iter_mut().enumerate() {
-                let product = self.psum[gang.psum(m, n)] * factor[0];
+                let product = self.psum[gang.row(m) + gang.column(n)] * factor[0];
                 *value = if mode == DrainMode::Add { *value + product } else { product };
             }
             self.put_floats(o, m, &row);
@@ -92,26 +101,92 @@ impl State {
         Ok(())
     }
 
-    /// The tables of every row of A.
-    fn build(&self, a: View, cut: &Cut) -> Result<Tables, FaultKind> {
+    /// The rows of A as they meet the weights.
+    fn activations(&self, a: View, cut: &Cut) -> Result<Activations, FaultKind> {
         if a.elem == Elem::F16 {
-            let mut tables = TableSet::default();
-            let mut row = Vec::new();
+            let (mut tables, mut sums, mut row) = (Tables::default(), Vec::new(), Vec::new());
             for m in 0..a.rows {
                 self.floats(a, m, &mut row);
                 tables.push_row(&row, cut, to_half);
+                let sum = |group| row[cut.span(group)].iter().fold(0.0, |sum, &a| sum + a);
+                sums.extend((0..cut.groups()).map(sum));
             }
-            return Ok(Tables::Half(tables));
+            return Ok(Activations::Half { tables, sums });
         }
-        let mut tables = TableSet::default();
+        let (mut tables, mut sums, mut rows) = (Tables::default(), Vec::new(), Vec::new());
         for m in 0..a.rows {
-            let row: Vec<i16> = self.row(a, m).iter().map(|&b| i16::from(b as i8)).collect();
+            let start = rows.len();
+            rows.extend(self.row(a, m).iter().map(|&b| i16::from(b as i8)));
+            let row = &rows[start..];
             if let Some(k) = row.iter().position(|&a| a == -128) {
                 return refuse(format!("lmma: activation {k} of row {m} is -128; activations keep to +-127"));
             }
-            tables.push_row(&row, cut, |entry| entry);
+            if self.look_ups {
+                tables.push_row(row, cut, |entry| entry);
+            }
+            let sum = |group| row[cut.span(group)].iter().map(|&a| i64::from(a)).sum::<i64>();
+            sums.extend((0..cut.groups()).map(sum));
         }
-        Ok(Tables::Int(tables))
+        Ok(if self.look_ups { Activations::Int { tables, sums } } else { Activations::Plain { rows, sums } })
+    }
+}
+
+/// Activations and the sums of their groups.
+enum Activations {
+    /// Half precision, tables.
+    Half { tables: Tables<f32>, sums: Vec<f32> },
+    /// Integers, tables.
+    Int { tables: Tables<i16>, sums: Vec<i64> },
+    /// Integers as they are.
+    Plain { rows: Vec<i16>, sums: Vec<i64> },
+}
+
+/// A column of weights, as tables or products want it.
+struct Column {
+    planes: &'static [u32],
+    indices: Vec<u8>,
+    odd: Vec<i16>,
+}
+
+impl Activations {
+    /// acc - z' * sum of activations: exact for integers (and rounded to single precision then). An accumulator that
+    /// does not fit `bits` is the error.
+    fn term(
+        &self,
+        cut: &Cut,
+        m: usize,
+        group: usize,
+        column: &Column,
+        zero: i32,
+        bits: u32,
+    ) -> Result<f32, i64> {
+        let number = m * cut.groups() + group;
+        let (acc, sum) = match self {
+            Activations::Half { tables, sums } => {
+                let acc = tables.sum(cut, m, group, &column.indices, column.planes);
+                return Ok(acc - zero as f32 * sums[number]);
+            }
+            Activations::Int { tables, sums } => {
+                (tables.sum(cut, m, group, &column.indices, column.planes), sums[number])
+            }
+            Activations::Plain { rows, sums } => {
+                let span = cut.span(group);
+                let row = &rows[m * cut.len..(m + 1) * cut.len];
+                (dot(&row[span.clone()], &column.odd[span]), sums[number])
+            }
+        };
+        if acc.abs() >> (bits - 1) != 0 {
+            return Err(acc);
+        }
+        Ok((acc - i64::from(zero) * sum) as f32)
+    }
+}
+
+fn acc_bits(acc: AccType) -> u32 {
+    match acc {
+        AccType::I20 => 20,
+        AccType::I24 => 24,
+        AccType::I32 | AccType::F32 => 32,
     }
 }
 
@@ -134,169 +209,29 @@ impl Gang {
         }
         Ok(Self { m: lut.m as usize, n: lut.n as usize, columns: usize::from(grid.c) })
     }
-    fn psum(&self, m: usize, n: usize) -> usize {
-        let core = m / self.m * self.columns + n / self.n;
-        (core * self.m + m % self.m) * self.n + n % self.n
+    /// The first partial sum of row m.
+    fn row(&self, m: usize) -> usize {
+        (m / self.m * self.columns * self.m + m % self.m) * self.n
     }
-}
-
-/// K cut into groups, and each group into the activations of one table; the last of a group may be short.
-struct Cut {
-    /// All of K.
-    len: usize,
-    /// Activations of a table.
-    k: usize,
-    /// Every table is one half of a byte of a plane.
-    nibbles: bool,
-    /// First activation of each table and how many there are.
-    tables: Vec<(usize, usize)>,
-    /// Tables of each group.
-    groups: Vec<std::ops::Range<usize>>,
-}
-impl Cut {
-    fn new(len: usize, group: usize, k: usize) -> Self {
-        let group = group.max(1);
-        let (mut tables, mut groups) = (Vec::with_capacity(len / k + 1), Vec::new());
-        for start in (0..len).step_by(group) {
-            let end = len.min(start + group);
-            let first = tables.len();
-            tables.extend((start..end).step_by(k).map(|at| (at, k.min(end - at))));
-            groups.push(first..tables.len());
-        }
-        let nibbles = k == 4 && (group.is_multiple_of(4) || groups.len() <= 1);
-        Self { len, k, nibbles, tables, groups }
-    }
-}
-
-enum Tables {
-    Int(TableSet<i16>),
-    Half(TableSet<f32>),
-}
-
-/// Tables of 2^k entries (the stored half and its mirror) of every row, and the rows.
-#[derive(Default)]
-struct TableSet<T> {
-    entries: Vec<T>,
-    activations: Vec<T>,
-}
-
-trait Entry: Copy + Default + std::ops::Add<Output = Self> + std::ops::Neg<Output = Self> {}
-impl Entry for i16 {}
-impl Entry for f32 {}
-
-impl<T: Entry> TableSet<T> {
-    /// Entry i: the activations whose bit of i is set, minus the others, summed as (((+-a0) +- a1) +- a2) +- a3.
-    /// Half of them are stored, those with the last bit set; the others are their negatives: T[i] = -T[!i].
-    fn push_row(&mut self, row: &[T], cut: &Cut, stored: impl Fn(T) -> T) {
-        let half = 1usize << (cut.k - 1);
-        for &(at, len) in &cut.tables {
-            let a = |j: usize| if j < len { row[at + j] } else { T::default() };
-            let start = self.entries.len();
-            self.entries.resize(start + 2 * half, T::default());
-            let table = &mut self.entries[start..];
-            for i in half..2 * half {
-                let signed = |j: usize| if i >> j & 1 == 1 { a(j) } else { -a(j) };
-                table[i] = stored((1..cut.k).fold(signed(0), |sum, j| sum + signed(j)));
-                table[2 * half - 1 - i] = -table[i];
-            }
-        }
-        self.activations.extend_from_slice(row);
-    }
-    /// The tables of one row and group.
-    fn of(&self, cut: &Cut, m: usize, group: usize) -> std::slice::ChunksExact<'_, T> {
-        let tables = &cut.groups[group];
-        let row = m * cut.tables.len();
-        let size = 1 << cut.k;
-        self.entries[(row + tables.start) * size..(row + tables.end) * size].chunks_exact(size)
-    }
-    /// The activations of one row and group.
-    fn activations(&self, cut: &Cut, m: usize, group: usize) -> &[T] {
-        let row = &self.activations[m * cut.len..(m + 1) * cut.len];
-        let (first, last) = (cut.groups[group].start, cut.groups[group].end - 1);
-        let (at, len) = cut.tables[last];
-        &row[cut.tables[first].0..at + len]
-    }
-}
-
-impl TableSet<i16> {
-    /// acc - z' * asum, exact.
-    #[allow(clippy::too_many_arguments)] // coordinates of one element
-    fn term(
-        &self,
-        cut: &Cut,
-        m: usize,
-        group: usize,
-        indices: &[u8],
-        weights: &Weights<'_>,
-        n: usize,
-        acc_type: AccType,
-    ) -> Result<f32, FaultKind> {
-        let mut acc = 0i64;
-        for (plane, shift) in weights.format.kind.planes().iter().enumerate() {
-            let indices = &indices[plane * cut.tables.len()..][cut.groups[group].clone()];
-            let looked_up = self.of(cut, m, group).zip(indices).map(|(t, &i)| i32::from(t[usize::from(i)]));
-            acc += i64::from(looked_up.sum::<i32>()) << shift;
-        }
-        let bits = match acc_type {
-            AccType::I20 => 20,
-            AccType::I24 => 24,
-            AccType::I32 | AccType::F32 => 32,
-        };
-        if acc.abs() >= 1 << (bits - 1) {
-            return refuse(format!(
-                "lmma: accumulator of {bits} bits overflows: {acc} at row {m}, column {n}, group {group}"
-            ));
-        }
-        let sum: i32 = self.activations(cut, m, group).iter().map(|&a| i32::from(a)).sum();
-        Ok((acc - i64::from(weights.zero(group, n)) * i64::from(sum)) as f32)
-    }
-}
-
-impl TableSet<f32> {
-    /// acc - z' * asum in single precision: tables in order, the planes of each in order.
-    fn term(
-        &self,
-        cut: &Cut,
-        m: usize,
-        group: usize,
-        indices: &[u8],
-        weights: &Weights<'_>,
-        n: usize,
-    ) -> f32 {
-        let planes = weights.format.kind.planes();
-        let mut acc = 0.0f32;
-        for (table, entries) in cut.groups[group].clone().zip(self.of(cut, m, group)) {
-            for (plane, &shift) in planes.iter().enumerate() {
-                let index = indices[plane * cut.tables.len() + table];
-                acc += (1u32 << shift) as f32 * entries[usize::from(index)];
-            }
-        }
-        let sum = self.activations(cut, m, group).iter().fold(0.0, |sum, &a| sum + a);
-        acc - weights.zero(group, n) as f32 * sum
+    /// Column n's distance from it.
+    fn column(&self, n: usize) -> usize {
+        n / self.n * self.m * self.n + n % self.n
     }
 }
 
 /// A weight tile in scratchpad.
-struct Weights<'a> {
-    bytes: &'a [u8],
-    format: WeightFormat,
-    layout: Layout,
+pub(super) struct Weights<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) format: WeightFormat,
+    pub(super) layout: Layout,
+    /// Columns.
     n: usize,
 }
 impl Weights<'_> {
-    /// Column n's index into every table, plane after plane.
-    fn indices(&self, n: usize, cut: &Cut, out: &mut Vec<u8>) {
-        let Layout { planes, row, plane, .. } = self.layout;
-        out.clear();
-        for p in 0..self.format.kind.planes().len() {
-            let start = planes + p * plane + n * row;
-            let bits = &self.bytes[start..start + row];
-            if cut.nibbles {
-                out.extend((0..cut.tables.len()).map(|t| bits[t / 2] >> (t % 2 * 4) & 15));
-            } else {
-                out.extend(cut.tables.iter().map(|&(at, _)| bits_at(bits, at, cut.k as u32) as u8));
-            }
-        }
+    /// The bits of column n in a plane.
+    pub(super) fn plane_row(&self, plane: usize, n: usize) -> &[u8] {
+        let start = self.layout.planes + plane * self.layout.plane + n * self.layout.row;
+        &self.bytes[start..start + self.layout.row]
     }
     /// The scale of q' that the core multiplies with. The scales of values stand for tokens: they are folded into the
     /// activations, and the core multiplies with 1.

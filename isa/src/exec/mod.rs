@@ -3,15 +3,18 @@
 //! ```text
 //!   mod       state, tiles checked and viewed as rows    transfer  load, gather, store
 //!   memory    DRAM, sparse                               planes    codes -> bit-planes (the unpacker)
-//!   vector    the vector unit, row by row                lut       lmma, drain
+//!   lut       lmma, drain                                tables    look-ups: the definition of lmma
+//!   vector    the vector unit, row by row                fast      lmma restated, the same integers
 //!   math      exp, sin, ...: the same bits everywhere
 //! ```
 //! A program or its data can be wrong, and then the answer is a [`FaultKind`]; the state is of no use after one.
 
+mod fast;
 mod lut;
 pub mod math;
 mod memory;
 pub mod planes;
+mod tables;
 mod transfer;
 mod vector;
 
@@ -47,6 +50,7 @@ pub struct State {
     pub mailbox: Vec<u32>,
     lut: LutShape,
     psum: Vec<f32>,
+    look_ups: bool,
 }
 
 impl State {
@@ -59,7 +63,14 @@ impl State {
             mailbox: Vec::new(),
             lut,
             psum: vec![0.0; psums],
+            look_ups: false,
         }
+    }
+
+    /// Executes integer products look-up by look-up, as they are defined, and not by their fast restatement; the
+    /// results are the same.
+    pub fn by_look_ups(self) -> Self {
+        Self { look_ups: true, ..self }
     }
 
     /// Executes one operation; called in program order, when it is dispatched.

@@ -50,12 +50,12 @@ pub fn bits_at(bytes: &[u8], at: usize, bits: u32) -> u32 {
 /// Eight codes from number `at` on, one per byte, ready for [`transpose`]: bit i of a byte is plane i.
 pub fn eight_codes(kind: WeightKind, codes: &[u8], at: usize) -> u64 {
     match kind {
-        WeightKind::Int1 => spread(codes, at, 1),
-        WeightKind::Int158 => (0..8).fold(0, |x, j| x | ternary(codes, at + j) << (8 * j)),
-        WeightKind::Int2 => spread(codes, at, 2),
-        WeightKind::Int3 => spread(codes, at, 3),
-        WeightKind::Int4 => spread(codes, at, 4),
-        WeightKind::Kv4 => spread(codes, at, 4) ^ 0x0808_0808_0808_0808,
+        WeightKind::Int1 => spread::<1>(codes, at),
+        WeightKind::Int158 => ternary(codes, at),
+        WeightKind::Int2 => spread::<2>(codes, at),
+        WeightKind::Int3 => spread::<3>(codes, at),
+        WeightKind::Int4 => spread::<4>(codes, at),
+        WeightKind::Kv4 => spread::<4>(codes, at) ^ 0x0808_0808_0808_0808,
         WeightKind::Int8 | WeightKind::Kv8 | WeightKind::KvF16 => window(codes, at) ^ 0x8080_8080_8080_8080,
     }
 }
@@ -71,19 +71,40 @@ fn window(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(eight)
 }
 
-/// Eight `bits`-bit codes from number `at` on, one per byte.
-fn spread(codes: &[u8], at: usize, bits: usize) -> u64 {
+/// Eight codes of `B` bits (at most 4) from number `at` on, one per byte: halved three times over.
+fn spread<const B: usize>(codes: &[u8], at: usize) -> u64 {
     // At most 7 + 8 * 4 bits: within one window.
-    let stream = window(codes, at * bits / 8) >> (at * bits % 8);
-    let mask = (1 << bits) - 1;
-    (0..8).fold(0, |x, j| x | (stream >> (j * bits) & mask) << (8 * j))
+    let x = window(codes, at * B / 8) >> (at * B % 8);
+    let ones = |bits: usize| (1u64 << bits) - 1;
+    let x = (x & ones(4 * B)) | (x >> (4 * B) & ones(4 * B)) << 32;
+    let low = ones(2 * B) * 0x0000_0001_0000_0001;
+    let x = (x & low) | (x >> (2 * B) & low) << 16;
+    let low = ones(B) * 0x0001_0001_0001_0001;
+    (x & low) | (x >> B & low) << 8
 }
 
-/// Trit number `at`, five to a byte in base 3, as its two planes: -1, 0, +1 -> 00, 01, 11.
+/// The codes of a byte of five trits, base 3, first the least significant: -1, 0, +1 -> 00, 01, 11.
+const TRITS: [u64; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let (mut rest, mut i) = (byte, 0);
+        while i < 5 {
+            table[byte] |= [0b00, 0b01, 0b11][rest % 3] << (8 * i);
+            rest /= 3;
+            i += 1;
+        }
+        byte += 1;
+    }
+    table
+};
+
+/// Eight trits from number `at` on, one per byte: of two or three bytes of the stream.
 fn ternary(codes: &[u8], at: usize) -> u64 {
-    const POWERS: [u8; 5] = [1, 3, 9, 27, 81];
-    let byte = codes.get(at / 5).copied().unwrap_or(0);
-    [0b00, 0b01, 0b11][usize::from(byte / POWERS[at % 5] % 3)]
+    let trits = |i: usize| codes.get(at / 5 + i).map_or(0, |&b| TRITS[usize::from(b)]);
+    let skip = at % 5;
+    let third = if skip > 2 { trits(2) << (8 * (10 - skip)) } else { 0 };
+    trits(0) >> (8 * skip) | trits(1) << (8 * (5 - skip)) | third
 }
 
 /// Unpacks one column: `k` codes from number `at` of the stream into bytes `n * row` on of each plane.

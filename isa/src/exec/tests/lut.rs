@@ -126,50 +126,55 @@ fn drain(m: u32, n: u32, mode: DrainMode) -> Op {
 proptest! {
     #[test]
     fn look_ups_equal_the_integer_product(case in cases()) {
-        let mut state = state();
-        let w = case.load(&mut state);
-        let a = TileRef { stride: case.k + 3, ..plain(Elem::I8, A, case.m, case.k) };
-        for (m, row) in case.a.chunks(case.k as usize).enumerate() {
-            for (k, &x) in row.iter().enumerate() {
-                state.scratchpad[m * (case.k as usize + 3) + k] = x as u8;
-            }
-        }
-        let scales: Vec<f32> = (0..case.m).map(|m| 0.125 + m as f32).collect();
-        put_f32(&mut state, S as usize, &scales);
-        let ty = case.ty(AType::Int8, AccType::I32);
-        let grid = Grid { r: 2, c: 3 };
-        let mut lmma = |first, add| {
-            state.exec(&Op::Lmma { ty, a, w, grid, first }).unwrap();
-            state.exec(&drain(case.m, case.n, if add { DrainMode::Add } else { DrainMode::Store })).unwrap();
-            get_f32(&state, O as usize, (case.m * case.n) as usize)
-        };
-        let once = lmma(true, false);
-        let twice = lmma(false, false);
-        let added = lmma(true, true);
-        for m in 0..case.m {
-            for n in 0..case.n {
-                let at = (m * case.n + n) as usize;
-                let one = case.expected(m, n, 0.0);
-                let two = case.expected(m, n, one);
-                prop_assert_eq!(once[at], one * scales[m as usize]);
-                prop_assert_eq!(twice[at], two * scales[m as usize]);
-                prop_assert_eq!(added[at], twice[at] + once[at]);
-            }
-        }
-        // Whole numbers that half precision and single precision hold exactly: the same product in floating point.
-        let small: Vec<f32> = case.a.iter().map(|&x| f32::from(x / 16)).collect();
-        let case = Case { a: case.a.iter().map(|&x| x / 16).collect(), ..case };
-        put_f16(&mut state, A as usize, &small);
-        let a = plain(Elem::F16, A, case.m, case.k);
-        state.exec(&Op::Lmma { ty: case.ty(AType::Fp16, AccType::F32), a, w, grid, first: true }).unwrap();
-        state.exec(&drain(case.m, case.n, DrainMode::Store)).unwrap();
-        let half = get_f32(&state, O as usize, (case.m * case.n) as usize);
-        for m in 0..case.m {
-            for n in 0..case.n {
-                prop_assert_eq!(half[(m * case.n + n) as usize], case.expected(m, n, 0.0) * scales[m as usize]);
-            }
+        equals_the_integer_product(case.clone(), state().by_look_ups())?;
+        equals_the_integer_product(case, state())?;
+    }
+}
+
+fn equals_the_integer_product(case: Case, mut state: State) -> Result<(), TestCaseError> {
+    let w = case.load(&mut state);
+    let a = TileRef { stride: case.k + 3, ..plain(Elem::I8, A, case.m, case.k) };
+    for (m, row) in case.a.chunks(case.k as usize).enumerate() {
+        for (k, &x) in row.iter().enumerate() {
+            state.scratchpad[m * (case.k as usize + 3) + k] = x as u8;
         }
     }
+    let scales: Vec<f32> = (0..case.m).map(|m| 0.125 + m as f32).collect();
+    put_f32(&mut state, S as usize, &scales);
+    let ty = case.ty(AType::Int8, AccType::I32);
+    let grid = Grid { r: 2, c: 3 };
+    let mut lmma = |first, add| {
+        state.exec(&Op::Lmma { ty, a, w, grid, first }).unwrap();
+        state.exec(&drain(case.m, case.n, if add { DrainMode::Add } else { DrainMode::Store })).unwrap();
+        get_f32(&state, O as usize, (case.m * case.n) as usize)
+    };
+    let once = lmma(true, false);
+    let twice = lmma(false, false);
+    let added = lmma(true, true);
+    for m in 0..case.m {
+        for n in 0..case.n {
+            let at = (m * case.n + n) as usize;
+            let one = case.expected(m, n, 0.0);
+            let two = case.expected(m, n, one);
+            prop_assert_eq!(once[at], one * scales[m as usize]);
+            prop_assert_eq!(twice[at], two * scales[m as usize]);
+            prop_assert_eq!(added[at], twice[at] + once[at]);
+        }
+    }
+    // Whole numbers that half precision and single precision hold exactly: the same product in floating point.
+    let small: Vec<f32> = case.a.iter().map(|&x| f32::from(x / 16)).collect();
+    let case = Case { a: case.a.iter().map(|&x| x / 16).collect(), ..case };
+    put_f16(&mut state, A as usize, &small);
+    let a = plain(Elem::F16, A, case.m, case.k);
+    state.exec(&Op::Lmma { ty: case.ty(AType::Fp16, AccType::F32), a, w, grid, first: true }).unwrap();
+    state.exec(&drain(case.m, case.n, DrainMode::Store)).unwrap();
+    let half = get_f32(&state, O as usize, (case.m * case.n) as usize);
+    for m in 0..case.m {
+        for n in 0..case.n {
+            prop_assert_eq!(half[(m * case.n + n) as usize], case.expected(m, n, 0.0) * scales[m as usize]);
+        }
+    }
+    Ok(())
 }
 
 fn extreme(kind: WeightKind, k: u32, acc: AccType) -> (Result<(), FaultKind>, State) {

@@ -1,0 +1,121 @@
+//! Look-up tables: the definition of a product of activations and bit-planes.
+
+use super::lut::Weights;
+use super::planes::bits_at;
+
+/// K cut into groups, and each group into the activations of one table; the last of a group may be short.
+pub(super) struct Cut {
+    /// All of K.
+    pub(super) len: usize,
+    /// Activations of a table.
+    k: usize,
+    /// Every table is one half of a byte of a plane.
+    nibbles: bool,
+    /// First activation of each table and how many there are.
+    tables: Vec<(usize, usize)>,
+    /// Tables of each group.
+    groups: Vec<std::ops::Range<usize>>,
+}
+impl Cut {
+    pub(super) fn new(len: usize, group: usize, k: usize) -> Self {
+        let group = group.max(1);
+        let (mut tables, mut groups) = (Vec::with_capacity(len / k + 1), Vec::new());
+        for start in (0..len).step_by(group) {
+            let end = len.min(start + group);
+            let first = tables.len();
+            tables.extend((start..end).step_by(k).map(|at| (at, k.min(end - at))));
+            groups.push(first..tables.len());
+        }
+        let nibbles = k == 4 && (group.is_multiple_of(4) || groups.len() <= 1);
+        Self { len, k, nibbles, tables, groups }
+    }
+    /// Groups of K.
+    pub(super) fn groups(&self) -> usize {
+        self.groups.len()
+    }
+    /// Activations of a group.
+    pub(super) fn span(&self, group: usize) -> std::ops::Range<usize> {
+        let tables = &self.groups[group];
+        let (last, len) = self.tables[tables.end - 1];
+        self.tables[tables.start].0..last + len
+    }
+}
+
+/// An element of a table.
+pub(super) trait Entry:
+    Copy + Default + std::ops::Add<Output = Self> + std::ops::Neg<Output = Self>
+{
+}
+impl Entry for i16 {}
+impl Entry for f32 {}
+
+/// Tables of 2^k entries (the stored half and its mirror) of every row of activations.
+#[derive(Default)]
+pub(super) struct Tables<T> {
+    entries: Vec<T>,
+}
+
+impl<T: Entry> Tables<T> {
+    /// Entry i: the activations whose bit of i is set, minus the others, summed as (((+-a0) +- a1) +- a2) +- a3.
+    /// Half of them are stored, those with the last bit set; the others are their negatives: T[i] = -T[!i].
+    pub(super) fn push_row(&mut self, row: &[T], cut: &Cut, stored: impl Fn(T) -> T) {
+        let half = 1usize << (cut.k - 1);
+        for &(at, len) in &cut.tables {
+            let a = |j: usize| if j < len { row[at + j] } else { T::default() };
+            let start = self.entries.len();
+            self.entries.resize(start + 2 * half, T::default());
+            let table = &mut self.entries[start..];
+            for i in half..2 * half {
+                let signed = |j: usize| if i >> j & 1 == 1 { a(j) } else { -a(j) };
+                table[i] = stored((1..cut.k).fold(signed(0), |sum, j| sum + signed(j)));
+                table[2 * half - 1 - i] = -table[i];
+            }
+        }
+    }
+    /// The tables of one row and group.
+    fn of(&self, cut: &Cut, m: usize, group: usize) -> std::slice::ChunksExact<'_, T> {
+        let tables = &cut.groups[group];
+        let row = m * cut.tables.len();
+        let size = 1 << cut.k;
+        self.entries[(row + tables.start) * size..(row + tables.end) * size].chunks_exact(size)
+    }
+}
+
+/// The index of one column into every table, plane after plane.
+pub(super) fn indices(weights: &Weights<'_>, n: usize, cut: &Cut, out: &mut Vec<u8>) {
+    out.clear();
+    for plane in 0..weights.format.kind.planes().len() {
+        let bits = weights.plane_row(plane, n);
+        if cut.nibbles {
+            out.extend((0..cut.tables.len()).map(|t| bits[t / 2] >> (t % 2 * 4) & 15));
+        } else {
+            out.extend(cut.tables.iter().map(|&(at, _)| bits_at(bits, at, cut.k as u32) as u8));
+        }
+    }
+}
+
+impl Tables<i16> {
+    /// Sum over planes and tables of 2^shift * T[index], exact.
+    pub(super) fn sum(&self, cut: &Cut, m: usize, group: usize, indices: &[u8], planes: &[u32]) -> i64 {
+        let each = planes.iter().enumerate().map(|(plane, shift)| {
+            let indices = &indices[plane * cut.tables.len()..][cut.groups[group].clone()];
+            let looked_up = self.of(cut, m, group).zip(indices).map(|(t, &i)| i32::from(t[usize::from(i)]));
+            i64::from(looked_up.sum::<i32>()) << shift
+        });
+        each.sum()
+    }
+}
+
+impl Tables<f32> {
+    /// The same in single precision: tables in order, the planes of each in order.
+    pub(super) fn sum(&self, cut: &Cut, m: usize, group: usize, indices: &[u8], planes: &[u32]) -> f32 {
+        let mut acc = 0.0f32;
+        for (table, entries) in cut.groups[group].clone().zip(self.of(cut, m, group)) {
+            for (plane, &shift) in planes.iter().enumerate() {
+                let index = indices[plane * cut.tables.len() + table];
+                acc += (1u32 << shift) as f32 * entries[usize::from(index)];
+            }
+        }
+        acc
+    }
+}
