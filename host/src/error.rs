@@ -26,7 +26,9 @@ pub enum HostError {
         help: Option<String>,
     },
     /// More tokens than the model was trained for.
-    #[error("{model} sees at most {limit} tokens; context {context} + prompt {prompt} + generate {generate} is {total}")]
+    #[error(
+        "{model} sees at most {limit} tokens; context {context} + prompt {prompt} + generate {generate} is {total}"
+    )]
     Context {
         /// Model.
         model: String,
@@ -62,7 +64,9 @@ pub enum HostError {
         short: u64,
     },
     /// No tile fits into scratchpad.
-    #[error("a scratchpad of {available} bytes is too small for {what}: the least that works is {least} bytes")]
+    #[error(
+        "a scratchpad of {available} bytes is too small for {what}: the least that works is {least} bytes"
+    )]
     Scratchpad {
         /// What had to fit.
         what: String,

@@ -235,7 +235,12 @@ impl Layout {
     ///
     /// # Errors
     /// A chip with too little DRAM.
-    pub fn new(model: &Model, workload: &Workload, target: &Target, mapping: &Mapping) -> Result<Layout, HostError> {
+    pub fn new(
+        model: &Model,
+        workload: &Workload,
+        target: &Target,
+        mapping: &Mapping,
+    ) -> Result<Layout, HostError> {
         let align = target.bank_span_bytes.max(64).next_multiple_of(64);
         let mut cursor = Cursor { at: 0, align };
         let mut table = |rows: u32, cols: u32, elem: Elem| {
@@ -248,8 +253,12 @@ impl Layout {
         let rope = table(capacity, model.rope.dims, Elem::F32);
         let result = table(workload.batch, 2, Elem::U32);
         let logits = table(if workload.sampling { workload.batch } else { 0 }, model.vocab, Elem::F32);
-        let final_norm =
-            Vector { name: "final_norm", len: model.hidden, addr: cursor.take(2 * u64::from(model.hidden)), per_layer: false };
+        let final_norm = Vector {
+            name: "final_norm",
+            len: model.hidden,
+            addr: cursor.take(2 * u64::from(model.hidden)),
+            per_layer: false,
+        };
         let mut head = Tensor {
             name: "head",
             n: model.vocab,
@@ -270,7 +279,8 @@ impl Layout {
         for (name, n, k) in shapes(model) {
             let k_block = mapping.k_block.of(name).min(k);
             let n_tile = mapping.n_tile.min(n);
-            let mut tensor = Tensor { name, n, k, format: workload.weights, n_tile, k_block, addr: 0, per_layer: true };
+            let mut tensor =
+                Tensor { name, n, k, format: workload.weights, n_tile, k_block, addr: 0, per_layer: true };
             tensor.addr = cursor.take(tensor.bytes());
             tensors.push(tensor);
         }
@@ -344,7 +354,13 @@ impl Layout {
 }
 
 /// Inputs of one record at most: whole groups, provably without overflow, within `slot` bytes of scratchpad.
-pub(crate) fn largest_block(format: WeightFormat, n: u32, k: u32, slot: u64, longest_sum: u64) -> Option<u32> {
+pub(crate) fn largest_block(
+    format: WeightFormat,
+    n: u32,
+    k: u32,
+    slot: u64,
+    longest_sum: u64,
+) -> Option<u32> {
     let unit = match format.group {
         Group::Of(g) => g,
         Group::Row => 16,

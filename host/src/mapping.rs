@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::HostError;
 use crate::layout::{largest_block, shapes};
 use crate::lower::buffers::Buffers;
-use crate::lower::{Phase, resident_slots};
+use crate::lower::{MOST_RESIDENT, Phase, resident_slots};
 use crate::model::Model;
 use crate::target::Target;
 use crate::workload::{KV_TILE, Workload};
@@ -57,8 +57,10 @@ pub struct Mapping {
     pub n_tile: u32,
     /// Rows of a prefill chunk: each weight is read once per chunk.
     pub chunk: u32,
-    /// Keys of one pass of Q K^T.
-    pub kv_block: u32,
+    /// Keys of one tile of Q K^T in decode.
+    pub decode_keys: u32,
+    /// Keys of one tile of Q K^T in prefill.
+    pub prefill_keys: u32,
     /// Bytes of one slot of the weight ring.
     pub slot_bytes: u32,
     /// Slots of the weight ring in decode.
@@ -115,11 +117,15 @@ impl Mapping {
         if columns > cores || columns > 255 {
             return None;
         }
+        // A slot holds a record of the K block, one group of any tensor, a tile of values.
         let values = WeightFormat { kind: workload.kv, group: Group::Of(KV_TILE) };
+        let group = |f: WeightFormat, k: u32| f.scratchpad_bytes(n_tile, f.group.size(16).min(k));
         let slot_bytes = workload
             .weights
             .scratchpad_bytes(n_tile, k_block)
-            .max(values.scratchpad_bytes(model.head_dim, KV_TILE));
+            .max(values.scratchpad_bytes(model.head_dim, KV_TILE))
+            .max(group(workload.weights, u32::MAX))
+            .max(group(workload.head, model.hidden));
         let block = |name: &str, k: u32| {
             let format = if name == "head" { workload.head } else { workload.weights };
             let most = largest_block(format, n_tile, k, slot_bytes, longest(format.kind))?;
@@ -139,14 +145,15 @@ impl Mapping {
             cores,
             n_tile,
             chunk: 1,
-            kv_block: 0,
+            decode_keys: 0,
+            prefill_keys: 0,
             slot_bytes: slot_bytes.try_into().ok()?,
             decode_slots: 0,
             prefill_slots: 0,
             hidden: Hidden::F32,
             k_block,
         };
-        mapping.kv_block = keys_of_slot(target, model, workload, &mapping)?;
+        mapping.decode_keys = keys_of_slot(target, model, workload, &mapping)?;
         let pass = target.m * (cores / columns).min(255);
         let most = workload.prompt.clamp(1, MOST_CHUNK.max(pass)).next_multiple_of(pass);
         for hidden in [Hidden::F32, Hidden::F16] {
@@ -158,17 +165,31 @@ impl Mapping {
             while next.chunk > mapping.chunk && next.fill_slots(target, model, workload).is_none() {
                 next.chunk = if next.chunk > pass { next.chunk - pass } else { 1 };
             }
-            if next.chunk > mapping.chunk || mapping.decode_slots == 0 {
-                if next.fill_slots(target, model, workload).is_some() {
-                    mapping = next;
-                }
+            let better = next.chunk > mapping.chunk || mapping.decode_slots == 0;
+            if better && next.fill_slots(target, model, workload).is_some() {
+                mapping = next;
             }
+        }
+        // The same number of chunks, of more equal sizes: each chunk reads all weights, however many rows it has.
+        let chunks = workload.prompt.div_ceil(mapping.chunk).max(1);
+        let even = workload.prompt.div_ceil(chunks).next_multiple_of(pass).min(mapping.chunk);
+        let mut next = Mapping { chunk: even.max(1), ..mapping };
+        if mapping.decode_slots > 0 && next.fill_slots(target, model, workload).is_some() {
+            mapping = next;
         }
         (mapping.decode_slots > 0).then_some(mapping)
     }
 
+    /// Tiles of keys for the chunk: as many columns as leave the rows one pass, and no less than a tile of values.
+    fn fit_keys(&mut self, target: &Target) {
+        let columns = (self.cores * target.m / self.chunk.max(1)).max(1) * target.n;
+        let whole = columns.max(KV_TILE) / KV_TILE * KV_TILE;
+        self.prefill_keys = whole.min(self.decode_keys);
+    }
+
     /// Gives the ring what the buffers leave. `None` if that is too little to work with.
     fn fill_slots(&mut self, target: &Target, model: &Model, workload: &Workload) -> Option<()> {
+        self.fit_keys(target);
         let room = |phase: Phase| {
             let buffers = Buffers::new(model, workload, self, phase);
             Some(target.scratchpad_bytes.checked_sub(buffers.end)? / u64::from(self.slot_bytes))
@@ -176,6 +197,10 @@ impl Mapping {
         let decode = room(Phase::decode(workload))?.min(MOST_SLOTS);
         let prefill = room(Phase::prefill(workload, self.chunk, true))?.min(MOST_SLOTS);
         let need = |phase| u64::from(resident_slots(model, target, self, phase)).max(2);
+        let most = u64::from(MOST_RESIDENT);
+        if need(Phase::decode(workload)) > most || need(Phase::prefill(workload, self.chunk, true)) > most {
+            return None;
+        }
         if decode < need(Phase::decode(workload)) {
             return None;
         }
@@ -251,32 +276,46 @@ impl Mapping {
                 }
             }
         }
-        match keys_of_slot(target, model, workload, self) {
-            Some(most) if self.kv_block > 0 && self.kv_block <= most && self.kv_block.is_multiple_of(16) => {}
-            Some(most) => {
-                return refuse(
-                    format!("kv_block = {}", self.kv_block),
-                    format!("give a multiple of 16, at most {most}"),
-                );
-            }
-            None => {
-                return refuse(
-                    format!("a tile of {KV_TILE} keys or values does not fit a slot of {} bytes", self.slot_bytes),
-                    "raise slot_bytes".into(),
-                );
+        let Some(most) = keys_of_slot(target, model, workload, self) else {
+            let slot = self.slot_bytes;
+            return refuse(
+                format!(
+                    "a tile of {KV_TILE} values does not fit a slot of {slot} bytes and {} cores",
+                    self.cores
+                ),
+                "raise slot_bytes or cores".into(),
+            );
+        };
+        for (key, keys) in [("decode_keys", self.decode_keys), ("prefill_keys", self.prefill_keys)] {
+            if keys == 0 || keys > most || !keys.is_multiple_of(16) {
+                return refuse(format!("{key} = {keys}"), format!("give a multiple of 16, at most {most}"));
             }
         }
         let phases = [
             (workload.generate > 0, Phase::decode(workload), self.decode_slots, "decode_slots"),
-            (workload.prompt > 0, Phase::prefill(workload, self.chunk, true), self.prefill_slots, "prefill_slots"),
+            (
+                workload.prompt > 0,
+                Phase::prefill(workload, self.chunk, true),
+                self.prefill_slots,
+                "prefill_slots",
+            ),
         ];
         for (wanted, phase, slots, key) in phases {
             if !wanted {
                 continue;
             }
             let need = resident_slots(model, target, self, phase).max(2);
+            if need > MOST_RESIDENT {
+                return refuse(
+                    format!("{need} records of one N tile must be resident at once"),
+                    format!("raise k_block: tile registers hold {MOST_RESIDENT}"),
+                );
+            }
             if slots < need {
-                return refuse(format!("{key} = {slots}"), format!("{need} records must be resident at once"));
+                return refuse(
+                    format!("{key} = {slots}"),
+                    format!("{need} records must be resident at once"),
+                );
             }
             let buffers = Buffers::new(model, workload, self, phase);
             let least = buffers.end + u64::from(slots) * u64::from(self.slot_bytes);

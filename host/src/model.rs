@@ -212,7 +212,9 @@ impl Model {
         if !self.heads.is_multiple_of(self.kv_heads) {
             return Err(("kv_heads", format!("{} heads cannot share {} evenly", self.heads, self.kv_heads)));
         }
-        for (key, value) in [("hidden", self.hidden), ("head_dim", self.head_dim), ("intermediate", self.intermediate)] {
+        for (key, value) in
+            [("hidden", self.hidden), ("head_dim", self.head_dim), ("intermediate", self.intermediate)]
+        {
             if !value.is_multiple_of(4) {
                 return Err((key, format!("{value} is not a multiple of 4, the activations of one table")));
             }
@@ -265,7 +267,10 @@ mod tests {
             let published = model.published.parameters_billion;
             // The drafter's layer dimensions are not published, only its size.
             let tolerance = if name.contains("drafter") { 0.02 } else { 0.004 };
-            assert!((counted - published).abs() <= tolerance * published, "{name}: {counted} counted, {published} published");
+            assert!(
+                (counted - published).abs() <= tolerance * published,
+                "{name}: {counted} counted, {published} published"
+            );
         }
     }
 
@@ -281,7 +286,9 @@ mod tests {
     fn a_bad_file_is_underlined() {
         let text = include_str!("../../configs/models/tiny-2l.toml");
         let odd = text.replace("kv_heads = 2", "kv_heads = 3");
-        let HostError::File { message, span: Some((start, end)), .. } = Model::parse("x.toml", &odd).unwrap_err() else {
+        let HostError::File { message, span: Some((start, end)), .. } =
+            Model::parse("x.toml", &odd).unwrap_err()
+        else {
             panic!("not a file error")
         };
         assert_eq!(message, "kv_heads: 4 heads cannot share 3 evenly");

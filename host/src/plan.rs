@@ -89,7 +89,8 @@ impl Plan {
     }
     /// One more token of each sequence: `ids` are the last ones, `position` tokens came before them.
     pub fn decode_step(&self, position: u64, ids: &[u32]) -> (&Lowered, Doorbell) {
-        let doorbell = Doorbell { registers: vec![(POSITION, position), (SEQUENCE, 0)], mailbox: ids.to_vec() };
+        let doorbell =
+            Doorbell { registers: vec![(POSITION, position), (SEQUENCE, 0)], mailbox: ids.to_vec() };
         (&self.decode, doorbell)
     }
     /// The whole prompt: `ids` of sequence 0, then of sequence 1, and so on. The last step of each sequence gives its first token.

@@ -61,7 +61,8 @@ pub fn parse_kv(text: &str) -> Result<WeightKind, HostError> {
 pub fn parse_weights(text: &str) -> Result<WeightKind, HostError> {
     let kinds = || WeightKind::ALL.iter().copied().filter(|k| !k.is_kv());
     kinds().find(|k| k.name() == text).ok_or_else(|| {
-        let near = kinds().map(WeightKind::name).min_by_key(|n| strsim::levenshtein(n, text)).unwrap_or("int2");
+        let near =
+            kinds().map(WeightKind::name).min_by_key(|n| strsim::levenshtein(n, text)).unwrap_or("int2");
         let all: Vec<&str> = kinds().map(WeightKind::name).collect();
         types(format!("weights cannot be kept as `{text}`"), &format!("{near} (of {})", all.join(", ")))
     })
@@ -115,7 +116,10 @@ impl Workload {
         let keys = target.longest_sum(self.kv.max_odd());
         if self.activations == AType::Int8 && u64::from(model.head_dim) > keys {
             return Err(types(
-                format!("{}-bit accumulators hold {keys} products, a head has {}", target.accumulator_bits, model.head_dim),
+                format!(
+                    "{}-bit accumulators hold {keys} products, a head has {}",
+                    target.accumulator_bits, model.head_dim
+                ),
                 "lut.accumulator_bits = 32",
             ));
         }

@@ -76,7 +76,6 @@ impl At {
 #[derive(Default)]
 pub(crate) struct Asm {
     pub(crate) code: Vec<Inst>,
-    pub(crate) comments: Vec<(u32, String)>,
     /// The first operand that did not fit its field.
     pub(crate) overflow: Option<String>,
 }
@@ -84,10 +83,6 @@ pub(crate) struct Asm {
 impl Asm {
     pub(crate) fn pc(&self) -> u32 {
         self.code.len() as u32
-    }
-    pub(crate) fn comment(&mut self, text: impl Into<String>) {
-        let pc = self.pc();
-        self.comments.push((pc, text.into()));
     }
     fn fit<T>(&mut self, field: Option<T>, zero: T, value: u64, what: &str) -> T {
         field.unwrap_or_else(|| {
@@ -158,7 +153,15 @@ impl Asm {
     pub(crate) fn weights(&mut self, td: TileId, base: At, n: Dim, k: Dim, format: WeightFormat) {
         let offset = self.imm24(base.1, "a scratchpad address");
         let stride = Imm24::default();
-        self.push(Inst::Tile { td, base: base.0, offset, rows: n, cols: k, stride, format: Format::Weights(format) });
+        self.push(Inst::Tile {
+            td,
+            base: base.0,
+            offset,
+            rows: n,
+            cols: k,
+            stride,
+            format: Format::Weights(format),
+        });
     }
     pub(crate) fn sync(&mut self, queue: Queue, tokens: Tokens) {
         self.push(Inst::Sync { queue, wait: tokens.w(), signal: tokens.s() });
@@ -175,9 +178,26 @@ impl Asm {
     ) {
         let offset = self.imm32(from.1, "an offset in DRAM");
         let stride = self.imm24(stride, "a stride in DRAM");
-        self.push(Inst::Load { unpack, td, base: from.0, offset, stride, class, wait: tokens.w(), signal: tokens.s() });
+        self.push(Inst::Load {
+            unpack,
+            td,
+            base: from.0,
+            offset,
+            stride,
+            class,
+            wait: tokens.w(),
+            signal: tokens.s(),
+        });
     }
-    pub(crate) fn gather(&mut self, td: TileId, from: At, stride: u64, first: u32, class: ByteClass, tokens: Tokens) {
+    pub(crate) fn gather(
+        &mut self,
+        td: TileId,
+        from: At,
+        stride: u64,
+        first: u32,
+        class: ByteClass,
+        tokens: Tokens,
+    ) {
         let offset = self.imm32(from.1, "an offset in DRAM");
         let stride = self.imm24(stride, "a stride in DRAM");
         let first = Dim::Imm(first);
@@ -195,9 +215,25 @@ impl Asm {
     pub(crate) fn store(&mut self, ts: TileId, to: At, stride: u64, class: ByteClass, tokens: Tokens) {
         let offset = self.imm32(to.1, "an offset in DRAM");
         let stride = self.imm24(stride, "a stride in DRAM");
-        self.push(Inst::Store { ts, base: to.0, offset, stride, class, wait: tokens.w(), signal: tokens.s() });
+        self.push(Inst::Store {
+            ts,
+            base: to.0,
+            offset,
+            stride,
+            class,
+            wait: tokens.w(),
+            signal: tokens.s(),
+        });
     }
-    pub(crate) fn lmma(&mut self, ty: LmmaType, a: TileId, w: TileId, grid: Grid, first: bool, tokens: Tokens) {
+    pub(crate) fn lmma(
+        &mut self,
+        ty: LmmaType,
+        a: TileId,
+        w: TileId,
+        grid: Grid,
+        first: bool,
+        tokens: Tokens,
+    ) {
         let first = if first { First::Yes } else { First::No };
         self.push(Inst::Lmma { ty, a, w, grid, first, wait: tokens.w(), signal: tokens.s() });
     }
@@ -221,8 +257,8 @@ impl Asm {
     pub(crate) fn imm16(&mut self, value: u32) -> Imm16 {
         self.fit(Imm16::new(u64::from(value)), Imm16::default(), u64::from(value), "a head")
     }
-    pub(crate) fn finish(self) -> (Program, Vec<(u32, String)>) {
-        (Program { code: self.code }, self.comments)
+    pub(crate) fn finish(self) -> Program {
+        Program { code: self.code }
     }
 }
 

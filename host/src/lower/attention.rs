@@ -13,7 +13,7 @@ use lutsim_isa::field::{Dim, DrainMode, Mask, Queue, Reg, TileId, Unpack, Wait};
 use lutsim_isa::format::{ByteClass, Elem, Group, WeightFormat};
 use lutsim_isa::{Inst, field::F32, field::Signal};
 
-use super::asm::{At, FREE, at, dim, t};
+use super::asm::{At, FREE, dim, t};
 use super::{Lower, SEQUENCE, reg, sem};
 use crate::workload::KV_TILE;
 
@@ -69,12 +69,17 @@ impl Lower<'_> {
         }
     }
 
+    /// Keys of one tile.
+    fn keys(&self) -> u32 {
+        if self.phase.decode { self.mapping.decode_keys } else { self.mapping.prefill_keys }
+    }
+
     /// Registers that hold for the whole step.
     pub(super) fn attention_lengths(&mut self) {
         let rows = if self.phase.decode { 1 } else { u64::from(self.phase.rows) };
         self.b.add(reg::LEN, super::POSITION, rows);
         self.b.add(reg::VALID, super::POSITION, 1);
-        self.b.ceildiv(reg::BLOCKS, reg::LEN, u64::from(self.mapping.kv_block));
+        self.b.ceildiv(reg::BLOCKS, reg::LEN, u64::from(self.keys()));
         self.b.ceildiv(reg::TILES, reg::LEN, u64::from(KV_TILE));
         self.b.set(reg::SCORE_S, self.buf.score);
         self.b.set(reg::SCORE_V, self.buf.score);
@@ -161,7 +166,7 @@ impl Lower<'_> {
     fn scores(&mut self, items: &Items) {
         let (buf, kv, head) = (self.buf, self.layout.kv, self.model.head_dim);
         let a = u64::from(self.workload.activation_bytes());
-        let block = self.mapping.kv_block;
+        let block = self.keys();
         let format = WeightFormat { kind: kv.kind, group: Group::Row };
         self.kv_streams(items, reg::ITEM_S, kv.k_codes, kv.k_scales);
         self.b.set(reg::QUERY, buf.xq);
@@ -296,6 +301,5 @@ impl Lower<'_> {
         self.b.sync(Queue::Vector, FREE.signal(sem::SCORE_FREE));
         self.b.add(reg::ITEM_V, reg::ITEM_V, 1);
         self.b.ring(reg::SCORE_V, buf.score_bytes, buf.score, buf.score + 2 * buf.score_bytes);
-        let _ = at;
     }
 }

@@ -38,8 +38,8 @@ const T_O: TileId = t(1);
 const T_S: TileId = t(2);
 /// K blocks of an N tile that stays for several passes.
 const T_W: u64 = 8;
-/// Most K blocks that stay.
-pub(crate) const MOST_RESIDENT: u32 = 56;
+/// Most K blocks that stay: the tile registers behind `T_W`.
+pub(crate) const MOST_RESIDENT: u32 = 64 - T_W as u32;
 /// K blocks up to which the loop over them is written out.
 const UNROLL: u32 = 4;
 
@@ -90,7 +90,11 @@ impl Lower<'_> {
 
     /// Points a weight stream at a tensor.
     pub(super) fn stream(&mut self, stream: Reg, tensor: &Tensor) {
-        if tensor.per_layer { self.b.add(stream, reg::LAYER, tensor.addr) } else { self.b.set(stream, tensor.addr) }
+        if tensor.per_layer {
+            self.b.add(stream, reg::LAYER, tensor.addr)
+        } else {
+            self.b.set(stream, tensor.addr)
+        }
     }
 
     /// All N tiles of a tensor, one after the other: `body` has each one's columns and whether it is the first; the weight stream
@@ -204,15 +208,7 @@ impl Lower<'_> {
     }
 
     /// Several passes: all records of the N tile stay until the last pass has used them.
-    fn k_resident(
-        &mut self,
-        tensor: &Tensor,
-        n: u32,
-        stream: Reg,
-        a: Operand,
-        out: Output,
-        tokens: Tokens,
-    ) {
+    fn k_resident(&mut self, tensor: &Tensor, n: u32, stream: Reg, a: Operand, out: Output, tokens: Tokens) {
         let ty = self.ty(tensor.format.kind);
         let grid = self.grid(a.rows, n);
         let most = u32::from(grid.r) * self.target.m;

@@ -34,6 +34,7 @@ use crate::target::Target;
 use crate::workload::Workload;
 use asm::{Asm, r, s};
 use buffers::Buffers;
+pub(crate) use gemm::MOST_RESIDENT;
 
 /// One program's share of a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -98,8 +99,6 @@ pub struct Lowered {
     pub address: u64,
     /// Operators, by first instruction.
     pub operators: Vec<OperatorSpan>,
-    /// Notes for a listing, by instruction.
-    pub comments: Vec<(u32, String)>,
     /// Layers that the program loops over.
     pub layers: u32,
 }
@@ -116,18 +115,14 @@ impl Lowered {
         let times = |o: &OperatorSpan| if o.layer_loop { u64::from(self.layers) } else { 1 };
         self.operators.iter().map(|o| times(o) * one(o)).sum()
     }
-    /// The program as text, with operators and notes as comments.
+    /// The program as text, with operators as comments.
     pub fn listing(&self) -> String {
         let text = lutsim_isa::asm::disassemble(&self.program);
-        let mut notes = self.comments.iter().peekable();
         let mut spans = self.operators.iter().peekable();
         let mut out = String::new();
         for (pc, line) in text.lines().enumerate() {
             while let Some(span) = spans.next_if(|o| o.first_pc as usize <= pc) {
                 out.push_str(&format!("; == {}\n", span.name));
-            }
-            while let Some((_, note)) = notes.next_if(|c| c.0 as usize <= pc) {
-                out.push_str(&format!("; {note}\n"));
             }
             out.push_str(line);
             out.push('\n');
@@ -292,21 +287,13 @@ impl<'a> Lower<'a> {
                 help: "lower --context, --batch or the model's size".into(),
             });
         }
-        let (program, comments) = lower.b.finish();
+        let program = lower.b.finish();
         let name = match (phase.decode, phase.head) {
             (true, _) => "decode",
             (false, false) => "prefill",
             (false, true) => "prefill_last",
         };
-        Ok(Lowered {
-            name,
-            phase,
-            program,
-            address: 0,
-            operators: lower.operators,
-            comments,
-            layers: layout.layers,
-        })
+        Ok(Lowered { name, phase, program, address: 0, operators: lower.operators, layers: layout.layers })
     }
 
     /// What follows belongs to an operator.

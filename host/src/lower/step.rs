@@ -218,7 +218,8 @@ impl Lower<'_> {
         self.lut_waits(sem::OPERAND);
         let x = self.quantised(m.hidden, rows);
         let sampling = self.workload.sampling;
-        let (free, ready) = if sampling { (sem::LOGIT_STORED, sem::LOGIT_OUT) } else { (sem::GATE_FREE, sem::OUT) };
+        let (free, ready) =
+            if sampling { (sem::LOGIT_STORED, sem::LOGIT_OUT) } else { (sem::GATE_FREE, sem::OUT) };
         if sampling {
             self.prime(Queue::Store, sem::LOGIT_STORED, 2);
             self.b.set(reg::H, self.layout.logits.addr);

@@ -4,7 +4,7 @@ use lutsim_isa::control::{Control, Dispatch, Op, Step};
 use lutsim_isa::exec::{LutShape, State};
 use lutsim_isa::field::{AType, Unpack};
 use lutsim_isa::format::{ByteClass, Format, Group, WeightFormat, WeightKind};
-use lutsim_isa::order::OrderChecker;
+use lutsim_isa::order::{OrderChecker, Space, accesses};
 
 use super::Lowered;
 use crate::image::write_image;
@@ -27,7 +27,8 @@ fn planned(name: &str, workload: Workload, target: Target) -> Plan {
 fn dispatches(step: &Lowered, doorbell: &Doorbell, mut each: impl FnMut(Dispatch)) {
     let mut control = Control::new(&doorbell.registers);
     loop {
-        match control.step(&step.program).unwrap_or_else(|e| panic!("{}: {e}\n{}", step.name, step.listing())) {
+        match control.step(&step.program).unwrap_or_else(|e| panic!("{}: {e}\n{}", step.name, step.listing()))
+        {
             Step::Control => {}
             Step::Dispatch(d) => each(d),
             Step::Fence => panic!("a fence drains the pipeline"),
@@ -36,53 +37,84 @@ fn dispatches(step: &Lowered, doorbell: &Doorbell, mut each: impl FnMut(Dispatch
     }
 }
 
-/// Runs a step in order, every access proven.
-fn run(plan: &Plan, state: &mut State, step: &Lowered, doorbell: &Doorbell) {
-    let mut order = OrderChecker::new(&doorbell.mailbox);
-    state.mailbox = doorbell.mailbox.clone();
-    let where_ = |pc: u32| {
-        let lines: Vec<String> = (pc.saturating_sub(6)..=pc)
-            .filter_map(|i| step.program.code.get(i as usize).map(|c| format!("{i}: {c}")))
-            .collect();
-        format!("{} {}:\n{}", step.name, step.operator(pc).map_or("", |o| o.name), lines.join("\n"))
-    };
-    dispatches(step, doorbell, |d| {
-        order.observe(&d).unwrap_or_else(|e| panic!("{e}\n{}", where_(d.pc)));
-        state.exec(&d.op).unwrap_or_else(|e| panic!("{e}\n{}", where_(d.pc)));
-    });
-    order.finish().unwrap();
-    assert!(plan.layout.bytes <= plan.target.dram_bytes);
+/// Where an instruction is, for a failed test.
+fn place(step: &Lowered, pc: u32) -> String {
+    let lines: Vec<String> = (pc.saturating_sub(6)..=pc)
+        .filter_map(|i| step.program.code.get(i as usize).map(|c| format!("{i}: {c}")))
+        .collect();
+    format!("{} {}:\n{}", step.name, step.operator(pc).map_or("", |o| o.name), lines.join("\n"))
 }
 
-fn results(plan: &Plan, state: &State) -> Vec<u32> {
-    let table = plan.layout.result;
-    let word = |i: u32| {
-        let mut bytes = [0; 4];
-        state.dram.read(table.addr + u64::from(i) * table.row_bytes() + 4, &mut bytes).unwrap();
-        u32::from_le_bytes(bytes)
+/// Proves the order of a step's accesses, and that they stay where they should.
+fn proven(plan: &Plan, step: &Lowered, doorbell: &Doorbell) {
+    let mut order = OrderChecker::new(&doorbell.mailbox);
+    dispatches(step, doorbell, |d| {
+        for access in accesses(&d.op, &doorbell.mailbox) {
+            let limit = match access.space {
+                Space::Scratchpad => plan.target.scratchpad_bytes,
+                Space::Dram => plan.layout.programs,
+            };
+            assert!(access.range.end() <= limit, "{:?} beyond {limit}\n{}", access.range, place(step, d.pc));
+        }
+        order.observe(&d).unwrap_or_else(|e| panic!("{e}\n{}", place(step, d.pc)));
+    });
+    order.finish().unwrap();
+}
+
+/// Runs a step in order, every access proven.
+fn run(plan: &Plan, state: &mut State, step: &Lowered, doorbell: &Doorbell) {
+    proven(plan, step, doorbell);
+    state.mailbox = doorbell.mailbox.clone();
+    dispatches(step, doorbell, |d| {
+        state.exec(&d.op).unwrap_or_else(|e| panic!("{e}\n{}", place(step, d.pc)));
+    });
+}
+
+/// What a step left for the host: tokens, or the bits of the logits if it samples.
+fn results(plan: &Plan, state: &State) -> Vec<Vec<u32>> {
+    let sampling = plan.workload.sampling;
+    let table = if sampling { plan.layout.logits } else { plan.layout.result };
+    let row = |i: u32| {
+        let mut bytes = vec![0; table.row_bytes() as usize];
+        state.dram.read(table.addr + u64::from(i) * table.row_bytes(), &mut bytes).unwrap();
+        let words = bytes.as_chunks().0.iter().map(|&b| u32::from_le_bytes(b));
+        if sampling { words.collect() } else { words.skip(1).collect() }
     };
-    (0..table.rows).map(word).collect()
+    (0..table.rows).map(row).collect()
 }
 
 /// Prefill and greedy decode on the instructions' meaning, against the reference.
 fn same_tokens(plan: &Plan) {
     let Plan { model, workload, target, layout, .. } = plan;
-    let source =
-        Synthetic { model: model.clone(), weights: workload.weights, head: workload.head, seed: 7 };
+    let source = Synthetic { model: model.clone(), weights: workload.weights, head: workload.head, seed: 7 };
     let shape = LutShape { cores: target.cores, m: target.m, n: target.n };
     let mut state = State::new(target.scratchpad_bytes as u32, target.dram_bytes, shape);
     write_image(&mut state.dram, layout, model, &source).unwrap();
-    let machine = Machine::of(plan);
+    let k_blocks = layout.tensors.iter().map(|t| (t.name.to_string(), t.k_block)).collect();
+    let machine = Machine {
+        kv: workload.kv,
+        kv_tile: 128,
+        activations: workload.activations,
+        table: target.k,
+        half_hidden: plan.mapping.hidden == Hidden::F16,
+        k_blocks,
+    };
     let reference = Reference::new(model.clone(), &source, Numerics::Machine(machine)).unwrap();
 
     let (batch, prompt) = (workload.batch, workload.prompt);
     let ids: Vec<u32> = (0..batch * prompt).map(|i| (i * 37 + 11) % model.vocab).collect();
     let mut caches: Vec<_> = (0..batch).map(|_| reference.cache(workload.context)).collect();
-    let mut expected: Vec<u32> = (0..batch).collect();
+    let mut tokens: Vec<u32> = (0..batch).collect();
+    let expect = |logits: &[f32]| match workload.sampling {
+        true => logits.iter().map(|x| x.to_bits()).collect(),
+        false => vec![argmax(logits)],
+    };
+    let mut expected = vec![Vec::new(); batch as usize];
     for (b, cache) in caches.iter_mut().enumerate() {
         let ids = &ids[b * prompt as usize..(b + 1) * prompt as usize];
         if let Some(logits) = reference.prefill(cache, ids).unwrap().last() {
-            expected[b] = argmax(logits);
+            expected[b] = expect(logits);
+            tokens[b] = argmax(logits);
         }
     }
     for (step, doorbell) in plan.prefill_steps(&ids) {
@@ -93,10 +125,12 @@ fn same_tokens(plan: &Plan) {
     }
     for i in 0..workload.generate {
         let position = u64::from(workload.context + prompt + i);
-        let (step, doorbell) = plan.decode_step(position, &expected);
+        let (step, doorbell) = plan.decode_step(position, &tokens);
         run(plan, &mut state, step, &doorbell);
-        for (cache, token) in caches.iter_mut().zip(&mut expected) {
-            *token = argmax(&reference.step(cache, *token).unwrap());
+        for (b, cache) in caches.iter_mut().enumerate() {
+            let logits = reference.step(cache, tokens[b]).unwrap();
+            expected[b] = expect(&logits);
+            tokens[b] = argmax(&logits);
         }
         assert_eq!(results(plan, &state), expected, "{} decode step {i}", model.name);
     }
@@ -108,9 +142,82 @@ fn tiny(change: impl FnOnce(&mut Workload)) -> Workload {
     workload
 }
 
+/// `tiny-2l` with some of its lines replaced.
+fn changed(changes: &[(&str, &str)]) -> Model {
+    let mut text = include_str!("../../../configs/models/tiny-2l.toml").to_string();
+    for (from, to) in changes {
+        assert!(text.contains(from), "{from}");
+        text = text.replace(from, to);
+    }
+    Model::parse("changed.toml", &text).unwrap()
+}
+fn same_tokens_of(model: &Model, workload: Workload, target: Target) {
+    let mapping = Mapping::default_for(&target, model, &workload).unwrap();
+    same_tokens(&plan(model, &workload, &target, &mapping).unwrap());
+}
+
 #[test]
 fn the_tiny_model_is_exact() {
     same_tokens(&planned("tiny-2l", tiny(|_| ()), Target::TINY));
+    same_tokens(&planned("tiny-2l", tiny(|w| w.sampling = true), Target::TINY));
+}
+
+#[test]
+fn every_type_is_exact() {
+    let kinds = WeightKind::ALL.iter().copied().filter(|k| !k.is_kv());
+    for kind in kinds {
+        for group in [Group::Of(32), Group::Of(128), Group::Row] {
+            let weights = WeightFormat { kind, group };
+            same_tokens(&planned(
+                "tiny-2l",
+                tiny(|w| (w.weights, w.sampling) = (weights, true)),
+                Target::TINY,
+            ));
+        }
+    }
+    for kv in [WeightKind::Kv8, WeightKind::Kv4, WeightKind::KvF16] {
+        for activations in [AType::Int8, AType::Fp16] {
+            let workload = tiny(|w| (w.kv, w.activations, w.sampling) = (kv, activations, true));
+            same_tokens(&planned("tiny-2l", workload, Target::TINY));
+        }
+    }
+}
+
+#[test]
+fn long_sequences_are_exact() {
+    // A prompt of several chunks, a ragged last one, over several KV tiles, into a cache that is not empty.
+    let workload = tiny(|w| (w.prompt, w.context, w.sampling) = (150, 20, true));
+    same_tokens(&planned("tiny-2l", workload, Target::TINY));
+    let workload = tiny(|w| (w.prompt, w.context, w.generate, w.sampling) = (0, 250, 8, true));
+    same_tokens(&planned("tiny-2l", workload, Target::TINY));
+}
+
+#[test]
+fn batches_are_exact() {
+    for batch in [2, 5] {
+        let workload = tiny(|w| (w.batch, w.sampling) = (batch, true));
+        same_tokens(&planned("tiny-2l", workload, Target::TINY));
+        same_tokens(&planned("tiny-2l", Workload { sampling: false, ..workload }, Target::TINY));
+    }
+}
+
+#[test]
+fn other_families_are_exact() {
+    let sampling = tiny(|w| w.sampling = true);
+    let qwen = changed(&[("qkv_bias = false", "qkv_bias = true")]);
+    same_tokens_of(&qwen, sampling, Target::TINY);
+    let bitnet = changed(&[("sub_norms = false", "sub_norms = true"), ("\"silu\"", "\"relu2\"")]);
+    let ternary = WeightFormat { kind: WeightKind::Int158, group: Group::Row };
+    same_tokens_of(&bitnet, Workload { weights: ternary, ..sampling }, Target::TINY);
+    // head_dim 100, partial rotation, one KV head for all.
+    let odd = changed(&[
+        ("head_dim = 16", "head_dim = 100"),
+        ("kv_heads = 2", "kv_heads = 1"),
+        ("theta = 10000.0", "theta = 10000.0\ndims = 24"),
+    ]);
+    same_tokens_of(&odd, sampling, Target::TINY);
+    let multi_head = changed(&[("kv_heads = 2", "kv_heads = 4")]);
+    same_tokens_of(&multi_head, sampling, Target::TINY);
 }
 
 #[test]
@@ -141,5 +248,42 @@ fn llama_reads_each_weight_once_per_token() {
 #[test]
 fn narrow_cores_are_exact() {
     let target = Target { cores: 6, m: 1, n: 16, scratchpad_bytes: 96 << 10, ..Target::TINY };
-    same_tokens(&planned("tiny-2l", tiny(|_| ()), target));
+    for n_tile in [16, 24, 40, 96] {
+        let (model, workload) = (changed(&[]), tiny(|w| (w.prompt, w.sampling) = (13, true)));
+        let mapping = Mapping::with(&target, &model, &workload, 6, n_tile, 128).unwrap();
+        same_tokens(&plan(&model, &workload, &target, &mapping).unwrap());
+    }
+}
+
+/// Two layers of every model: they lower, stay within their buffers, race with nothing and fit the instruction buffer.
+#[test]
+fn every_model_lowers() {
+    let base = Workload { prompt: 70, generate: 2, ..Workload::default() };
+    let row = |kind| WeightFormat { kind, group: Group::Row };
+    let workloads = [
+        base,
+        Workload { weights: row(WeightKind::Int158), kv: WeightKind::Kv4, ..base },
+        Workload { weights: row(WeightKind::Int8), kv: WeightKind::KvF16, activations: AType::Fp16, ..base },
+        Workload { batch: 8, context: 1000, ..base },
+    ];
+    for name in Model::names() {
+        let model = Model { layers: 2, ..Model::builtin(name).unwrap() };
+        for workload in workloads {
+            if workload.tokens() > u64::from(model.context) {
+                continue;
+            }
+            let mapping = Mapping::default_for(&Target::PHONE, &model, &workload)
+                .unwrap_or_else(|e| panic!("{name} {workload:?}: {e}"));
+            let plan = plan(&model, &workload, &Target::PHONE, &mapping).unwrap();
+            let position = u64::from(workload.context + workload.prompt);
+            let mut steps = plan.prefill_steps(&vec![3; 70]);
+            steps.push(plan.decode_step(position, &vec![3; workload.batch as usize]));
+            for (step, doorbell) in steps {
+                proven(&plan, step, &doorbell);
+                // A decode layer is fetched once; of a prefill layer, the inner loops are.
+                let words = step.program.code.len();
+                assert!(words < if step.phase.decode { 1024 } else { 2048 }, "{name} {}: {words}", step.name);
+            }
+        }
+    }
 }
