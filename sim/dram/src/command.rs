@@ -28,10 +28,14 @@ pub enum Command {
     CasRead,
     /// Synchronise the data clock before a write (LPDDR5 CAS).
     CasWrite,
+    /// Refresh management of a refresh scope; in tables only, no controller issues it.
+    ManageAll,
+    /// Refresh management of one bank; in tables only.
+    ManageBank,
 }
 
 /// Number of commands.
-pub(crate) const COMMANDS: usize = 12;
+pub(crate) const COMMANDS: usize = 14;
 
 impl Command {
     /// Every command, in order of its number.
@@ -48,6 +52,8 @@ impl Command {
         Command::RefreshBank,
         Command::CasRead,
         Command::CasWrite,
+        Command::ManageAll,
+        Command::ManageBank,
     ];
 
     /// The command's name in our tables and traces.
@@ -65,6 +71,8 @@ impl Command {
             Command::RefreshBank => "REFpb",
             Command::CasRead => "CAS_RD",
             Command::CasWrite => "CAS_WR",
+            Command::ManageAll => "RFMab",
+            Command::ManageBank => "RFMpb",
         }
     }
 
@@ -87,7 +95,7 @@ impl Command {
 
     /// Addressed to a whole refresh scope instead of one bank.
     pub fn is_scope(self) -> bool {
-        matches!(self, Command::PrechargeAll | Command::RefreshAll)
+        matches!(self, Command::PrechargeAll | Command::RefreshAll | Command::ManageAll)
     }
 
     pub(crate) fn bit(self) -> u16 {

@@ -106,6 +106,17 @@ impl Channel {
                 "the references' controllers come with open pages and all-bank refresh by timer or none";
             return Err(Error::policy(message));
         }
+        if policy.scheduler == Scheduler::Dramsim3
+            && (standard.act2_deadline.is_some() || standard.data_clock_hold.is_some())
+        {
+            return Err(Error::policy("DRAMsim3's controller knows no split activates and no data clock"));
+        }
+        if policy.scheduler == Scheduler::Ramulator2 && !standard.has(Command::PrechargeAll) {
+            return Err(Error::policy(format!(
+                "Ramulator's controller needs PREab, which {} lacks",
+                standard.name
+            )));
+        }
         let mapping = match &policy.mapping {
             Some(fields) => Mapping::new(standard, fields, &policy.mapping_xor)?,
             None => standard.default_mapping()?,

@@ -5,6 +5,9 @@ use crate::counters::Counters;
 use crate::standard::Standard;
 use crate::timing::Timing;
 
+/// Row and column of commands that concern none.
+pub const NO_ROW: u32 = u32::MAX;
+
 /// One issued command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Issued {
@@ -14,9 +17,9 @@ pub struct Issued {
     pub command: Command,
     /// Flat bank number, or the refresh scope's number for commands to a whole scope.
     pub bank: u16,
-    /// Row it concerns (of the request that caused it).
+    /// Row of the request that caused it, or [`NO_ROW`].
     pub row: u32,
-    /// Burst within the row.
+    /// Burst within the row, or [`NO_ROW`].
     pub column: u32,
 }
 
@@ -149,7 +152,7 @@ impl Device {
         } else {
             self.counters.refreshes += 1;
         }
-        self.record(now, command, scope, 0, 0);
+        self.record(now, command, scope, NO_ROW, NO_ROW);
     }
 
     fn opening(&mut self, bank: usize, now: u64) {

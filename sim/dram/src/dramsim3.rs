@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use crate::command::Command;
 use crate::controller::{Completion, Inbox};
-use crate::device::Device;
+use crate::device::{Device, NO_ROW};
 use crate::policy::{Policy, RefreshPolicy};
 use crate::queue::Entry;
 use crate::standard::Standard;
@@ -149,7 +149,7 @@ impl Dramsim3 {
         while open != 0 {
             let bank = open.trailing_zeros() as usize;
             if d.timing.earliest(bank, Command::Precharge) <= now {
-                d.issue(Command::Precharge, bank, d.open_row[bank], 0, now);
+                d.issue(Command::Precharge, bank, NO_ROW, NO_ROW, now);
                 self.served[bank] = 0;
                 self.look(d, bank);
                 return true;

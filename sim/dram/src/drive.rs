@@ -7,7 +7,7 @@
 use crate::command::Command;
 use crate::controller::Channel;
 use crate::counters::Counters;
-use crate::device::Issued;
+use crate::device::{Issued, NO_ROW};
 use crate::error::Error;
 use crate::mapping::Mapping;
 use crate::policy::{Policy, Scheduler};
@@ -222,7 +222,8 @@ pub fn commands_csv(s: &Standard, policy: &Policy, commands: &[Issued]) -> Strin
             out.push_str(",-1,-1\n");
         } else {
             s.bank_coordinates(c.bank as u32).iter().for_each(|c| out.push_str(&format!(",{c}")));
-            out.push_str(&format!(",{},{}\n", c.row, c.column));
+            let signed = |n: u32| if n == NO_ROW { -1 } else { n as i64 };
+            out.push_str(&format!(",{},{}\n", signed(c.row), signed(c.column)));
         }
     }
     out

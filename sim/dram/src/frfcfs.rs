@@ -14,7 +14,7 @@
 
 use crate::command::Command;
 use crate::controller::{Completion, Inbox};
-use crate::device::Device;
+use crate::device::{Device, NO_ROW};
 use crate::policy::{Page, Policy};
 use crate::queue::{Entry, Queue};
 use crate::refresh::Refresh;
@@ -537,7 +537,7 @@ impl FrFcfs {
         let index = bank as usize;
         let closed = match command {
             Command::Precharge => {
-                d.issue(command, index, d.open_row[index], 0, now);
+                d.issue(command, index, NO_ROW, NO_ROW, now);
                 1u64 << index
             }
             Command::PrechargeAll => {
@@ -545,7 +545,7 @@ impl FrFcfs {
                 d.timing.scope_banks()[index]
             }
             Command::RefreshBank => {
-                d.issue(command, index, 0, 0, now);
+                d.issue(command, index, NO_ROW, NO_ROW, now);
                 0
             }
             _ => {
@@ -604,7 +604,7 @@ impl FrFcfs {
         if command == Command::Precharge {
             self.stale |= PRECHARGE;
             let (row, column) = if position == IDLE && self.queues[self.mode].banks >> bank & 1 == 0 {
-                (d.open_row[bank], 0)
+                (NO_ROW, NO_ROW)
             } else {
                 let entry = self.queues[self.mode].entry_mut(position);
                 entry.precharged = true;
@@ -656,6 +656,10 @@ impl FrFcfs {
         if self.served[bank & 63] == self.cap {
             self.capped |= bit;
             self.stale |= if q.all_hit() { 0 } else { PRECHARGE };
+        }
+        if hit && self.capped & bit != 0 && q.oldest(bank) < q.oldest_hit(bank) {
+            // an older request for another row is next in this bank, and its hits have had their share
+            self.stale |= PRECHARGE;
         }
         if !hit {
             if self.closed_page {

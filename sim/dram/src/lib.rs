@@ -33,7 +33,7 @@ mod trace;
 pub use command::Command;
 pub use controller::{Channel, Completion};
 pub use counters::Counters;
-pub use device::Issued;
+pub use device::{Issued, NO_ROW};
 pub use drive::{DriveOptions, Latency, Report, commands_csv, drive};
 pub use error::Error;
 pub use mapping::{Mapping, Place};

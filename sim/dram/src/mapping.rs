@@ -28,6 +28,9 @@ struct Piece {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Xor {
+    /// The row is changed, else bank bits.
+    to_row: bool,
+    /// By the row, else by the column.
     row: bool,
     from: u8,
     mask: u32,
@@ -47,7 +50,7 @@ pub struct Mapping {
 
 impl Mapping {
     /// Compiles `fields` (lowest bit first, e.g. `["BankGroup:2", "Column:6", "Bank:2", "Row"]`; `Row` last) and `xor`
-    /// rules (`"Bank^Row:0"`: the bank bits are exclusive-ored with the row from its bit 0 up).
+    /// rules (`"Bank^Row:0"`: the bank bits are exclusive-ored with the row from its bit 0 up), applied in order.
     pub fn new(standard: &Standard, fields: &[String], xor: &[String]) -> Result<Mapping, Error> {
         let bad = |m: String| Err(Error::policy(format!("mapping: {m}")));
         // level name -> (bits, position in the flat bank number)
@@ -133,18 +136,25 @@ impl Mapping {
         for rule in xor {
             let parsed = rule.split_once('^').and_then(|(to, rest)| {
                 let (from, shift) = rest.split_once(':')?;
-                let target = place.iter().find(|p| p.0 == to)?;
                 let row = match from {
                     "Row" => true,
                     "Column" => false,
                     _ => return None,
                 };
-                let mask = (1u32 << target.1) - 1;
-                Some(Xor { row, from: shift.parse::<u8>().ok().filter(|s| *s < 32)?, mask, to: target.2 })
+                let from = shift.parse::<u8>().ok().filter(|s| *s < 32)?;
+                if to == "Row" && !row {
+                    return Some(Xor { to_row: true, row, from, mask: u32::MAX, to: 0 });
+                }
+                let target = place.iter().find(|p| p.0 == to)?;
+                Some(Xor { to_row: false, row, from, mask: (1u32 << target.1) - 1, to: target.2 })
             });
             match parsed {
                 Some(x) => out.xor.push(x),
-                None => return bad(format!("`{rule}` is not `Level^Row:bit` or `Level^Column:bit`")),
+                None => {
+                    return bad(format!(
+                        "`{rule}` is not `Level^Row:bit`, `Level^Column:bit` or `Row^Column:bit`"
+                    ));
+                }
             }
         }
         Ok(out)
@@ -168,10 +178,14 @@ impl Mapping {
         for p in &self.column {
             column |= ((burst >> p.from) as u32 & p.mask) << p.to;
         }
-        let row = (burst >> self.row_from) as u32;
+        let mut row = (burst >> self.row_from) as u32;
         for x in &self.xor {
-            let source = if x.row { row } else { column };
-            bank ^= (source >> x.from & x.mask) << x.to;
+            let bits = (if x.row { row } else { column }) >> x.from & x.mask;
+            if x.to_row {
+                row ^= bits;
+            } else {
+                bank ^= bits << x.to;
+            }
         }
         Place { bank: bank as u16, row, column }
     }

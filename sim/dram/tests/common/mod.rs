@@ -4,26 +4,32 @@
 use lutsim_dram::{Channel, Completion, Counters, Issued, Policy, Standard};
 
 #[derive(Debug, Clone, Copy)]
-pub struct Request {
+pub(crate) struct Request {
     /// Clocks to wait after the previous insertion.
-    pub gap: u64,
-    pub burst: u64,
-    pub write: bool,
+    pub(crate) gap: u64,
+    pub(crate) burst: u64,
+    pub(crate) write: bool,
 }
 
-pub struct Outcome {
-    pub commands: Vec<Issued>,
-    pub completions: Vec<Completion>,
-    pub counters: Counters,
-    pub end: u64,
+pub(crate) struct Outcome {
+    pub(crate) commands: Vec<Issued>,
+    pub(crate) completions: Vec<Completion>,
+    pub(crate) counters: Counters,
+    pub(crate) end: u64,
 }
 
-pub fn policies() -> Vec<Policy> {
-    vec![Policy::users()]
+pub(crate) fn policies() -> Vec<Policy> {
+    vec![Policy::users(), Policy::users(), Policy::dramsim3(), Policy::ramulator2()]
 }
 
 /// Runs a trace, at every clock or only at the clocks the channel asks for.
-pub fn run(standard: &Standard, policy: &Policy, trace: &[Request], hints: &[u64], tick: bool) -> Outcome {
+pub(crate) fn run(
+    standard: &Standard,
+    policy: &Policy,
+    trace: &[Request],
+    hints: &[u64],
+    tick: bool,
+) -> Outcome {
     let mut channel = Channel::new(standard, policy).unwrap();
     channel.set_command_log(true);
     let (mut done, mut completions) = (Vec::new(), Vec::new());

@@ -1,0 +1,154 @@
+//! Our copies of the references' controllers against the references: cycles, commands, latencies, command traces.
+
+use std::path::PathBuf;
+
+use lutsim_dram::{
+    DriveOptions, Pattern, Policy, RefreshPolicy, Report, Standard, checker, commands_csv, drive,
+};
+
+fn data(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/dram").join(name)
+}
+
+fn builtin(name: &str) -> (Standard, Policy) {
+    let standard = Standard::builtin(name).unwrap();
+    let policy = Policy::by_name(&standard.policy).unwrap();
+    (standard, policy)
+}
+
+/// Ramulator's MOP4CLXOR: two column bits, all levels, the other column bits; levels exclusive-ored with the column.
+fn mop(standard: &Standard, policy: &mut Policy) {
+    let bits = |n: u32| n.trailing_zeros();
+    let levels: Vec<_> = standard.levels.iter().filter(|l| l.count > 1).collect();
+    let mut fields = vec!["Column:2".to_string()];
+    fields.extend(levels.iter().map(|l| format!("{}:{}", l.name, bits(l.count))));
+    fields.push(format!("Column:{}", bits(standard.bursts_per_row) - 2));
+    fields.push("Row".into());
+    let mut at = 0;
+    for l in levels {
+        policy.mapping_xor.push(format!("{}^Column:{at}", l.name));
+        at += bits(l.count);
+    }
+    policy.mapping_xor.push(format!("Row^Column:{at}"));
+    policy.mapping = Some(fields);
+}
+
+fn reference_run(config: &str, pattern: &str) -> (Standard, Report) {
+    let base = ["_mop", "_noref", "_frfcfs"].iter().fold(config, |c, s| c.strip_suffix(s).unwrap_or(c));
+    let (standard, mut policy) = builtin(base);
+    if config.ends_with("_mop") {
+        mop(&standard, &mut policy);
+    }
+    if config.ends_with("_noref") {
+        policy.refresh.policy = RefreshPolicy::Off;
+    }
+    let trace = Pattern::by_name(pattern).unwrap().generate(&standard, 20_000);
+    let report = drive(&trace, &standard, &policy, DriveOptions::default()).unwrap();
+    (standard, report)
+}
+
+#[test]
+fn every_run_takes_exactly_the_references_cycles_commands_and_latencies() {
+    let text = std::fs::read_to_string(data("results.csv")).unwrap();
+    let head: Vec<&str> = text.lines().next().unwrap().split(',').collect();
+    let mut rows = 0;
+    for line in text.lines().skip(1) {
+        let fields: Vec<&str> = line.split(',').collect();
+        let get = |name: &str| fields[head.iter().position(|h| *h == name).unwrap()];
+        let label = format!("{} {}", get("config"), get("trace"));
+        let (_, r) = reference_run(get("config"), get("trace"));
+        rows += 1;
+        assert_eq!(r.total_cycles.to_string(), get("total_cycles"), "{label}: cycles");
+        let c = &r.counters;
+        let dramsim3 = get("sim").starts_with("DRAMsim3");
+        for (name, ours) in [
+            ("num_RD_cmds", c.reads),
+            ("num_WR_cmds", c.writes),
+            ("num_ACT", c.activates),
+            ("num_PRE", c.precharges),
+            ("num_REF", c.refreshes),
+            ("read_row_hits", c.read_row_hits),
+            ("write_row_hits", c.write_row_hits),
+            ("row_misses", c.row_misses),
+            ("row_conflicts", c.row_conflicts),
+            ("min_read_latency_ticks", r.read_latency.min),
+            ("max_read_latency_ticks", r.read_latency.max),
+        ] {
+            if !get(name).is_empty() && !(dramsim3 && name.starts_with("row_")) {
+                assert_eq!(ours.to_string(), get(name), "{label}: {name}");
+            }
+        }
+        let mean: f64 = get("avg_read_latency_driver_ticks").parse().unwrap();
+        assert!(
+            (r.read_latency.mean() - mean).abs() < 1e-3,
+            "{label}: latency {} {mean}",
+            r.read_latency.mean()
+        );
+        if !get("latencies_idle").is_empty() {
+            let idle: Vec<String> = r.latencies.iter().map(u64::to_string).collect();
+            assert_eq!(idle.join(" "), get("latencies_idle"), "{label}");
+        }
+    }
+    assert_eq!(rows, text.lines().count() - 1);
+    assert!(rows >= 60);
+}
+
+#[test]
+fn hbm3_and_gddr6_take_the_cycles_reported_for_them() {
+    // no rows in results.csv; the cycles were reported with the same runs
+    for (config, pattern, refresh, cycles) in [
+        ("ram_hbm3_6400", Pattern::SeqRead, true, 92_886),
+        ("ram_hbm3_6400", Pattern::SeqRead, false, 99_352),
+        ("ds3_gddr6", Pattern::RandomRead, true, 265_071), // 13.25 per request
+    ] {
+        let (standard, mut policy) = builtin(config);
+        if !refresh {
+            policy.refresh.policy = RefreshPolicy::Off;
+        }
+        let trace = pattern.generate(&standard, 20_000);
+        let r = drive(&trace, &standard, &policy, DriveOptions::default()).unwrap();
+        assert_eq!(r.total_cycles, cycles, "{config} {}", pattern.name());
+    }
+}
+
+#[test]
+fn command_traces_are_the_references_line_by_line() {
+    let mut files = 0;
+    for entry in std::fs::read_dir(data("cmdtrace")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let (config, pattern) = name.split_once('.').unwrap();
+        let (standard, policy) = builtin(config);
+        let trace = Pattern::by_name(pattern).unwrap().generate(&standard, 2_000);
+        let options = DriveOptions { commands: true, tick: false };
+        let r = drive(&trace, &standard, &policy, options).unwrap();
+        let ours = commands_csv(&standard, &policy, &r.commands[0]);
+        let theirs = std::fs::read_to_string(&path).unwrap();
+        for (i, (a, b)) in ours.lines().zip(theirs.lines()).enumerate() {
+            assert_eq!(a, b, "{name} line {}", i + 1);
+        }
+        assert!(ours.lines().count() >= theirs.lines().count(), "{name}: commands are missing");
+        files += 1;
+    }
+    assert_eq!(files, 55);
+}
+
+#[test]
+fn all_configurations_and_patterns_are_legal() {
+    for name in Standard::builtin_names() {
+        let (standard, own) = builtin(name);
+        for policy in [own, Policy::users()] {
+            for pattern in Pattern::ALL {
+                let trace = pattern.generate(&standard, 3_000);
+                let options = DriveOptions { commands: true, tick: false };
+                let r = drive(&trace, &standard, &policy, options).unwrap();
+                for commands in &r.commands {
+                    let rules = checker::Rules { postponed_at_most: Some(2), end: r.end };
+                    let broken = checker::check(&standard, commands, rules);
+                    let first = &broken[..broken.len().min(3)];
+                    assert!(broken.is_empty(), "{name} {:?} {}: {first:?}", policy.scheduler, pattern.name());
+                }
+            }
+        }
+    }
+}
