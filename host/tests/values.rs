@@ -1,6 +1,8 @@
 //! Whole models: the lowered programs, executed instruction by instruction over the packed image, give the reference's
 //! logits and tokens bit for bit, and every overlap of bytes is ordered by tokens.
 
+use std::collections::VecDeque;
+
 use lutsim_host::image::write_image;
 use lutsim_host::lower::Lowered;
 use lutsim_host::mapping::{Hidden, Mapping};
@@ -9,9 +11,9 @@ use lutsim_host::plan::{Plan, plan};
 use lutsim_host::reference::{Cache, Machine, Numerics, Reference, argmax};
 use lutsim_host::runtime::Doorbell;
 use lutsim_host::target::Target;
-use lutsim_host::weights::Synthetic;
+use lutsim_host::weights::{Stream, Synthetic};
 use lutsim_host::workload::Workload;
-use lutsim_isa::control::{Control, Step};
+use lutsim_isa::control::{Control, Dispatch, Step};
 use lutsim_isa::exec::{LutShape, State};
 use lutsim_isa::field::{AType, Act, Rope};
 use lutsim_isa::order::OrderChecker;
@@ -25,6 +27,7 @@ const TINY: Target = Target { cores: 2, n: 64, scratchpad_bytes: 512 << 10, ..Ta
 struct Chip {
     plan: Plan,
     state: State,
+    steps: usize,
 }
 
 impl Chip {
@@ -33,13 +36,16 @@ impl Chip {
         let lut = LutShape { cores: t.cores, m: t.m, n: t.n };
         let mut state = State::new(t.scratchpad_bytes as u32, t.dram_bytes, lut);
         write_image(&mut state.dram, &plan.layout, &plan.model, source).unwrap_or_else(|e| panic!("{e}"));
-        Self { plan, state }
+        Self { plan, state, steps: 0 }
     }
 
+    /// Runs a step, its queues as far ahead of each other as the tokens let them, in an order of preference that changes
+    /// from step to step.
     fn run(&mut self, step: &Lowered, doorbell: &Doorbell) {
         // What was there before must not matter.
         self.state.scratchpad.fill(0xa5);
         self.state.mailbox = doorbell.mailbox.clone();
+        self.steps += 1;
         if let Err(what) = self.program(step, doorbell) {
             panic!("{}\n{}: {what}", step.listing(), step.name);
         }
@@ -48,16 +54,60 @@ impl Chip {
     fn program(&mut self, step: &Lowered, doorbell: &Doorbell) -> Result<(), Box<dyn std::error::Error>> {
         let mut control = Control::new(&doorbell.registers);
         let mut order = OrderChecker::new(&doorbell.mailbox);
+        let mut queues: [VecDeque<Dispatch>; 4] = Default::default();
         loop {
             match control.step(&step.program)? {
                 Step::Control => {}
                 Step::Dispatch(d) => {
                     order.observe(&d)?;
-                    self.state.exec(&d.op).map_err(|e| format!("instruction {}: {e}", d.pc))?;
+                    queues[d.queue as usize].push_back(d);
                 }
-                Step::Fence => order.fence()?,
-                Step::Halt => return Ok(order.finish()?),
+                Step::Fence => {
+                    order.fence()?;
+                    self.drain(&mut queues)?;
+                }
+                Step::Halt => {
+                    order.finish()?;
+                    return self.drain(&mut queues);
+                }
             }
+        }
+    }
+
+    /// Executes all that was dispatched: always of the queue most preferred among those that need not wait.
+    fn drain(&mut self, queues: &mut [VecDeque<Dispatch>; 4]) -> Result<(), Box<dyn std::error::Error>> {
+        // The 24 orders of four queues, the greatest differences first; and at random, which they all are now and then.
+        let mut preferred = vec![0, 1, 2, 3];
+        let mut rank = self.steps * 7 % 25;
+        let random = rank == 24;
+        let order: Vec<usize> = (1..=4)
+            .rev()
+            .map(|n| {
+                let i = rank % n;
+                rank /= n;
+                preferred.remove(i)
+            })
+            .collect();
+        let mut tokens = [0u32; 32];
+        let stream = Stream::new(self.steps as u64, "schedule", None);
+        for count in 0.. {
+            let shift = if random { stream.at(count) as usize % 4 } else { 0 };
+            let ready = |&q: &usize| {
+                queues[q].front().is_some_and(|d| d.wait.is_none_or(|sem| tokens[sem.index()] > 0))
+            };
+            let Some(q) = (0..4).map(|i| order[(i + shift) % 4]).find(ready) else { break };
+            let Some(d) = queues[q].pop_front() else { break };
+            if let Some(sem) = d.wait {
+                tokens[sem.index()] -= 1;
+            }
+            self.state.exec(&d.op).map_err(|e| format!("instruction {}: {e}", d.pc))?;
+            if let Some(sem) = d.signal {
+                tokens[sem.index()] += 1;
+            }
+        }
+        match queues.iter().find_map(|q| q.front()) {
+            Some(d) => Err(format!("instruction {} waits for ever", d.pc).into()),
+            None => Ok(()),
         }
     }
 
