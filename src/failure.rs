@@ -1,11 +1,14 @@
 //! Two kinds of failure: the user's fault is a [`Diagnostic`] with code, label and help; ours is a panic.
 
-use std::io;
+use std::{fmt, io};
 
+use lutsim_host::error::HostError;
 use lutsim_isa::asm::AsmError;
 use lutsim_isa::program::ProgramError;
 use lutsim_sim::chip_file::ChipError;
-use miette::{Diagnostic, NamedSource, SourceSpan};
+use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode, SourceSpan};
+
+use crate::session;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
@@ -124,5 +127,87 @@ pub fn stdout(error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::BrokenPipe,
         _ => UserError::Write { path: "stdout".into(), why: error.to_string() }.into(),
+    }
+}
+
+/// What the host says about a model, a workload or a mapping, with the file's text where there is one.
+#[derive(Debug)]
+pub struct HostFault {
+    error: HostError,
+    source: Option<NamedSource<String>>,
+}
+
+impl HostFault {
+    /// An error in a file whose text is at hand.
+    pub fn of_file(error: HostError, text: String) -> Self {
+        let source = match &error {
+            HostError::File { file, .. } => Some(NamedSource::new(file, text)),
+            _ => None,
+        };
+        Self { error, source }
+    }
+}
+
+impl From<HostError> for HostFault {
+    fn from(error: HostError) -> Self {
+        Self { error, source: None }
+    }
+}
+
+impl fmt::Display for HostFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for HostFault {}
+
+impl Diagnostic for HostFault {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(match &self.error {
+            HostError::UnknownModel { .. } => "model::unknown",
+            HostError::File { .. } => "model::file",
+            HostError::Context { .. } => "workload::context",
+            HostError::Workload { .. } => "workload::lengths",
+            HostError::Dram { .. } => "model::dram",
+            HostError::Scratchpad { .. } => "mapping::scratchpad",
+            HostError::Types { .. } => "workload::types",
+            HostError::Mapping { .. } => "mapping::rule",
+            HostError::Measure { .. } => "mapping::search",
+        }))
+    }
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.error.help().map(|h| Box::new(h) as _)
+    }
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.source.as_ref().map(|s| s as _)
+    }
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        match &self.error {
+            HostError::File { span: Some((start, end)), .. } if self.source.is_some() => {
+                let span = LabeledSpan::new(Some("here".into()), *start, end - start);
+                Some(Box::new(std::iter::once(span)))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<HostFault> for Failure {
+    fn from(error: HostFault) -> Self {
+        Failure::User(Box::new(error))
+    }
+}
+
+impl From<session::Error> for Failure {
+    fn from(error: session::Error) -> Self {
+        match error {
+            session::Error::Host(e) => HostFault::from(e).into(),
+            other => UserError::Refused {
+                what: other.to_string(),
+                help: "change the chip file, or give another value with `--set`".into(),
+            }
+            .into(),
+        }
     }
 }

@@ -10,7 +10,10 @@
 
 pub mod cli;
 pub mod commands;
+pub mod device;
 pub mod failure;
 pub mod output;
+mod progress;
 pub mod resolve;
+pub mod session;
 pub mod shell;

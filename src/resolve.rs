@@ -4,7 +4,10 @@ use std::path::Path;
 
 use lutsim_sim::chip_file::{self, ChipFile, Override};
 
-use crate::failure::{Failure, UserError};
+use lutsim_host::mapping::Mapping;
+use lutsim_host::model::Model;
+
+use crate::failure::{Failure, HostFault, UserError};
 
 /// Reads a text file.
 ///
@@ -43,4 +46,26 @@ pub fn chip(name: &str, overrides: &[Override]) -> Result<ChipFile, Failure> {
     let text = chip_file::builtin_text(name)?;
     let stem = name.strip_suffix(".toml").unwrap_or(name);
     Ok(ChipFile::parse(&format!("{stem}.toml"), text, overrides)?)
+}
+
+/// The model that `name` means.
+///
+/// # Errors
+/// There is no such model, or something in its file is wrong.
+pub fn model(name: &str) -> Result<Model, Failure> {
+    let path = Path::new(name);
+    if path.is_file() {
+        let text = read_text(path)?;
+        return Model::parse(name, &text).map_err(|e| HostFault::of_file(e, text).into());
+    }
+    Model::builtin(name).map_err(|e| HostFault::from(e).into())
+}
+
+/// The mapping of a file.
+///
+/// # Errors
+/// It cannot be read, or is no mapping.
+pub fn mapping(path: &Path) -> Result<Mapping, Failure> {
+    let text = read_text(path)?;
+    Mapping::parse(&path.display().to_string(), &text).map_err(|e| HostFault::of_file(e, text).into())
 }

@@ -1,7 +1,6 @@
 //! `lutsim config`: what a chip file resolves to.
 
 use clap::Args;
-use sha2::{Digest, Sha256};
 
 use crate::cli::ChipArgs;
 use crate::failure::Failure;
@@ -20,10 +19,4 @@ impl Config {
         let text = serde_json::to_string_pretty(&canonical).expect("string keys only");
         output::print(&format!("{text}\n"))
     }
-}
-
-/// SHA-256 of a canonical configuration, hexadecimal.
-pub(crate) fn hash(canonical: &serde_json::Value) -> String {
-    let digest = Sha256::digest(canonical.to_string().as_bytes());
-    digest.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -1,13 +1,17 @@
 //! `lutsim run`: a model on a chip.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use lutsim_sim::chip_file::Override;
 
 use crate::cli::ChipArgs;
 use crate::failure::{Failure, UserError};
-use crate::output::OutDir;
+use crate::output::{self, OutDir};
+use crate::progress::Bar;
+use crate::resolve;
+use crate::session::{self, Finished, Session};
 
 /// Run a model on a chip: tokens/s, joules per token, and what binds them.
 #[derive(Debug, Args)]
@@ -108,6 +112,16 @@ pub enum Phase {
     All,
 }
 
+impl From<Phase> for session::Phase {
+    fn from(phase: Phase) -> Self {
+        match phase {
+            Phase::Prefill => session::Phase::Prefill,
+            Phase::Decode => session::Phase::Decode,
+            Phase::All => session::Phase::All,
+        }
+    }
+}
+
 /// On or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
@@ -131,16 +145,69 @@ pub enum Engine {
 impl Run {
     pub(crate) fn execute(&self) -> Result<(), Failure> {
         let chip = self.chip.resolve(self.workload.overrides())?;
-        if self.engine == Engine::Leap {
-            return Err(UserError::Refused {
-                what: "`--engine leap` is not there yet".into(),
-                help: "`skip` gives the same record".into(),
+        let model = resolve::model(&chip.workload.model)?;
+        let mapping = self.mapping.as_deref().map(resolve::mapping).transpose()?;
+        let engine = match self.engine {
+            Engine::Tick => lutsim_sim::Engine::Tick,
+            Engine::Skip => lutsim_sim::Engine::Skip,
+            Engine::Leap => {
+                return Err(UserError::Refused {
+                    what: "`--engine leap` is not there yet".into(),
+                    help: "`--engine skip` gives the same record".into(),
+                }
+                .into());
             }
-            .into());
+        };
+        let session = Session {
+            phase: self.phase.into(),
+            values: self.values == Switch::On,
+            engine,
+            every_step: self.every_step,
+            mapping,
+            ..Session::new(chip, model)
+        };
+        let progress = Bar::new(self.verbose);
+        if self.dump_mapping {
+            let plan = session.plan(&progress)?;
+            return output::print(&plan.mapping.dump());
         }
+        // Found out before the simulation: a combination that cannot run, a folder that cannot be written.
         let out = self.out.as_deref().map(OutDir::prepare).transpose()?;
-        let _ = (chip, out, self.phase, self.values, self.json, self.every_step, self.dump_mapping);
-        let _ = (&self.mapping, self.verbose);
-        Err(UserError::Refused { what: "the machine is not there yet".into(), help: "wait".into() }.into())
+        let begin = Instant::now();
+        let finished = session.run(&progress)?;
+        let wall = begin.elapsed().as_secs_f64();
+        progress.finish();
+        if let Some(out) = out {
+            out.commit(&files(&finished, self.engine, wall))?;
+        }
+        match self.json {
+            true => output::print(&finished.record.to_json()),
+            false => output::print(&text(&finished)),
+        }
     }
+}
+
+fn text(finished: &Finished) -> String {
+    lutsim_reports::summary(&finished.record)
+}
+
+/// The files of `--out`; the record last, so that where it is, everything is.
+fn files(finished: &Finished, engine: Engine, wall: f64) -> Vec<(&'static str, String)> {
+    let record = &finished.record;
+    let csv = lutsim_reports::operators_csv(record).unwrap_or_else(|e| panic!("operators.csv: {e}"));
+    let roofline = lutsim_reports::Roofline::from_record(record);
+    let svg = lutsim_reports::roofline_svg(&roofline).unwrap_or_else(|e| panic!("roofline.svg: {e}"));
+    let stats = serde_json::json!({
+        "engine": match engine { Engine::Tick => "tick", Engine::Skip => "skip", Engine::Leap => "leap" },
+        "instants": finished.stats.instants,
+        "evaluations": finished.stats.evaluations,
+        "wall_seconds": wall,
+    });
+    let stats = serde_json::to_string_pretty(&stats).expect("string keys only") + "\n";
+    vec![
+        ("operators.csv", csv),
+        ("engine.json", stats),
+        ("roofline.svg", svg),
+        ("record.json", record.to_json()),
+    ]
 }

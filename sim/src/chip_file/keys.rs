@@ -72,6 +72,7 @@ use Need::{Always, Banked, Default as Or, Ideal};
 
 const U32: u64 = u32::MAX as u64;
 const GIB: u64 = 1 << 30;
+const WEIGHTS: &[&str] = &["int1", "int1.58", "int2", "int3", "int4", "int8"];
 
 keys! {
     Name "name": Text, Always, "The chip's name.";
@@ -136,10 +137,14 @@ keys! {
     WorkloadGenerate "workload.generate": Count(0, 1 << 20), Always, "Decode steps.";
     WorkloadContext "workload.context": Count(0, 1 << 20), Or("0"), "Tokens already in the KV cache.";
     WorkloadBatch "workload.batch": Count(1, 4096), Or("1"), "Sequences at a time.";
-    WorkloadWeights "workload.weights": Choice(&["int1", "int1.58", "int2", "int3", "int4", "int8"]), Always, "Weight format.";
+    WorkloadWeights "workload.weights": Choice(WEIGHTS), Always, "Weight format.";
     WorkloadGroup "workload.group": Group, Always, "Consecutive weights along the reduction that share a scale, or `row`.";
+    WorkloadHead "workload.head": Choice(WEIGHTS), Or("int8"), "Weight format of the output head.";
+    WorkloadHeadGroup "workload.head_group": Group, Or("128"), "The head's weights that share a scale, or `row`.";
     WorkloadActivations "workload.activations": Choice(&["int8", "fp16"]), Or("int8"), "Activation format.";
     WorkloadKv "workload.kv": Choice(&["int8", "int4", "fp16"]), Or("int8"), "KV cache format.";
+    WorkloadSampling "workload.sampling": Flag, Or("false"),
+        "The host samples: all logits are read back as FP32, in place of the arg-max's 4 bytes.";
 }
 
 impl Key {

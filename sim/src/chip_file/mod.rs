@@ -69,10 +69,16 @@ pub struct Workload {
     pub weights: WeightKind,
     /// Weights that share a scale.
     pub group: Group,
+    /// Weight format of the output head.
+    pub head: WeightKind,
+    /// The head's weights that share a scale.
+    pub head_group: Group,
     /// Activation format.
     pub activations: AType,
     /// KV cache format.
     pub kv: WeightKind,
+    /// The host samples: all logits are read back.
+    pub sampling: bool,
 }
 
 /// The chip files that come with lutsim: name and text.
@@ -154,6 +160,11 @@ fn build(values: Vec<Option<Value>>, ideal: bool) -> ChipFile {
         Some(Value::Text(s)) => s.clone(),
         other => panic!("`{}` was read as {other:?}", key.path()),
     };
+    let flag = |key: Key| values[key as usize] == Some(Value::Flag(true));
+    let group = |key: Key| match &values[key as usize] {
+        Some(Value::Int(n)) => Group::Of(*n as u32),
+        _ => Group::Row,
+    };
     let kind = match ideal {
         false => DramKind::Standard(text(Key::DramStandard)),
         true => DramKind::Ideal {
@@ -189,7 +200,7 @@ fn build(values: Vec<Option<Value>>, ideal: bool) -> ChipFile {
             bytes: wide(Key::ScratchpadBytes),
             banks: int(Key::ScratchpadBanks),
             bank_bytes: int(Key::ScratchpadBankBytes),
-            conflict_free: values[Key::ScratchpadConflictFree as usize] == Some(Value::Flag(true)),
+            conflict_free: flag(Key::ScratchpadConflictFree),
         },
         vector: Vector {
             lanes: int(Key::VectorLanes),
@@ -232,16 +243,16 @@ fn build(values: Vec<Option<Value>>, ideal: bool) -> ChipFile {
         context: int(Key::WorkloadContext),
         batch: int(Key::WorkloadBatch),
         weights: text(Key::WorkloadWeights).parse().expect("the key table lists weight formats"),
-        group: match &values[Key::WorkloadGroup as usize] {
-            Some(Value::Int(n)) => Group::Of(*n as u32),
-            _ => Group::Row,
-        },
+        group: group(Key::WorkloadGroup),
+        head: text(Key::WorkloadHead).parse().expect("the key table lists weight formats"),
+        head_group: group(Key::WorkloadHeadGroup),
         activations: text(Key::WorkloadActivations).parse().expect("the key table lists activation formats"),
         kv: match text(Key::WorkloadKv).as_str() {
             "int4" => WeightKind::Kv4,
             "fp16" => WeightKind::KvF16,
             _ => WeightKind::Kv8,
         },
+        sampling: flag(Key::WorkloadSampling),
     };
     let dram_technology = text(Key::DramTechnology);
     ChipFile { chip, about, dram_technology, workload, values }

@@ -1,0 +1,198 @@
+//! The one seam between host and simulator: a simulated chip as the host's [`Device`].
+
+use lutsim_dram::Standard;
+use lutsim_host::layout::Table;
+use lutsim_host::lower::Lowered;
+use lutsim_host::plan::Plan;
+use lutsim_host::runtime::{Device, DeviceError, Doorbell, Outcome};
+use lutsim_host::target::Target;
+use lutsim_host::weights::WeightSource;
+use lutsim_host::{image, lower};
+use lutsim_isa::exec::{LutShape, State};
+use lutsim_sim::config::{Chip, DramKind};
+use lutsim_sim::{BuildError, Engine, EngineStats, Job, Machine, Report, Stop};
+
+/// A simulated chip.
+pub struct SimDevice {
+    machine: Machine,
+    /// Where the image's results lie, if values are executed.
+    result: Option<Table>,
+    report: Option<Report>,
+}
+
+impl SimDevice {
+    /// A chip, idle; timing only.
+    ///
+    /// # Errors
+    /// A chip that cannot be built.
+    pub fn new(chip: &Chip, engine: Engine) -> Result<Self, BuildError> {
+        Ok(Self { machine: Machine::new(chip, engine)?, result: None, report: None })
+    }
+    /// Puts a model's image into the DRAM and executes values from now on.
+    ///
+    /// # Errors
+    /// A source that does not fit the plan.
+    pub fn load_values(&mut self, plan: &Plan, source: &dyn WeightSource) -> Result<(), image::ImageError> {
+        let mut state = empty_state(self.machine.chip());
+        image::write_image(&mut state.dram, &plan.layout, &plan.model, source)?;
+        self.machine.attach_values(Box::new(state));
+        self.result = Some(plan.layout.result);
+        Ok(())
+    }
+    /// Runs a step from its doorbell to its read-back.
+    ///
+    /// # Errors
+    /// A program that cannot go on.
+    pub fn step(&mut self, step: &Lowered, doorbell: &Doorbell, vocab: Option<u32>) -> Result<Report, Stop> {
+        let job = Job {
+            program: &step.program,
+            address: step.address,
+            marks: &marks(step),
+            operators: step.operators.len() as u32,
+            registers: &doorbell.registers,
+            mailbox: &doorbell.mailbox,
+            result_bytes: result_bytes(step, vocab),
+        };
+        self.machine.run(&job)
+    }
+    /// The token of each row of the last step, if values are executed.
+    pub fn tokens(&mut self, step: &Lowered, doorbell: &Doorbell) -> Option<Vec<u32>> {
+        let table = self.result.filter(|_| step.phase.head)?;
+        let first = match step.phase.decode {
+            true => 0,
+            false => doorbell.registers.iter().find(|r| r.0 == lower::SEQUENCE).map_or(0, |r| r.1),
+        };
+        let state = self.machine.values()?;
+        let token = |row: u64| {
+            let mut bytes = [0; 4];
+            let read = state.dram.read(table.addr + row * table.row_bytes() + 4, &mut bytes);
+            read.unwrap_or_else(|e| panic!("the results lie outside DRAM: {e}"));
+            u32::from_le_bytes(bytes)
+        };
+        Some((first..first + u64::from(step.phase.head_rows())).map(token).collect())
+    }
+    /// How the engine fared.
+    pub fn stats(&self) -> EngineStats {
+        self.machine.stats()
+    }
+    /// What the last [`Device::run`] left behind.
+    pub fn report(&self) -> Option<&Report> {
+        self.report.as_ref()
+    }
+}
+
+impl Device for SimDevice {
+    fn run(&mut self, step: &Lowered, doorbell: &Doorbell) -> Result<Outcome, DeviceError> {
+        let report = self.step(step, doorbell, None).map_err(|e| DeviceError(e.to_string()))?;
+        let tokens = self.tokens(step, doorbell).unwrap_or_default();
+        let cycles = report.totals.cycles;
+        self.report = Some(report);
+        Ok(Outcome { cycles, tokens })
+    }
+}
+
+/// Memories of a chip, all zero.
+pub fn empty_state(chip: &Chip) -> State {
+    let lut = LutShape { cores: chip.lut.cores, m: chip.lut.m, n: chip.lut.n };
+    let scratchpad = u32::try_from(chip.scratchpad.bytes).expect("the chip file limits it to 32 bits");
+    State::new(scratchpad, chip.dram.bytes, lut)
+}
+
+/// The operator span of each word.
+pub fn marks(step: &Lowered) -> Vec<u32> {
+    let mut marks = vec![0; step.program.code.len()];
+    for (i, span) in step.operators.iter().enumerate() {
+        marks[span.first_pc as usize..].fill(i as u32);
+    }
+    marks
+}
+
+/// What the host reads back: a token id per row, or all logits of a vocabulary.
+fn result_bytes(step: &Lowered, vocab: Option<u32>) -> u64 {
+    match step.phase.head {
+        true => u64::from(step.phase.head_rows()) * 4 * u64::from(vocab.unwrap_or(1)),
+        false => 0,
+    }
+}
+
+/// Bytes per second of all pins.
+pub fn dram_peak(chip: &Chip) -> f64 {
+    let channel = match &chip.dram.kind {
+        DramKind::Standard(name) => standard(name).peak_bytes_per_second(),
+        DramKind::Ideal { bytes_per_second, .. } => *bytes_per_second as f64,
+    };
+    channel * f64::from(chip.dram.channels)
+}
+
+/// The memory's clock, Hz.
+pub fn dram_clock(chip: &Chip) -> u64 {
+    match &chip.dram.kind {
+        DramKind::Standard(name) => {
+            let (numerator, denominator) = standard(name).clock_hz;
+            numerator / denominator
+        }
+        DramKind::Ideal { bytes_per_second, burst_bytes, .. } => bytes_per_second / u64::from(*burst_bytes),
+    }
+}
+
+/// Bytes of one burst.
+pub fn burst_bytes(chip: &Chip) -> u32 {
+    match &chip.dram.kind {
+        DramKind::Standard(name) => standard(name).request_bytes,
+        DramKind::Ideal { burst_bytes, .. } => *burst_bytes,
+    }
+}
+
+fn standard(name: &str) -> Standard {
+    Standard::builtin(name).unwrap_or_else(|e| panic!("the chip file named the standard {name}: {e}"))
+}
+
+/// The chip as lowering sees it.
+pub fn target(chip: &Chip) -> Target {
+    Target {
+        cores: chip.lut.cores,
+        m: chip.lut.m,
+        n: chip.lut.n,
+        k: chip.lut.k,
+        accumulator_bits: chip.lut.accumulator_bits,
+        scratchpad_bytes: chip.scratchpad.bytes,
+        dram_bytes: chip.dram.bytes,
+        burst_bytes: burst_bytes(chip),
+        bank_span_bytes: bank_span(chip),
+        queue_depth: chip.sequencer.queue_depth,
+        buffer_bytes: chip.sequencer.buffer_bytes,
+        vector_lanes: chip.vector.lanes,
+    }
+}
+
+/// Consecutive bytes that fill the open rows of every channel: what the address mapping counts up to the last column bit.
+fn bank_span(chip: &Chip) -> u64 {
+    let DramKind::Standard(name) = &chip.dram.kind else { return u64::from(chip.dram.interleave_bytes) };
+    let standard = standard(name);
+    let mut bursts = 1u64;
+    for item in &standard.mapping {
+        let (level, bits) = item.split_once(':').map_or((item.as_str(), None), |(l, b)| (l, b.parse().ok()));
+        let whole = match level {
+            "Column" => u64::from(standard.bursts_per_row),
+            _ => standard.levels.iter().find(|l| l.name == level).map_or(1, |l| u64::from(l.count)),
+        };
+        bursts *= bits.map_or(whole, |b: u32| 1 << b);
+        if level == "Column" {
+            break;
+        }
+    }
+    bursts * u64::from(standard.request_bytes) * u64::from(chip.dram.channels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bank_span_is_one_row_of_each_bank_group_of_each_channel() {
+        let chip = lutsim_sim::chip_file::load_builtin("snapdragon_like").unwrap().chip;
+        assert_eq!(bank_span(&chip), 4 * 4 * 2048);
+        assert_eq!(dram_peak(&chip), 76.8e9);
+        assert_eq!(dram_clock(&chip), 1_200_000_000);
+    }
+}

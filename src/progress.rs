@@ -1,0 +1,44 @@
+//! How far a run is, on stderr; nothing where stderr is no terminal.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::output;
+use crate::session::Progress;
+
+/// A line that moves, or with `-v` a line per step.
+pub(crate) struct Bar {
+    bar: ProgressBar,
+    verbose: bool,
+}
+
+impl Bar {
+    pub(crate) fn new(verbose: u8) -> Self {
+        let bar = ProgressBar::new_spinner();
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} [{elapsed}]") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self { bar, verbose: verbose > 0 }
+    }
+    pub(crate) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Progress for Bar {
+    fn step(&self, stage: &str, done: u64, all: u64) {
+        let line = format!("{stage}: step {} of {all}", done + 1);
+        if self.verbose {
+            self.bar.suspend(|| output::say(&line));
+        }
+        self.bar.set_message(line);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}

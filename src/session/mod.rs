@@ -1,0 +1,285 @@
+//! A run: what was asked, from resolved input to the record.
+//!
+//! ```text
+//! chip, model, workload --> target, mapping --> plan --> steps on the simulator --> counts --> energy --> record
+//! ```
+
+mod counts;
+mod ids;
+mod record;
+
+pub use counts::{Counts, OperatorCounts};
+pub use ids::prompt as prompt_ids;
+
+use lutsim_host::error::HostError;
+use lutsim_host::mapping::Mapping;
+use lutsim_host::model::Model;
+use lutsim_host::plan::{Plan, plan};
+use lutsim_host::weights::Synthetic;
+use lutsim_host::workload::Workload;
+use lutsim_isa::format::WeightFormat;
+use lutsim_record::Record;
+use lutsim_sim::chip_file::ChipFile;
+use lutsim_sim::{BuildError, Engine, EngineStats};
+
+use crate::device::{self, SimDevice};
+
+/// Which phases run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The prompt only.
+    Prefill,
+    /// Token by token only, with the prompt taken as done.
+    Decode,
+    /// Both.
+    All,
+}
+
+/// What is to be run, everything resolved.
+pub struct Session {
+    /// Chip and workload.
+    pub chip: ChipFile,
+    /// Model.
+    pub model: Model,
+    /// Which phases.
+    pub phase: Phase,
+    /// Whether values are executed.
+    pub values: bool,
+    /// How time passes.
+    pub engine: Engine,
+    /// Whether every decode step is simulated.
+    pub every_step: bool,
+    /// A mapping to use in place of a search.
+    pub mapping: Option<Mapping>,
+    /// The ids that decode steps are fed, step by step and sequence by sequence, in place of what came out or of made-up ones.
+    pub decode_ids: Option<Vec<u32>>,
+}
+
+/// What a run gave.
+pub struct Finished {
+    /// The record.
+    pub record: Record,
+    /// What was planned.
+    pub plan: Plan,
+    /// How the engine fared: no part of the record.
+    pub stats: EngineStats,
+}
+
+/// Hears how far a run is.
+pub trait Progress {
+    /// Step `done` of `all` of a stage begins.
+    fn step(&self, stage: &str, done: u64, all: u64);
+}
+
+impl Progress for () {
+    fn step(&self, _: &str, _: u64, _: u64) {}
+}
+
+/// What a user can get wrong here.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Model, workload, chip and mapping do not go together.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The chip cannot be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The technologies do not go together.
+    #[error("{0}")]
+    Technology(String),
+}
+
+impl Session {
+    /// A session with nothing special about it.
+    pub fn new(chip: ChipFile, model: Model) -> Self {
+        Self {
+            chip,
+            model,
+            phase: Phase::All,
+            values: false,
+            engine: Engine::Skip,
+            every_step: false,
+            mapping: None,
+            decode_ids: None,
+        }
+    }
+
+    /// The workload in the host's words: a phase that is not wanted has no steps.
+    pub fn workload(&self) -> Workload {
+        let w = &self.chip.workload;
+        let (context, prompt) = match self.phase {
+            Phase::Decode => (w.context + w.prompt, 0),
+            _ => (w.context, w.prompt),
+        };
+        Workload {
+            batch: w.batch,
+            prompt,
+            context,
+            generate: if self.phase == Phase::Prefill { 0 } else { w.generate },
+            weights: WeightFormat { kind: w.weights, group: w.group },
+            head: WeightFormat { kind: w.head, group: w.head_group },
+            activations: w.activations,
+            kv: w.kv,
+            sampling: w.sampling,
+        }
+    }
+
+    /// Chooses a mapping, or checks the one that was given, and plans the run.
+    ///
+    /// # Errors
+    /// Model, workload, chip and mapping that do not go together.
+    pub fn plan(&self, _progress: &dyn Progress) -> Result<Plan, Error> {
+        let (target, workload) = (device::target(&self.chip.chip), self.workload());
+        workload.check(&self.model, &target)?;
+        let mapping = match self.mapping {
+            Some(mapping) => mapping,
+            None => Mapping::default_for(&target, &self.model, &workload)?,
+        };
+        Ok(plan(&self.model, &workload, &target, &mapping)?)
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// What a user can get wrong.
+    ///
+    /// # Panics
+    /// On a fault of ours: a program of the host that the machine refuses, a record that does not add up.
+    pub fn run(&self, progress: &dyn Progress) -> Result<Finished, Error> {
+        let technology = record::technology(&self.chip)?;
+        let plan = self.plan(progress)?;
+        let mut device = SimDevice::new(&self.chip.chip, self.engine)?;
+        if self.values {
+            let (weights, head) = (plan.workload.weights, plan.workload.head);
+            let source = Synthetic { model: self.model.clone(), weights, head, seed: ids::SEED };
+            device
+                .load_values(&plan, &source)
+                .unwrap_or_else(|e| panic!("the image of {}: {e}", self.model.name));
+        }
+        let mut run = Run { session: self, plan: &plan, device, progress, tokens: Vec::new() };
+        let prefill = (plan.workload.prompt > 0).then(|| run.prefill());
+        let decode = (plan.workload.generate > 0).then(|| run.decode());
+        let stats = run.device.stats();
+        let tokens = self.values.then_some(run.tokens);
+        let record = record::assemble(self, &plan, &technology, prefill, decode, tokens)?;
+        Ok(Finished { record, plan, stats })
+    }
+}
+
+/// Totals of the prompt.
+struct Prefill {
+    counts: Counts,
+    /// Core cycles to the first sequence's first token.
+    first_token: u64,
+}
+
+/// Totals of the decode steps.
+struct Decode {
+    counts: Counts,
+    simulated: u64,
+    residual: Option<f64>,
+}
+
+/// A run under way.
+struct Run<'a> {
+    session: &'a Session,
+    plan: &'a Plan,
+    device: SimDevice,
+    progress: &'a dyn Progress,
+    /// Tokens that came out: of prefill one per sequence, then one per step and sequence.
+    tokens: Vec<u32>,
+}
+
+impl Run<'_> {
+    fn step(
+        &mut self,
+        step: &lutsim_host::lower::Lowered,
+        doorbell: &lutsim_host::runtime::Doorbell,
+    ) -> Counts {
+        let vocab = self.plan.workload.sampling.then_some(self.plan.model.vocab);
+        let report = match self.device.step(step, doorbell, vocab) {
+            Ok(report) => report,
+            Err(stop) => panic!("the program `{}` of {}: {stop}", step.name, self.plan.model.name),
+        };
+        if let Some(tokens) = self.device.tokens(step, doorbell) {
+            self.tokens.extend(tokens);
+        }
+        Counts::of(&report, step, &self.session.chip.chip, vocab)
+    }
+
+    fn prefill(&mut self) -> Prefill {
+        let w = self.plan.workload;
+        let ids = ids::prompt(self.plan.model.vocab, w.batch, w.prompt);
+        let steps = self.plan.prefill_steps(&ids);
+        let (all, mut counts, mut first_token) = (steps.len() as u64, Counts::default(), None);
+        for (i, (step, doorbell)) in steps.into_iter().enumerate() {
+            self.progress.step("prefill", i as u64, all);
+            counts.add(&self.step(step, &doorbell), 1);
+            if step.phase.head {
+                first_token.get_or_insert(counts.cycles);
+            }
+        }
+        Prefill { first_token: first_token.unwrap_or(counts.cycles), counts }
+    }
+
+    fn decode(&mut self) -> Decode {
+        let w = self.plan.workload;
+        let steps = u64::from(w.generate);
+        let every = self.session.every_step || self.session.values || steps <= 4;
+        let chosen = if every { (0..steps).collect() } else { samples(steps) };
+        let mut simulated: Vec<(u64, Counts)> = Vec::with_capacity(chosen.len());
+        for (i, &index) in chosen.iter().enumerate() {
+            self.progress.step("decode", i as u64, chosen.len() as u64);
+            let ids = self.decode_ids(index);
+            let position = u64::from(w.context) + u64::from(w.prompt) + index;
+            let (step, doorbell) = self.plan.decode_step(position, &ids);
+            simulated.push((index, self.step(step, &doorbell)));
+        }
+        let residual = (!every).then(|| counts::residual(&simulated));
+        Decode { counts: counts::total(&simulated), simulated: simulated.len() as u64, residual }
+    }
+
+    /// What step `index` is fed.
+    fn decode_ids(&self, index: u64) -> Vec<u32> {
+        let batch = self.plan.workload.batch as usize;
+        if let Some(ids) = &self.session.decode_ids {
+            return ids.iter().copied().skip(index as usize * batch).take(batch).collect();
+        }
+        if self.session.values && self.tokens.len() >= batch {
+            return self.tokens[self.tokens.len() - batch..].to_vec();
+        }
+        ids::decode(self.plan.model.vocab, self.plan.workload.batch, index)
+    }
+}
+
+/// First, middle and last of `steps` (more than four), with an even number of steps between two, so that interpolated
+/// integers stay integers; one more at the start where that takes it.
+fn samples(steps: u64) -> Vec<u64> {
+    let start = u64::from((steps - 3) % 2 == 1);
+    let between = steps - 3 - start;
+    let middle = start + 1 + between / 2 / 2 * 2;
+    let mut samples: Vec<u64> = (0..=start).collect();
+    if middle < steps - 1 {
+        samples.push(middle);
+    }
+    samples.push(steps - 1);
+    samples
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_leave_even_gaps() {
+        for steps in 5..200 {
+            let samples = samples(steps);
+            assert_eq!((samples[0], samples[samples.len() - 1]), (0, steps - 1), "{steps}");
+            assert!(samples.len() <= 4 && samples.len() >= 3, "{steps}: {samples:?}");
+            for pair in samples.windows(2) {
+                assert_eq!((pair[1] - pair[0] - 1) % 2, 0, "{steps}: {samples:?}");
+            }
+        }
+        assert_eq!(samples(32), [0, 1, 15, 31]);
+    }
+}
