@@ -219,7 +219,7 @@ impl Model {
                 return Err((key, format!("{value} is not a multiple of 4, the activations of one table")));
             }
         }
-        if self.rope.dims % 2 != 0 || self.rope.dims > self.head_dim {
+        if !self.rope.dims.is_multiple_of(2) || self.rope.dims > self.head_dim {
             return Err(("dims", format!("{} is not even or is more than head_dim", self.rope.dims)));
         }
         if !(self.norm_eps > 0.0 && self.norm_eps < 1.0) {

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! **Order.** The four queues run ahead of each other; only semaphores hold them. Every semaphore is a first-in
-//! first-out count between two queues, every wait has its signal earlier in the program, so nothing can deadlock.
+//! first-out count between two queues. Every wait has its signal earlier in the program, so nothing can deadlock however short
+//! the queues are, and a program leaves no token behind.
 //!
 //! **Weight ring.** All records, keys and values pass through one ring of equal slots in program order, so the load queue
 //! streams the next operator's weights while others compute; it stops only for a full ring or for its own KV write.

@@ -1,8 +1,8 @@
 //! A whole step: embedding, layers, head.
 
+use lutsim_isa::Inst;
 use lutsim_isa::field::{Dim, DrainMode, First, Imm24, Queue, Reg, Signal, TileId, Unpack, Wait};
 use lutsim_isa::format::{ByteClass, Elem, WeightKind};
-use lutsim_isa::{Inst, Sem};
 
 use super::asm::{At, FREE, Tokens, at, dim, t};
 use super::gemm::{Operand, Output};
@@ -29,12 +29,18 @@ impl Lower<'_> {
     /// The whole program.
     pub(super) fn step(&mut self, slots: u32) {
         self.op("start", 0, 0);
-        self.prime(Queue::Lut, sem::SLOT_FREE, slots);
-        self.prime(Queue::Lut, sem::P_FREE, 2);
-        self.prime(Queue::Lut, sem::OUT, 1);
-        self.prime(Queue::Vector, sem::PARAM_FREE, self.buf.param_slots as u32);
-        self.prime(Queue::Vector, sem::SCORE_FREE, 2);
-        self.prime(Queue::Vector, sem::GATE_FREE, 2);
+        // What is free at first: (given by, semaphore, count, taken by).
+        let params = self.buf.param_slots as u32;
+        let free = [
+            (Queue::Lut, sem::SLOT_FREE, slots, Queue::Load),
+            (Queue::Lut, sem::P_FREE, 2, Queue::Vector),
+            (Queue::Vector, sem::PARAM_FREE, params, Queue::Load),
+            (Queue::Vector, sem::SCORE_FREE, 2, Queue::Lut),
+            (Queue::Vector, sem::GATE_FREE, 2, Queue::Lut),
+        ];
+        free.iter()
+            .for_each(|&(queue, semaphore, count, _)| self.tokens(queue, FREE.signal(semaphore), count));
+        self.b.sync(Queue::Lut, FREE.signal(sem::OUT));
         self.b.set(reg::ONE, 1);
         self.b.set(reg::RING, self.buf.end);
         self.b.set(reg::PARAM_IN, self.buf.param);
@@ -52,18 +58,23 @@ impl Lower<'_> {
         self.in_layer = false;
         if self.phase.head {
             self.head();
+        } else {
+            self.b.sync(Queue::Vector, FREE.wait(sem::OUT));
         }
+        // No token is left to the next program.
+        self.op("end", 0, 0);
+        free.iter().for_each(|&(_, semaphore, count, queue)| self.tokens(queue, FREE.wait(semaphore), count));
         self.b.push(Inst::Halt {});
     }
 
-    /// Gives a semaphore its first tokens.
-    fn prime(&mut self, queue: Queue, semaphore: Sem, count: u32) {
+    /// Gives or takes a number of tokens.
+    fn tokens(&mut self, queue: Queue, tokens: Tokens, count: u32) {
         if count > 2 {
             let start = self.b.begin(dim(count));
-            self.b.sync(queue, FREE.signal(semaphore));
+            self.b.sync(queue, tokens);
             self.b.end(start);
         } else {
-            (0..count).for_each(|_| self.b.sync(queue, FREE.signal(semaphore)));
+            (0..count).for_each(|_| self.b.sync(queue, tokens));
         }
     }
 
@@ -221,7 +232,7 @@ impl Lower<'_> {
         let (free, ready) =
             if sampling { (sem::LOGIT_STORED, sem::LOGIT_OUT) } else { (sem::GATE_FREE, sem::OUT) };
         if sampling {
-            self.prime(Queue::Store, sem::LOGIT_STORED, 2);
+            self.tokens(Queue::Store, FREE.signal(sem::LOGIT_STORED), 2);
             self.b.set(reg::H, self.layout.logits.addr);
             self.b.mad(reg::H, reg::H, SEQUENCE, self.layout.logits.row_bytes());
         } else {
@@ -256,7 +267,9 @@ impl Lower<'_> {
             }
             lower.b.ring(reg::GATE, buf.logit_bytes, buf.logit, buf.logit + 2 * buf.logit_bytes);
         });
-        if !sampling {
+        if sampling {
+            self.tokens(Queue::Lut, FREE.wait(sem::LOGIT_STORED), 2);
+        } else {
             self.op("result", 0, 0);
             self.b.sync(Queue::Vector, FREE.signal(sem::TO_STORE));
             result(self);
