@@ -12,6 +12,7 @@ pub mod quantize;
 pub mod reference;
 pub mod rotary;
 pub mod runtime;
+pub mod search;
 pub mod target;
 pub mod weights;
 pub mod workload;

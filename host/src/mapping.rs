@@ -100,7 +100,7 @@ impl Mapping {
         }
     }
 
-    /// The mapping for a grid, an N tile and a K block: largest chunk, as many slots as fit. `None` if it does not fit.
+    /// The mapping for a number of cores, an N tile and a K block: largest chunk, as many slots as fit. `None` if it does not fit.
     pub fn with(
         target: &Target,
         model: &Model,
@@ -108,6 +108,51 @@ impl Mapping {
         cores: u32,
         n_tile: u32,
         k_block: u32,
+    ) -> Option<Mapping> {
+        let cut = Mapping::cut(target, model, workload, (cores, n_tile, k_block))?;
+        let pass = target.m * (cores / n_tile.div_ceil(target.n)).min(255);
+        let most = workload.prompt.clamp(1, MOST_CHUNK.max(pass)).next_multiple_of(pass);
+        let mut best: Option<Mapping> = None;
+        for hidden in hidden_types(model) {
+            let mut next = Mapping { hidden, chunk: most, ..cut };
+            while next.chunk > 1 && next.fill_slots(target, model, workload).is_none() {
+                next.chunk = if next.chunk > pass { next.chunk - pass } else { 1 };
+            }
+            let better = best.is_none_or(|b| next.chunk > b.chunk);
+            if better && next.fill_slots(target, model, workload).is_some() {
+                best = Some(next);
+            }
+        }
+        let best = best?;
+        // The same number of chunks, of more equal sizes: each chunk reads all weights, however many rows it has.
+        let chunks = workload.prompt.div_ceil(best.chunk).max(1);
+        let even = workload.prompt.div_ceil(chunks).next_multiple_of(pass).clamp(1, best.chunk);
+        let mut next = Mapping { chunk: even, ..best };
+        Some(if next.fill_slots(target, model, workload).is_some() { next } else { best })
+    }
+
+    /// The mapping for `(cores, n_tile, k_block)`, `(chunk, slots)` and a hidden type. `None` if it does not fit.
+    pub(crate) fn sized(
+        target: &Target,
+        model: &Model,
+        workload: &Workload,
+        grid: (u32, u32, u32),
+        (chunk, slots): (u32, u32),
+        hidden: Hidden,
+    ) -> Option<Mapping> {
+        let mut next = Mapping { chunk, hidden, ..Mapping::cut(target, model, workload, grid)? };
+        next.fill_slots(target, model, workload)?;
+        let fits = next.decode_slots >= slots && next.prefill_slots >= slots;
+        let sized = Mapping { decode_slots: slots, prefill_slots: slots, ..next };
+        (fits && sized.check(target, model, workload).is_ok()).then_some(sized)
+    }
+
+    /// Record sizes for `(cores, n_tile, k_block)`; chunk and slots are still to be chosen.
+    fn cut(
+        target: &Target,
+        model: &Model,
+        workload: &Workload,
+        (cores, n_tile, k_block): (u32, u32, u32),
     ) -> Option<Mapping> {
         let longest = |kind: WeightKind| match workload.activations {
             AType::Int8 => target.longest_sum(kind.max_odd()),
@@ -141,7 +186,7 @@ impl Mapping {
             mlp: block("w_down", k("w_down"))?,
             head: block("head", k("head"))?,
         };
-        let mut mapping = Mapping {
+        let mapping = Mapping {
             cores,
             n_tile,
             chunk: 1,
@@ -153,31 +198,7 @@ impl Mapping {
             hidden: Hidden::F32,
             k_block,
         };
-        mapping.decode_keys = keys_of_slot(target, model, workload, &mapping)?;
-        let pass = target.m * (cores / columns).min(255);
-        let most = workload.prompt.clamp(1, MOST_CHUNK.max(pass)).next_multiple_of(pass);
-        for hidden in [Hidden::F32, Hidden::F16] {
-            // Squares do not fit half precision.
-            if hidden == Hidden::F16 && model.activation == Act::Relu2 {
-                continue;
-            }
-            let mut next = Mapping { hidden, chunk: most, ..mapping };
-            while next.chunk > mapping.chunk && next.fill_slots(target, model, workload).is_none() {
-                next.chunk = if next.chunk > pass { next.chunk - pass } else { 1 };
-            }
-            let better = next.chunk > mapping.chunk || mapping.decode_slots == 0;
-            if better && next.fill_slots(target, model, workload).is_some() {
-                mapping = next;
-            }
-        }
-        // The same number of chunks, of more equal sizes: each chunk reads all weights, however many rows it has.
-        let chunks = workload.prompt.div_ceil(mapping.chunk).max(1);
-        let even = workload.prompt.div_ceil(chunks).next_multiple_of(pass).min(mapping.chunk);
-        let mut next = Mapping { chunk: even.max(1), ..mapping };
-        if mapping.decode_slots > 0 && next.fill_slots(target, model, workload).is_some() {
-            mapping = next;
-        }
-        (mapping.decode_slots > 0).then_some(mapping)
+        Some(Mapping { decode_keys: keys_of_slot(target, model, workload, &mapping)?, ..mapping })
     }
 
     /// Tiles of keys for the chunk: as many columns as leave the rows one pass, and no less than a tile of values.
@@ -329,6 +350,12 @@ impl Mapping {
         }
         Ok(())
     }
+}
+
+/// Types of the MLP's hidden activations that may be chosen: squares do not fit half precision.
+pub(crate) fn hidden_types(model: &Model) -> impl Iterator<Item = Hidden> {
+    let half = model.activation != Act::Relu2;
+    [Hidden::F32, Hidden::F16].into_iter().filter(move |&h| half || h == Hidden::F32)
 }
 
 /// Rows of a prefill chunk beyond which weights no longer bind.
