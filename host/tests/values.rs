@@ -374,3 +374,22 @@ proptest! {
         }
     }
 }
+
+/// As large as the chip `tiny` must hold: hidden 320, FFN 864, 300 tokens.
+#[test]
+fn the_largest_model_of_the_chip() {
+    let model = Model {
+        hidden: 320,
+        intermediate: 864,
+        heads: 5,
+        kv_heads: 5,
+        head_dim: 64,
+        vocab: 1024,
+        rope: RopeConfig { dims: 64, ..tiny().rope },
+        name: "hidden 320".into(),
+        ..tiny()
+    };
+    let weights = WeightFormat { kind: WeightKind::Int158, group: Group::Of(256) };
+    let head = Workload::default().head;
+    check(&model, Workload { prompt: 296, generate: 4, weights, head, ..small() });
+}

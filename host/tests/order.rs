@@ -1,0 +1,104 @@
+//! Tokens: every program is ordered by them, and would not be without any one of its waits for data.
+
+use lutsim_host::lower::{Lowered, POSITION};
+use lutsim_host::mapping::Mapping;
+use lutsim_host::model::Model;
+use lutsim_host::plan::{Plan, plan};
+use lutsim_host::target::Target;
+use lutsim_host::workload::Workload;
+use lutsim_isa::control::{Control, Step};
+use lutsim_isa::field::Wait;
+use lutsim_isa::order::OrderChecker;
+use lutsim_isa::{Inst, Program, WeightKind};
+
+fn planned(model: &Model, workload: &Workload, target: &Target) -> Plan {
+    let mapping =
+        Mapping::default_for(target, model, workload).unwrap_or_else(|e| panic!("{}: {e}", model.name));
+    plan(model, workload, target, &mapping).unwrap_or_else(|e| panic!("{}: {e}", model.name))
+}
+
+/// Watches a program run at a position.
+fn observe(program: &Program, position: u64) -> Result<(), Box<dyn std::error::Error>> {
+    let mut control = Control::new(&[(POSITION, position)]);
+    let mut order = OrderChecker::new(&[1; 256]);
+    loop {
+        match control.step(program)? {
+            Step::Control => {}
+            Step::Dispatch(d) => order.observe(&d)?,
+            Step::Fence => order.fence()?,
+            Step::Halt => return Ok(order.finish()?),
+        }
+    }
+}
+
+/// The program without the wait of one instruction.
+fn without_wait(program: &Program, pc: usize) -> Option<Program> {
+    let mut program = program.clone();
+    let text = |p: &Program| lutsim_isa::asm::disassemble(p);
+    let sem = program.code[pc].wait()?;
+    if let Inst::Sync { wait, .. } = &mut program.code[pc] {
+        *wait = Wait(None);
+        return Some(program);
+    }
+    let all = text(&program);
+    let line = |(i, line): (usize, &str)| match i == pc {
+        true => line.replace(&format!("?{sem}"), "-"),
+        false => line.to_string(),
+    };
+    let lines: Vec<String> = all.lines().enumerate().map(line).collect();
+    lutsim_isa::asm::assemble(&lines.join("\n")).ok()
+}
+
+/// Semaphores that say that something is there. (Of those that say that a place is free, some are implied by others.)
+const DATA: [usize; 6] = [0, 1, 2, 8, 24, 25];
+
+#[test]
+fn every_wait_for_data_is_needed() {
+    let workload = Workload { prompt: 9, batch: 2, generate: 3, context: 130, ..Workload::default() };
+    let target = Target { cores: 2, n: 64, scratchpad_bytes: 512 << 10, ..Target::TINY };
+    let model = Model { hidden: 128, intermediate: 352, ..Model::builtin("tiny-2l").unwrap() };
+    let mut mapping = Mapping::default_for(&target, &model, &workload).unwrap();
+    // Few slots and rows, so that everything goes round several times.
+    (mapping.chunk, mapping.n_tile, mapping.prefill_slots, mapping.decode_slots) = (4, 32, 6, 3);
+    let plan = plan(&model, &workload, &target, &mapping).unwrap();
+    for lowered in plan.programs() {
+        observe(&lowered.program, 130).unwrap_or_else(|e| panic!("{}: {e}", lowered.name));
+        let mut count = 0;
+        for pc in 0..lowered.program.code.len() {
+            let Some(less) = without_wait(&lowered.program, pc) else { continue };
+            let data = lowered.program.code[pc].wait().is_some_and(|sem| DATA.contains(&sem.index()));
+            let (name, inst) = (lowered.name, lowered.program.code[pc]);
+            assert!(!data || observe(&less, 130).is_err(), "{name}: `{inst}` (word {pc}) need not wait");
+            count += u32::from(data);
+        }
+        assert!(count > 15, "{}: only {count} waits", lowered.name);
+    }
+}
+
+/// Real models on a phone: programs of a few hundred words, ordered at any position.
+#[test]
+fn real_models_are_ordered() {
+    for name in [
+        "llama-2-7b",
+        "llama-3.2-1b",
+        "qwen2.5-0.5b",
+        "phi-3-mini-4k",
+        "bitnet-b1.58-2b4t",
+        "bitnet-b1.58-3b",
+    ] {
+        let full = Model::builtin(name).unwrap();
+        // Three layers are as good as thirty.
+        let model = Model { layers: 3, vocab: full.vocab.min(9000), ..full };
+        for kv in [WeightKind::Kv8, WeightKind::KvF16] {
+            let workload = Workload { prompt: 70, context: 100, kv, ..Workload::default() };
+            let plan = planned(&model, &workload, &Target::PHONE);
+            let check = |lowered: &Lowered, position| {
+                observe(&lowered.program, position)
+                    .unwrap_or_else(|e| panic!("{name} {}: {e}", lowered.name));
+            };
+            plan.programs().for_each(|lowered| check(lowered, 100));
+            check(&plan.decode, 127);
+            check(&plan.decode, 170);
+        }
+    }
+}
