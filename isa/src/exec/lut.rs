@@ -50,25 +50,27 @@ impl State {
             Weights { bytes: &self.scratchpad[base..base + layout.end], format, layout, n: w.rows as usize };
         let planes = format.kind.planes();
         let mut column = Column { planes, indices: Vec::new(), odd: Vec::new() };
+        let mut sums = Vec::new();
         let bits = acc_bits(ty.acc);
+        let rows: Vec<usize> = (0..a.rows).map(|m| gang.row(m)).collect();
         for n in 0..weights.n {
             match activations {
-                Activations::Plain { .. } => odd_row(&weights, n, &mut column.odd),
+                Activations::Plain { .. } => odd_row(&weights, n, &mut sums, &mut column.odd),
                 _ => indices(&weights, n, &cut, &mut column.indices),
             }
             if first {
-                (0..a.rows).for_each(|m| self.psum[gang.row(m) + gang.column(n)] = 0.0);
+                rows.iter().for_each(|row| self.psum[row + gang.column(n)] = 0.0);
             }
             for group in 0..cut.groups() {
                 let (zero, scale) = (weights.zero(group, n), weights.scale(group, n));
-                for m in 0..a.rows {
+                for (m, row) in rows.iter().enumerate() {
                     let t = activations.term(&cut, m, group, &column, zero, bits).map_err(|acc| {
                         let what = format!(
                             "lmma: accumulator of {bits} bits overflows: {acc} at row {m}, column {n}, group {group}"
                         );
                         FaultKind::Operands { what }
                     })?;
-                    self.psum[gang.row(m) + gang.column(n)] += scale * t;
+                    self.psum[row + gang.column(n)] += scale * t;
                 }
             }
         }

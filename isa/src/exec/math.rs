@@ -12,17 +12,21 @@ const PIO2_3: f64 = f64::from_bits(0x3ba3_198a_2e03_7073);
 
 /// e^x.
 pub fn exp(x: f32) -> f32 {
-    exp64(f64::from(x)) as f32
+    exp32(f64::from(x)) as f32
 }
 
 /// Hyperbolic tangent.
 pub fn tanh(x: f32) -> f32 {
-    tanh64(f64::from(x)) as f32
+    let x = f64::from(x);
+    if x.abs() < 1e-3 {
+        return (x - x * x * x / 3.0) as f32;
+    }
+    (1.0 - 2.0 / (exp32(2.0 * x) + 1.0)) as f32
 }
 
 /// 1 / (1 + e^-x).
 pub fn sigmoid(x: f32) -> f32 {
-    sigmoid64(f64::from(x)) as f32
+    sigmoid32(f64::from(x)) as f32
 }
 
 /// x * sigmoid(x), rounded once.
@@ -31,7 +35,7 @@ pub fn silu(x: f32) -> f32 {
         return 0.0;
     }
     let x = f64::from(x);
-    (x * sigmoid64(x)) as f32
+    (x * sigmoid32(x)) as f32
 }
 
 /// x/2 * (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), rounded once.
@@ -43,7 +47,7 @@ pub fn gelu(x: f32) -> f32 {
     }
     let x = f64::from(x);
     let u = 0.797_884_560_802_865_4 * (x + 0.044715 * (x * x * x));
-    (x * sigmoid64(2.0 * u)) as f32
+    (x * sigmoid32(2.0 * u)) as f32
 }
 
 /// 1 / sqrt(x), two roundings in single precision.
@@ -72,6 +76,16 @@ pub fn pow2(n: i32) -> f64 {
 
 /// e^x in double precision.
 pub fn exp64(x: f64) -> f64 {
+    exponential::<13>(x) // r^14/14! is below 5e-18
+}
+
+/// e^x, good to 2e-10: enough to round to single precision.
+fn exp32(x: f64) -> f64 {
+    exponential::<8>(x) // r^9/9!
+}
+
+/// e^x by n = round(x / ln 2), r = x - n ln 2, |r| < 0.347, and the Taylor polynomial of degree D.
+fn exponential<const D: usize>(x: f64) -> f64 {
     if x.is_nan() {
         return f64::NAN;
     }
@@ -83,20 +97,17 @@ pub fn exp64(x: f64) -> f64 {
     }
     let n = (x * std::f64::consts::LOG2_E).round_ties_even();
     let r = (x - n * LN2_HI) - n * LN2_LO;
-    // |r| < 0.347: the term after r^13/13! is below 5e-18.
-    let mut p = 1.0;
-    for k in (1..=13).rev() {
-        p = 1.0 + r * p * RECIPROCAL[k];
-    }
+    let p = (0..D).rev().fold(INVERSE_FACTORIAL[D], |p, k| p * r + INVERSE_FACTORIAL[k]);
     let n = n as i32;
     p * pow2(n / 2) * pow2(n - n / 2)
 }
 
-const RECIPROCAL: [f64; 20] = {
-    let mut table = [0.0; 20];
-    let mut k = 1;
+const INVERSE_FACTORIAL: [f64; 20] = {
+    let mut table = [1.0; 20];
+    let (mut k, mut factorial) = (1, 1.0);
     while k < 20 {
-        table[k] = 1.0 / k as f64;
+        factorial *= k as f64; // exact up to 18!
+        table[k] = 1.0 / factorial;
         k += 1;
     }
     table
@@ -132,18 +143,8 @@ pub fn pow64(x: f64, y: f64) -> f64 {
     exp64(y * ln64(x))
 }
 
-/// Hyperbolic tangent in double precision, good to single precision near zero.
-pub fn tanh64(x: f64) -> f64 {
-    if x.abs() < 1e-3 {
-        let z = x * x;
-        return x - x * z * (1.0 / 3.0 - z * (2.0 / 15.0));
-    }
-    1.0 - 2.0 / (exp64(2.0 * x) + 1.0)
-}
-
-/// 1 / (1 + e^-x) in double precision.
-pub fn sigmoid64(x: f64) -> f64 {
-    1.0 / (1.0 + exp64(-x))
+fn sigmoid32(x: f64) -> f64 {
+    1.0 / (1.0 + exp32(-x))
 }
 
 /// Sine and cosine in double precision, for |x| up to 1.6e6 to 1e-15; beyond 2^26 of x modulo 2 pi rounded.
@@ -155,11 +156,11 @@ pub fn sin_cos64(x: f64) -> (f64, f64) {
     let n = (x * std::f64::consts::FRAC_2_PI).round_ties_even();
     let r = ((x - n * PIO2_1) - n * PIO2_2) - n * PIO2_3;
     // |r| < 0.786: the terms after r^19 and r^18 are below 1e-19.
-    let z = r * r;
-    let (mut s, mut c) = (1.0, 1.0);
-    for k in (1..=9).rev() {
-        s = 1.0 - z * s * (RECIPROCAL[2 * k] * RECIPROCAL[2 * k + 1]);
-        c = 1.0 - z * c * (RECIPROCAL[2 * k - 1] * RECIPROCAL[2 * k]);
+    let z = -(r * r);
+    let (mut s, mut c) = (0.0, 0.0);
+    for k in (0..=9).rev() {
+        s = s * z + INVERSE_FACTORIAL[2 * k + 1];
+        c = c * z + INVERSE_FACTORIAL[2 * k];
     }
     let s = r * s;
     match n as i64 & 3 {

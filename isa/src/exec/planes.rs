@@ -109,9 +109,32 @@ fn ternary(codes: &[u8], at: usize) -> u64 {
 
 /// Unpacks one column: `k` codes from number `at` of the stream into bytes `n * row` on of each plane.
 pub fn unpack_row(kind: WeightKind, codes: &[u8], at: usize, planes: &mut [u8], n: usize, layout: &Layout) {
-    for byte in 0..layout.row {
-        let bits = transpose(eight_codes(kind, codes, at + 8 * byte)).to_le_bytes();
-        put(kind, planes, n * layout.row + byte, layout.plane, bits);
+    let eight = |i| transpose(eight_codes(kind, codes, at + 8 * i));
+    match kind {
+        WeightKind::Int1 => {
+            spread_row::<1>(planes, n, layout, |i| window(codes, (at + 8 * i) / 8) >> (at % 8))
+        }
+        WeightKind::Int158 => spread_row::<2>(planes, n, layout, |i| transpose(ternary(codes, at + 8 * i))),
+        WeightKind::Int2 => spread_row::<2>(planes, n, layout, |i| transpose(spread::<2>(codes, at + 8 * i))),
+        WeightKind::Int3 => spread_row::<3>(planes, n, layout, eight),
+        WeightKind::Int4 => spread_row::<4>(planes, n, layout, |i| transpose(spread::<4>(codes, at + 8 * i))),
+        WeightKind::Kv4 => spread_row::<4>(planes, n, layout, eight),
+        WeightKind::Int8 | WeightKind::Kv8 | WeightKind::KvF16 => spread_row::<8>(planes, n, layout, eight),
+    }
+}
+
+/// Byte i of each of P planes is byte p of `eight(i)`.
+fn spread_row<const P: usize>(planes: &mut [u8], n: usize, layout: &Layout, eight: impl Fn(usize) -> u64) {
+    let mut planes = planes.chunks_mut(layout.plane.max(1));
+    let mut rows: [&mut [u8]; P] = std::array::from_fn(|_| {
+        let plane = planes.next().unwrap_or_default();
+        plane.get_mut(n * layout.row..(n + 1) * layout.row).unwrap_or_default()
+    });
+    for i in 0..layout.row {
+        let bits = eight(i).to_le_bytes();
+        for (row, bits) in rows.iter_mut().zip(bits) {
+            row[i] = bits;
+        }
     }
 }
 
