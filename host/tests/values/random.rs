@@ -1,0 +1,106 @@
+//! Models, workloads, chips and mappings at random.
+
+use lutsim_host::mapping::{Hidden, Mapping};
+use lutsim_host::model::{Model, RopeConfig};
+use lutsim_host::plan::plan;
+use lutsim_host::target::Target;
+use lutsim_host::workload::Workload;
+use lutsim_isa::field::{AType, Act, Rope};
+use lutsim_isa::{Group, WeightFormat, WeightKind};
+use proptest::prelude::*;
+
+use super::chip::{TINY, check_with};
+use super::tiny;
+
+fn models() -> impl Strategy<Value = Model> {
+    let sizes = (1u32..=3, 1u32..=40, 1u32..=40, 1u32..=3, 1u32..=3, 1u32..=12, 40u32..400);
+    let flags = (any::<bool>(), any::<bool>(), 0usize..4, any::<bool>(), 1u32..=12);
+    (sizes, flags).prop_map(|((layers, hidden, ffn, kv_heads, group, head, vocab), flags)| {
+        let (qkv_bias, sub_norms, act, pair, dims) = flags;
+        let pairing = if pair { Rope::Pair } else { Rope::Half };
+        let rope = RopeConfig { dims: 4 * dims.min(head), pairing, ..tiny().rope };
+        Model {
+            name: "random".into(),
+            layers,
+            hidden: 4 * hidden,
+            intermediate: 4 * ffn,
+            kv_heads,
+            heads: kv_heads * group,
+            head_dim: 4 * head,
+            vocab,
+            qkv_bias,
+            sub_norms,
+            activation: Act::ALL[act],
+            rope,
+            ..tiny()
+        }
+    })
+}
+
+fn workloads() -> impl Strategy<Value = Workload> {
+    let kinds = prop::sample::select(&lutsim_host::quantize::KINDS[..]);
+    let kv = prop::sample::select(&[WeightKind::Kv8, WeightKind::Kv4, WeightKind::KvF16][..]);
+    let lengths = prop_oneof![
+        (0u32..20, 0u32..20),
+        (0u32..140, Just(0)),
+        (Just(0), 118u32..135),
+        (1u32..30, 110u32..130)
+    ];
+    let group = |low: u32| prop_oneof![Just(Group::Row), (low..=7).prop_map(|p| Group::Of(1 << p))];
+    (
+        kinds,
+        group(4),
+        group(4),
+        kv,
+        lengths,
+        1u32..=3,
+        0u32..=4,
+        prop::bool::weighted(0.2),
+        prop::bool::weighted(0.8),
+    )
+        .prop_map(|(kind, group, head, kv, (prompt, context), batch, generate, half, sampling)| {
+            Workload {
+                batch,
+                prompt,
+                context,
+                generate: if prompt == 0 { generate + 1 } else { generate },
+                weights: WeightFormat { kind, group },
+                head: WeightFormat { kind: WeightKind::Int8, group: head },
+                activations: if half { AType::Fp16 } else { AType::Int8 },
+                kv,
+                sampling,
+            }
+        })
+}
+
+fn targets() -> impl Strategy<Value = Target> {
+    (1u32..=9, 1u32..=3, 0usize..3, 7u32..=11).prop_map(|(cores, m, n, scratchpad)| {
+        let n = [16, 64, 128][n];
+        Target { cores: cores.max(128 / n), m, n, scratchpad_bytes: 1024 << scratchpad, ..TINY }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn any_model_on_any_chip(
+        model in models(), workload in workloads(), target in targets(),
+        cut in (0u32..3, 1u32..160, 1u32..9, 0u32..3, 0u32..3, prop::bool::weighted(0.2)),
+    ) {
+        let (kind, size, cores, chunk, fewer, half) = cut;
+        // A default mapping, or one of another grid and other tiles, and then fewer rows and slots than it could have.
+        let mapping = match kind {
+            0 => Mapping::default_for(&target, &model, &workload).ok(),
+            _ => Mapping::with(&target, &model, &workload, cores.min(target.cores), size, 16 << (size % 6)),
+        };
+        if let Some(mut mapping) = mapping {
+            mapping.chunk = (mapping.chunk >> chunk).max(1);
+            mapping.hidden = if half { Hidden::F16 } else { mapping.hidden };
+            mapping.decode_slots -= fewer.min(mapping.decode_slots - 1);
+            mapping.prefill_slots -= fewer.min(mapping.prefill_slots.max(1) - 1);
+            if plan(&model, &workload, &target, &mapping).is_ok() {
+                check_with(&model, workload, &target, &mapping);
+            }
+        }
+    }
+}
