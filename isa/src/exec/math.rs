@@ -1,7 +1,7 @@
 //! Elementary functions with the same bits on every platform: IEEE `+ - * /` and `sqrt` only, no fused multiply-add.
 //!
 //! All work in double precision and round once at the end, so the single-precision ones are within 1 ulp of the
-//! correctly rounded result (tested against the platform's to 2 ulp). The doubles are good to a few ulp: they serve
+//! correctly rounded result (tested against the platform's doubles). The doubles are good to a few ulp: they serve
 //! tables (rotary embedding) and references.
 
 const LN2_HI: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000); // 32 bits, so n * LN2_HI is exact

@@ -38,18 +38,16 @@ pub struct Range {
     pub rows: u64,
 }
 impl Range {
-    /// `None` if there is no byte in it. What lies beyond 64 bits is cut off.
+    /// `None` if there is no byte in it. What lies beyond 62 bits is cut off, and gaps are not told apart there.
     pub fn new(base: u64, row_bytes: u64, stride: u64, rows: u64) -> Option<Self> {
-        if row_bytes == 0 || rows == 0 {
+        const LIMIT: u64 = 1 << 62;
+        if row_bytes == 0 || rows == 0 || base >= LIMIT {
             return None;
         }
         let range = Self { base, row_bytes, stride, rows };
-        if range.end() <= base {
-            return None;
-        }
-        Some(if rows == 1 || stride <= row_bytes {
-            let row_bytes = range.end() - base;
-            Self { base, row_bytes, stride: row_bytes, rows: 1 }
+        let end = range.end().min(LIMIT);
+        Some(if rows == 1 || stride <= row_bytes || end == LIMIT {
+            Self { base, row_bytes: end - base, stride: end - base, rows: 1 }
         } else {
             range
         })
@@ -79,14 +77,13 @@ impl Range {
         (0..few.rows).any(|row| many.meets(few.base + row * few.stride, few.row_bytes, 1, many.stride))
     }
     /// Whether rows of two ranges of one stride meet: for some i and j, [base + i stride, + row_bytes) and
-    /// [other + j stride, + bytes) do. Only i - j = t matters.
+    /// [other + j stride, + bytes) do. Only t = i - j matters: distance - row_bytes < t stride < distance + bytes.
     fn meets(&self, other: u64, bytes: u64, rows: u64, stride: u64) -> bool {
         let [base, other, own, bytes, stride] =
-            [self.base, other, self.row_bytes, bytes, stride].map(i128::from);
+            [self.base, other, self.row_bytes, bytes, stride].map(|x| x as i64);
         let distance = other - base;
-        let low = (distance - own).div_euclid(stride) + 1;
-        let high = (distance + bytes - 1).div_euclid(stride);
-        low.max(1 - i128::from(rows)) <= high.min(i128::from(self.rows) - 1)
+        let t = (distance + bytes - 1).div_euclid(stride).min(self.rows as i64 - 1);
+        t * stride > distance - own && t > -(rows as i64)
     }
     /// Whether every byte of `other` is in it; may answer no for shapes that do not occur in practice.
     pub fn covers(&self, other: &Self) -> bool {
