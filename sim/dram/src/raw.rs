@@ -27,6 +27,7 @@ pub(crate) struct Standard {
     pub(crate) timing: Vec<(String, Spanned<Timing>)>,
     pub(crate) constraints: Constraints,
     pub(crate) power: Option<Power>,
+    pub(crate) energy: Option<Events>,
 }
 
 #[derive(Deserialize)]
@@ -111,14 +112,24 @@ pub(crate) struct Power {
     pub(crate) idd5pb: Option<f64>,
     pub(crate) idd2p: Option<f64>,
     pub(crate) idd6: Option<f64>,
-    #[serde(default)]
-    pub(crate) interface_pj_per_bit: [f64; 3],
-    #[serde(default = "no_spread")]
-    pub(crate) spread: [f64; 3],
     pub(crate) tras: Option<Number>,
     pub(crate) trp: Option<Number>,
     pub(crate) trfc: Option<Number>,
     pub(crate) trfcpb: Option<Number>,
+    pub(crate) source: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Events {
+    pub(crate) activate_pj: [f64; 3],
+    pub(crate) read_pj_per_bit: [f64; 3],
+    pub(crate) write_pj_per_bit: [f64; 3],
+    pub(crate) refresh_pj: [f64; 3],
+    pub(crate) bank_refresh_pj: Option<[f64; 3]>,
+    pub(crate) active_mw: [f64; 3],
+    pub(crate) precharged_mw: [f64; 3],
+    pub(crate) interface_pj_per_bit: [f64; 3],
     pub(crate) source: String,
 }
 
@@ -128,10 +139,6 @@ fn one() -> u32 {
 
 fn one_u64() -> u64 {
     1
-}
-
-fn no_spread() -> [f64; 3] {
-    [1.0; 3]
 }
 
 /// Keeps the order of the file, so that a timing may refer to the ones above it.

@@ -76,10 +76,6 @@ pub struct Power {
     pub idd2p: Option<f64>,
     /// Self-refresh current.
     pub idd6: Option<f64>,
-    /// Interface (I/O and PHY) energy, pJ per bit moved: low, mid, high.
-    pub interface_pj_per_bit: [f64; 3],
-    /// Core energies are multiplied by these for the low, mid and high estimate.
-    pub spread: [f64; 3],
     /// Burst length in clocks that the currents are integrated over.
     pub burst_clocks: f64,
     /// Row active time in clocks.
@@ -90,6 +86,29 @@ pub struct Power {
     pub trfc: f64,
     /// Per-bank refresh time in clocks.
     pub trfcpb: f64,
+    /// Where the numbers come from.
+    pub source: String,
+}
+
+/// Energies by event, low, mid and high, where no currents are public.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventEnergy {
+    /// One activate with its precharge, pJ.
+    pub activate_pj: [f64; 3],
+    /// Reading a bit of an open row, without the pins.
+    pub read_pj_per_bit: [f64; 3],
+    /// Writing a bit of an open row, without the pins.
+    pub write_pj_per_bit: [f64; 3],
+    /// One all-bank refresh of a scope, pJ.
+    pub refresh_pj: [f64; 3],
+    /// One per-bank refresh, pJ.
+    pub bank_refresh_pj: Option<[f64; 3]>,
+    /// A scope with a row open, mW.
+    pub active_mw: [f64; 3],
+    /// A scope with all rows closed, mW.
+    pub precharged_mw: [f64; 3],
+    /// Drivers, receivers, termination and PHY, per bit moved.
+    pub interface_pj_per_bit: [f64; 3],
     /// Where the numbers come from.
     pub source: String,
 }
@@ -153,6 +172,8 @@ pub struct Standard {
     pub column_clocks: u64,
     /// Currents and voltages.
     pub power: Option<Power>,
+    /// Energies by event.
+    pub event_energy: Option<EventEnergy>,
     /// Where the description comes from.
     pub sources: Vec<String>,
 }
@@ -428,6 +449,7 @@ impl Builder<'_> {
             max_injected_per_tick: o.max_injected_per_tick,
             pin_peak: o.pin_peak_bytes_per_second,
             power: None,
+            event_energy: self.event_energy()?,
             sources: raw.sources.clone(),
             constraints,
             timings,
@@ -504,14 +526,42 @@ impl Builder<'_> {
             idd5pb: p.idd5pb,
             idd2p: p.idd2p,
             idd6: p.idd6,
-            interface_pj_per_bit: p.interface_pj_per_bit,
-            spread: p.spread,
             burst_clocks: s.burst as f64,
             tras: time(&p.tras, "power.tras", &["tRAS", "nRAS"])?,
             trp: time(&p.trp, "power.trp", &["tRP", "nRP"])?,
             trfc: time(&p.trfc, "power.trfc", &["tRFC", "nRFC", "nRFCab"])?,
             trfcpb: time(&p.trfcpb, "power.trfcpb", &["tRFCpb", "nRFCpb", "tRFCb"]).unwrap_or(0.0),
             source: p.source.clone(),
+        }))
+    }
+
+    fn event_energy(&self) -> Result<Option<EventEnergy>, Error> {
+        let Some(e) = &self.raw.energy else { return Ok(None) };
+        let none = [0.0; 3];
+        for (key, value) in [
+            ("activate_pj", e.activate_pj),
+            ("read_pj_per_bit", e.read_pj_per_bit),
+            ("write_pj_per_bit", e.write_pj_per_bit),
+            ("refresh_pj", e.refresh_pj),
+            ("bank_refresh_pj", e.bank_refresh_pj.unwrap_or(none)),
+            ("active_mw", e.active_mw),
+            ("precharged_mw", e.precharged_mw),
+            ("interface_pj_per_bit", e.interface_pj_per_bit),
+        ] {
+            if !(0.0 <= value[0] && value[0] <= value[1] && value[1] <= value[2] && value[2].is_finite()) {
+                return self.bad(&format!("energy.{key}"), None, "low <= mid <= high does not hold");
+            }
+        }
+        Ok(Some(EventEnergy {
+            activate_pj: e.activate_pj,
+            read_pj_per_bit: e.read_pj_per_bit,
+            write_pj_per_bit: e.write_pj_per_bit,
+            refresh_pj: e.refresh_pj,
+            bank_refresh_pj: e.bank_refresh_pj,
+            active_mw: e.active_mw,
+            precharged_mw: e.precharged_mw,
+            interface_pj_per_bit: e.interface_pj_per_bit,
+            source: e.source.clone(),
         }))
     }
 

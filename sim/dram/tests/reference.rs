@@ -56,7 +56,7 @@ fn every_run_takes_exactly_the_references_cycles_commands_and_latencies() {
         let fields: Vec<&str> = line.split(',').collect();
         let get = |name: &str| fields[head.iter().position(|h| *h == name).unwrap()];
         let label = format!("{} {}", get("config"), get("trace"));
-        let (_, r) = reference_run(get("config"), get("trace"));
+        let (standard, r) = reference_run(get("config"), get("trace"));
         rows += 1;
         assert_eq!(r.total_cycles.to_string(), get("total_cycles"), "{label}: cycles");
         let c = &r.counters;
@@ -76,6 +76,28 @@ fn every_run_takes_exactly_the_references_cycles_commands_and_latencies() {
         ] {
             if !get(name).is_empty() && !(dramsim3 && name.starts_with("row_")) {
                 assert_eq!(ours.to_string(), get(name), "{label}: {name}");
+            }
+        }
+        if !get("E_total_pJ").is_empty() {
+            let e = lutsim_dram::energy(&standard, c).unwrap();
+            for (name, ours) in [
+                ("E_act_pJ", e.activate),
+                ("E_read_pJ", e.read),
+                ("E_write_pJ", e.write),
+                ("E_refresh_pJ", e.refresh),
+                ("E_act_standby_pJ", e.active_standby),
+                ("E_pre_standby_pJ", e.precharged_standby),
+                ("E_total_pJ", e.total()),
+            ] {
+                let theirs: f64 = get(name).parse().unwrap();
+                if get("trace") == "idle" && (name.contains("standby") || name.contains("total")) {
+                    continue; // those runs were stopped 100 ticks after their last completion
+                }
+                assert!(
+                    (ours.mid - theirs).abs() <= 0.06 + theirs * 1e-7,
+                    "{label}: {name} {} {theirs}",
+                    ours.mid
+                );
             }
         }
         let mean: f64 = get("avg_read_latency_driver_ticks").parse().unwrap();
