@@ -6,7 +6,8 @@
 //!                  +--- one table (table.rs) ---+                +--> the simulator gives it a time
 //! ```
 //! This crate knows no cycle, no clock and no file. Reading order: [`table`] (the rows), [`format`](mod@format)
-//! (what bytes mean), [`control`] (loops and registers), [`exec`] (values), [`asm`] (text).
+//! (what bytes mean), [`control`] (loops and registers), [`exec`] (values), [`order`] (semaphores, proven to suffice),
+//! [`asm`] (text), [`docs`] (the manual).
 
 pub mod asm;
 pub mod control;

@@ -43,10 +43,10 @@ define_isa! {
     0x12 "store" Store { ts: TileId, base: Reg, offset: Imm32, stride: Imm24, class: ByteClass, wait: Wait, signal: Signal }
 
     // LUT: executed by the gang of cores.
-    /// Partial sums += A[M,K] x W[N,K], M <= R m rows, N <= C n columns; `first` clears the partial sums before.
+    /// Partial sums += A (M x K) x W (N x K) transposed, M <= R m rows, N <= C n columns; `first` clears the partial sums before.
     /// The partial sums stay in the cores; activation scales are applied by `drain`.
     0x20 "lmma." Lmma { ty: LmmaType, a: TileId, w: TileId, grid: Grid, first: First, wait: Wait, signal: Signal }
-    /// O[M,N] = (or +=) partial sums x the activation scale of each row (`scale`: M x 1 FP32).
+    /// O (M x N) = (or +=) partial sums x the activation scale of each row (`scale`: M x 1 FP32).
     0x21 "drain." Drain { mode: DrainMode, o: TileId, scale: TileId, grid: Grid, wait: Wait, signal: Signal }
 
     // Vector: executed by the vector unit, tile to tile, row by row.
@@ -69,7 +69,7 @@ define_isa! {
     /// Rounds each row to +-(2^(b-1) - 1), b the bits of d (8, or 4 packed two to a byte), scale = absolute maximum / that,
     /// written to `s` (FP32 or FP16, in which case the rounded scale is the one divided by).
     0x48 "vquant" VQuant { d: TileId, s: TileId, x: TileId, bits: Imm16, wait: Wait, signal: Signal }
-    /// As `vquant` to 8 bits, of x[r][c] * f[c]: folds a scale that varies along the reduction into the activation.
+    /// As `vquant` to 8 bits, of each row of `x` times the row `f`: folds a scale that varies along K into the activation.
     0x49 "vfold" VFold { d: TileId, s: TileId, x: TileId, f: TileId, wait: Wait, signal: Signal }
     /// Per row, d = (largest value, its column + base), the first of equals; goes on from d unless `first`.
     0x4a "vargmax" VArgMax { d: TileId, x: TileId, base: Dim, first: First, wait: Wait, signal: Signal }

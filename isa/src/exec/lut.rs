@@ -41,8 +41,8 @@ impl State {
         if integer == (ty.acc == AccType::F32) {
             return refuse(format!("lmma: {} activations do not accumulate in {}", ty.a, ty.acc));
         }
-        let a = self.plain("lmma: the activations", a, &[elem])?;
-        let (base, format) = self.weights("lmma: the weights", w)?;
+        let a = self.plain(&"lmma: the activations", a, &[elem])?;
+        let (base, format) = self.weights(&"lmma: the weights", w)?;
         let cut = Cut::new(a.cols, format.group.size(w.cols) as usize, usize::from(ty.k));
         let activations = self.activations(a, &cut)?;
         let layout = Layout::new(format, w.rows, w.cols);
@@ -85,8 +85,8 @@ impl State {
         grid: Grid,
     ) -> Result<(), FaultKind> {
         let gang = Gang::new("drain", self.lut, grid, o.rows, o.cols)?;
-        let o = self.plain("drain: the output", o, &[Elem::F32, Elem::F16])?;
-        let scale = self.plain("drain: the scale", scale, &[Elem::F32])?;
+        let o = self.plain(&"drain: the output", o, &[Elem::F32, Elem::F16])?;
+        let scale = self.plain(&"drain: the scale", scale, &[Elem::F32])?;
         if (scale.rows, scale.cols) != (o.rows, 1) {
             return refuse(format!("drain: {} x {} scales for {} rows", scale.rows, scale.cols, o.rows));
         }

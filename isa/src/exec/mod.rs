@@ -21,6 +21,8 @@ mod vector;
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Display;
+
 use half::f16;
 
 use crate::control::{FaultKind, Op, TileRef};
@@ -91,7 +93,7 @@ impl State {
     }
 
     /// A plain tile's rows, checked; `name` says which operand it is.
-    fn plain(&self, name: &str, t: &TileRef, elems: &[Elem]) -> Result<View, FaultKind> {
+    fn plain(&self, name: &dyn Display, t: &TileRef, elems: &[Elem]) -> Result<View, FaultKind> {
         let elem = match t.format {
             Format::Plain(elem) if elems.contains(&elem) => elem,
             other => {
@@ -115,7 +117,7 @@ impl State {
     }
 
     /// A weight tile's first byte and format, checked.
-    fn weights(&self, name: &str, t: &TileRef) -> Result<(usize, WeightFormat), FaultKind> {
+    fn weights(&self, name: &dyn Display, t: &TileRef) -> Result<(usize, WeightFormat), FaultKind> {
         match t.format {
             Format::Weights(format) => {
                 self.check_bounds(name, t)?;
@@ -125,7 +127,7 @@ impl State {
         }
     }
 
-    fn check_bounds(&self, name: &str, t: &TileRef) -> Result<(), FaultKind> {
+    fn check_bounds(&self, name: &dyn Display, t: &TileRef) -> Result<(), FaultKind> {
         const LIMIT: u32 = 1 << 20;
         if t.rows >= LIMIT || t.cols >= LIMIT {
             return refuse(format!("{name}: {} x {} elements; sizes go up to {}", t.rows, t.cols, LIMIT - 1));

@@ -18,7 +18,7 @@ impl State {
     ) -> Result<(), FaultKind> {
         match unpack {
             Unpack::Plain => {
-                let v = self.plain("load: the tile", tile, Elem::ALL)?;
+                let v = self.plain(&"load: the tile", tile, Elem::ALL)?;
                 for row in 0..v.rows {
                     let start = v.base + row * v.stride;
                     let to = &mut self.scratchpad[start..start + v.row_bytes];
@@ -39,7 +39,7 @@ impl State {
         stride: u64,
         first: u32,
     ) -> Result<(), FaultKind> {
-        let v = self.plain("gather: the tile", tile, Elem::ALL)?;
+        let v = self.plain(&"gather: the tile", tile, Elem::ALL)?;
         for row in 0..v.rows {
             let entry = first as usize + row;
             let Some(&id) = self.mailbox.get(entry) else {
@@ -54,7 +54,7 @@ impl State {
     }
 
     pub(super) fn store(&mut self, tile: &TileRef, addr: u64, stride: u64) -> Result<(), FaultKind> {
-        let v = self.plain("store: the tile", tile, Elem::ALL)?;
+        let v = self.plain(&"store: the tile", tile, Elem::ALL)?;
         for row in 0..v.rows {
             let start = v.base + row * v.stride;
             let from = &self.scratchpad[start..start + v.row_bytes];
@@ -66,7 +66,7 @@ impl State {
     /// A record `[scales | zeros | codes]` becomes `[scales | zeros | planes]`; codes run along K, then N, in one
     /// stream, LSB first. A base-3 byte beyond 242 reads as its digits modulo 3.
     fn load_weights(&mut self, tile: &TileRef, addr: u64) -> Result<(), FaultKind> {
-        let (base, format) = self.weights("load.weights: the tile", tile)?;
+        let (base, format) = self.weights(&"load.weights: the tile", tile)?;
         if format.kind.is_kv() {
             return refuse(format!(
                 "load.weights: {format} is a KV cache; load.keys and load.values unpack it"
@@ -140,7 +140,7 @@ impl State {
     }
 
     fn kv(&self, name: &str, tile: &TileRef) -> Result<(usize, WeightFormat), FaultKind> {
-        let (base, format) = self.weights(&format!("{name}: the tile"), tile)?;
+        let (base, format) = self.weights(&format_args!("{name}: the tile"), tile)?;
         if !format.kind.is_kv() {
             return refuse(format!("{name}: {format} is no KV cache; load.weights unpacks it"));
         }

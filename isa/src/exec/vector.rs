@@ -160,7 +160,7 @@ impl State {
     fn copy(&mut self, d: &TileRef, x: &TileRef) -> Result<(), FaultKind> {
         if d.format != x.format {
             let d = self.operand("vcopy", "d", d)?;
-            let x = self.plain("vcopy: x", x, &[Elem::F32, Elem::F16, Elem::I8])?;
+            let x = self.plain(&"vcopy: x", x, &[Elem::F32, Elem::F16, Elem::I8])?;
             same_shape("vcopy", "d", d, "x", x)?;
             let mut row = Vec::new();
             for r in 0..x.rows {
@@ -169,8 +169,8 @@ impl State {
             }
             return Ok(());
         }
-        let d = self.plain("vcopy: d", d, Elem::ALL)?;
-        let x = self.plain("vcopy: x", x, Elem::ALL)?;
+        let d = self.plain(&"vcopy: d", d, Elem::ALL)?;
+        let x = self.plain(&"vcopy: x", x, Elem::ALL)?;
         same_shape("vcopy", "d", d, "x", x)?;
         for r in 0..x.rows {
             let start = x.base + r * x.stride;
@@ -195,7 +195,7 @@ impl State {
             4 => &[Elem::I8, Elem::U8],
             _ => return refuse(format!("{name}: {bits} bits; 4, 8 and 16 are possible")),
         };
-        let d = self.plain(&format!("{name}: d"), d, elems)?;
+        let d = self.plain(&format_args!("{name}: d"), d, elems)?;
         let s = self.operand(name, "s", s)?;
         let x = self.operand(name, "x", x)?;
         let cols = if bits == 4 { x.cols.div_ceil(2) } else { x.cols };
@@ -242,7 +242,7 @@ impl State {
 
     /// d: rows of two words, the value's `f32` bits and its column.
     fn argmax(&mut self, d: &TileRef, x: &TileRef, base: u32, first: bool) -> Result<(), FaultKind> {
-        let d = self.plain("vargmax: d", d, &[Elem::U32, Elem::F32])?;
+        let d = self.plain(&"vargmax: d", d, &[Elem::U32, Elem::F32])?;
         let x = self.operand("vargmax", "x", x)?;
         if (d.rows, d.cols) != (x.rows, 2) {
             return refuse(format!("vargmax: d is {} x {}, and {} x 2 are wanted", d.rows, d.cols, x.rows));
@@ -267,7 +267,7 @@ impl State {
     }
 
     fn operand(&self, name: &str, operand: &str, t: &TileRef) -> Result<View, FaultKind> {
-        self.plain(&format!("{name}: {operand}"), t, FLOATS)
+        self.plain(&format_args!("{name}: {operand}"), t, FLOATS)
     }
 }
 
