@@ -156,6 +156,13 @@ pub fn pack_into(
     match (kind, code_bits(kind)) {
         (WeightKind::Int158, _) => pack_trits(out, rows.flatten().copied()),
         (_, 8) => rows.for_each(|row| out.extend_from_slice(row)),
+        // Eight codes are as many bytes as a code has bits.
+        (_, width) if k_len.is_multiple_of(8) => {
+            for eight in rows.flat_map(|row| row.as_chunks::<8>().0) {
+                let word = eight.iter().rev().fold(0, |word, &code| word << width | u32::from(code));
+                out.extend_from_slice(&word.to_le_bytes()[..width as usize]);
+            }
+        }
         (_, width) => {
             let mut bits = Bits::new(out);
             rows.flatten().for_each(|&code| bits.put(code, width));

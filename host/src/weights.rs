@@ -8,6 +8,7 @@
 //! vector of unit size gives about unit size, and what a layer adds to the residual gets smaller with more layers.
 
 use half::f16;
+use half::vec::HalfFloatVecExt;
 use lutsim_isa::{WeightFormat, WeightKind};
 
 use crate::model::Model;
@@ -101,9 +102,6 @@ impl Stream {
         // Four uniforms of variance 1/12 each.
         (sum as f32 / 65536.0 - 2.0) * 1.732_050_8
     }
-    fn byte(self, index: u64) -> u8 {
-        (self.at(index / 8) >> (8 * (index % 8))) as u8
-    }
 }
 
 fn mix(x: u64) -> u64 {
@@ -118,14 +116,21 @@ pub fn synthetic_tensor(stream: Stream, n: u32, k: u32, format: WeightFormat, ga
     let (kind, weights, groups) =
         (format.kind, u64::from(n) * u64::from(k), u64::from(n) * u64::from(format.group.count(k)));
     // Scales and zero points come from the far end of the stream.
-    let zero = |g: u64| stream.byte(u64::MAX / 2 + g);
-    let size = |g: u64| 1.0 + 0.25 * stream.uniform(u64::MAX / 2 + g);
+    let far = |g: u64| u64::MAX / 2 + g;
+    let zero = |g: u64| stream.at(far(g)) as u8;
+    let size = |g: u64| 1.0 + 0.25 * stream.uniform(far(g));
     let scale = gain / (deviation(kind) * (k as f32).sqrt());
+    let table: [u8; 256] = std::array::from_fn(|byte| code(kind, byte as u8));
+    let mut codes = Vec::with_capacity(weights as usize + 8);
+    for i in 0..weights.div_ceil(8) {
+        codes.extend_from_slice(&stream.at(i).to_le_bytes().map(|byte| table[usize::from(byte)]));
+    }
+    codes.truncate(weights as usize);
     QuantisedTensor {
         n,
         k,
         format,
-        codes: (0..weights).map(|i| code(kind, stream.byte(i))).collect(),
+        codes,
         scales: (0..groups).map(|g| f16::from_f32(scale * size(g))).collect(),
         zeros: match kind.zero_bits() {
             0 => vec![],
@@ -210,7 +215,8 @@ impl WeightSource for Synthetic {
         }
         let (stream, first) =
             (Stream::new(self.seed, "token_embd", None), u64::from(token) * u64::from(d.hidden));
-        Ok((0..u64::from(d.hidden)).map(|i| f16::from_f32(stream.normal(first + i))).collect())
+        let row: Vec<f32> = (first..first + u64::from(d.hidden)).map(|i| stream.normal(i)).collect();
+        Ok(Vec::from_f32_slice(&row))
     }
 }
 
