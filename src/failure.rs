@@ -3,8 +3,10 @@
 use std::{fmt, io};
 
 use lutsim_host::error::HostError;
+use lutsim_isa::Program;
 use lutsim_isa::asm::AsmError;
 use lutsim_isa::program::ProgramError;
+use lutsim_sim::Stop;
 use lutsim_sim::chip_file::ChipError;
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode, SourceSpan};
 
@@ -77,6 +79,17 @@ pub enum UserError {
         /// What to do.
         help: String,
     },
+    /// A program that cannot go on.
+    #[error("`{path}`: {what}")]
+    #[diagnostic(code(program::stopped), help("{help}"))]
+    Stopped {
+        /// The file.
+        path: String,
+        /// What happened.
+        what: String,
+        /// What to do.
+        help: String,
+    },
     /// A flag whose value makes no sense.
     #[error("`{flag} {value}`: {why}")]
     #[diagnostic(code(flag::value), help("{help}"))]
@@ -102,6 +115,21 @@ pub enum UserError {
 }
 
 impl UserError {
+    /// A program that stopped early.
+    pub fn stopped(path: &str, program: &Program, stop: &Stop) -> Self {
+        let help = match stop {
+            Stop::Fault(fault) => match program.code.get(fault.pc as usize) {
+                Some(inst) => format!("the instruction is `{inst}`"),
+                None => format!("the program has {} instructions", program.code.len()),
+            },
+            Stop::Deadlock { .. } => "every wait needs a signal that comes earlier in program order".into(),
+            Stop::Livelock { .. } => "a loop's body has to give some unit work".into(),
+            Stop::TwoWaiters { .. } => "use another semaphore for the second queue".into(),
+            Stop::Order(_) => "put a semaphore or a fence between the two".into(),
+            Stop::Interrupted => "it was interrupted".into(),
+        };
+        Self::Stopped { path: path.into(), what: stop.to_string(), help }
+    }
     /// An assembly error in its text.
     pub fn asm(path: &str, text: String, error: AsmError) -> Self {
         let (start, end) = error.span;

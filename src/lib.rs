@@ -12,6 +12,8 @@ pub mod cli;
 pub mod commands;
 pub mod device;
 pub mod failure;
+pub mod gemm;
+pub mod kernel;
 pub mod output;
 mod progress;
 pub mod resolve;

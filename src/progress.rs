@@ -28,8 +28,11 @@ impl Bar {
 }
 
 impl Progress for Bar {
-    fn step(&self, stage: &str, done: u64, all: u64) {
-        let line = format!("{stage}: step {} of {all}", done + 1);
+    fn step(&self, stage: &str, done: u64, all: Option<u64>) {
+        let line = match all {
+            Some(all) => format!("{stage}: step {} of {all}", done + 1),
+            None => format!("{stage}: measurement {}", done + 1),
+        };
         if self.verbose {
             self.bar.suspend(|| output::say(&line));
         }

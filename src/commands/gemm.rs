@@ -1,9 +1,12 @@
 //! `lutsim gemm`: one matrix product on a chip.
 
 use clap::Args;
+use lutsim_isa::format::WeightFormat;
+use lutsim_sim::chip_file::Override;
 
 use crate::cli::ChipArgs;
 use crate::failure::{Failure, UserError};
+use crate::{device, gemm, kernel, output};
 
 /// Run one matrix product on a chip.
 #[derive(Debug, Args)]
@@ -13,9 +16,15 @@ pub struct Gemm {
     shape: String,
     #[command(flatten)]
     chip: ChipArgs,
-    /// Weight format
+    /// Weight format: int1, int1.58, int2, int3, int4, int8
     #[arg(long, value_name = "FORMAT")]
     weights: Option<String>,
+    /// Weights that share a scale: a power of two from 16 to 1024, or `row`; 128 by default, `row` if K is less
+    #[arg(long, value_name = "N|row", allow_negative_numbers = true)]
+    group: Option<String>,
+    /// Print the program and stop
+    #[arg(long)]
+    asm: bool,
     /// Print the result as JSON and nothing else
     #[arg(long)]
     json: bool,
@@ -23,9 +32,24 @@ pub struct Gemm {
 
 impl Gemm {
     pub(crate) fn execute(&self) -> Result<(), Failure> {
-        self.chip.resolve([])?;
-        let (_, _, _) = self.shape()?;
-        Err(UserError::Refused { what: "the machine is not there yet".into(), help: "wait".into() }.into())
+        let flag = |name: &str, value: &Option<String>| {
+            value.as_ref().map(|v| Override::flag(&format!("--{name}"), &format!("workload.{name}"), v))
+        };
+        let flags = [flag("weights", &self.weights), flag("group", &self.group)];
+        let chip = self.chip.resolve(flags.into_iter().flatten())?;
+        let (m, n, k) = self.shape()?;
+        let group = if self.group.is_some() { chip.workload.group } else { gemm::group(k) };
+        let format = WeightFormat { kind: chip.workload.weights, group };
+        let lowered = gemm::Gemm { m, n, k, format }.lower(&chip.chip)?;
+        if self.asm {
+            return output::print(&lowered.text);
+        }
+        let state = device::empty_state(&chip.chip);
+        let run = kernel::run("gemm", &lowered.program, lowered.address, &chip.chip, state)?;
+        match self.json {
+            true => output::print(&format!("{:#}\n", run.json())),
+            false => output::print(&run.text(&chip.chip)),
+        }
     }
 
     fn shape(&self) -> Result<(u32, u32, u32), Failure> {
