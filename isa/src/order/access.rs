@@ -132,18 +132,16 @@ impl Accesses {
         self.add(Space::Dram, write, Range::new(addr, row_bytes, stride, u64::from(rows)));
     }
     fn tile(&mut self, write: bool, t: &TileRef) {
-        let range = match t.format {
-            Format::Plain(e) => {
-                let row_bytes = u64::from(t.cols) * u64::from(e.bytes());
-                Range::new(t.base.into(), row_bytes, t.stride.into(), t.rows.into())
-            }
-            Format::Weights(_) => Range::new(t.base.into(), t.bytes(), 0, 1),
-        };
+        let (rows, stride) = if is_plain(t) { (t.rows, t.stride) } else { (1, 0) };
+        let range = Range::new(t.base.into(), row_bytes(t), stride.into(), rows.into());
         self.add(Space::Scratchpad, write, range);
     }
     /// A weight tile: the planes, and what lies before them if `head`.
     fn weights(&mut self, write: bool, t: &TileRef, head: bool) {
         let Format::Weights(format) = t.format else { return self.tile(write, t) };
+        if is_oversize(t) {
+            return;
+        }
         let layout = Layout::new(format, t.rows, t.cols);
         let start = if head { 0 } else { layout.planes };
         let bytes = layout.end - start;
@@ -151,6 +149,24 @@ impl Accesses {
     }
     fn reads(&mut self, tiles: &[&TileRef]) {
         tiles.iter().for_each(|t| self.tile(false, t));
+    }
+}
+
+fn is_plain(t: &TileRef) -> bool {
+    matches!(t.format, Format::Plain(_))
+}
+
+/// Larger than any register can say; `exec` refuses it.
+fn is_oversize(t: &TileRef) -> bool {
+    t.rows.max(t.cols) >= 1 << 20
+}
+
+/// Bytes of a row of a plain tile, or of all of another one.
+fn row_bytes(t: &TileRef) -> u64 {
+    match t.format {
+        _ if is_oversize(t) => 0,
+        Format::Plain(e) => u64::from(t.cols) * u64::from(e.bytes()),
+        Format::Weights(f) => f.scratchpad_bytes(t.rows, t.cols),
     }
 }
 
@@ -164,13 +180,13 @@ pub fn accesses(op: &Op, mailbox: &[u32]) -> Vec<Access> {
             let ids = mailbox.iter().skip(first as usize).take(tile.rows as usize);
             for &id in ids {
                 let row = addr.saturating_add(u64::from(id).saturating_mul(stride));
-                out.dram(false, row, tile.row_bytes().into(), 0, 1);
+                out.dram(false, row, row_bytes(tile), 0, 1);
             }
             out.tile(true, tile);
         }
         Op::Store { ref tile, addr, stride, .. } => {
             out.tile(false, tile);
-            out.dram(true, addr, tile.row_bytes().into(), stride, tile.rows);
+            out.dram(true, addr, row_bytes(tile), stride, tile.rows);
         }
         Op::Lmma { ref a, ref w, .. } => {
             let head = !matches!(w.format, Format::Weights(f) if f.kind.is_kv() && f.group != Group::Row);
@@ -192,6 +208,7 @@ pub fn accesses(op: &Op, mailbox: &[u32]) -> Vec<Access> {
 impl Accesses {
     fn load(&mut self, unpack: Unpack, tile: &TileRef, addr: u64, stride: u64) {
         match (unpack, tile.format) {
+            _ if is_oversize(tile) => {}
             (Unpack::Weights, Format::Weights(format)) => {
                 let (n, k) = (tile.rows, tile.cols);
                 let bytes = format.scale_bytes(n, k) + format.zero_bytes(n, k) + format.code_bytes(n, k);
@@ -205,7 +222,7 @@ impl Accesses {
                 self.weights(true, tile, format.kind == WeightKind::KvF16);
             }
             _ => {
-                self.dram(false, addr, tile.row_bytes().into(), stride, tile.rows);
+                self.dram(false, addr, row_bytes(tile), stride, tile.rows);
                 self.tile(true, tile);
             }
         }

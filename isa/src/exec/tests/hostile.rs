@@ -1,8 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::control::{Control, Step, VectorOp};
+use crate::control::{Control, Dispatch, Step, VectorOp};
 use crate::field::*;
+use crate::order::OrderChecker;
 use crate::program::Program;
 use crate::table::{Inst, arbitrary_words};
 
@@ -141,9 +142,13 @@ proptest! {
     #[test]
     fn any_operation_is_executed_or_refused(ops in prop::collection::vec(ops(), 1..4)) {
         let mut state = small();
-        for op in &ops {
-            let _ = state.exec(op);
+        let mut order = OrderChecker::new(&state.mailbox);
+        for (i, &op) in ops.iter().enumerate() {
+            let _ = state.exec(&op);
+            let queue = Queue::ALL[i % 4];
+            let _ = order.observe(&Dispatch { queue, wait: None, signal: Sem::new(i as u64), op, pc: i as u32 });
         }
+        let _ = order.finish();
     }
 
     #[test]
@@ -180,9 +185,11 @@ proptest! {
         let program = Program { code };
         let mut control = Control::new(&[(Reg::new(3).unwrap(), 7)]);
         let mut state = small();
+        let mut order = OrderChecker::new(&state.mailbox);
         for _ in 0..200 {
             match control.step(&program) {
                 Ok(Step::Dispatch(dispatch)) => {
+                    let _ = order.observe(&dispatch);
                     // A refused operation ends a real run; here the rest is tried as well.
                     let _ = state.exec(&dispatch.op);
                 }
