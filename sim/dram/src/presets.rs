@@ -11,7 +11,14 @@ macro_rules! presets {
 }
 
 presets![
+    "lpddr5x_8448",
+    "lpddr5x_8533",
     "lpddr5x_9600",
+    "lpddr4x_4267",
+    "ddr5_6400",
+    "hbm2e_3200",
+    "hbm3_6400",
+    "gddr6_16000",
     "ds3_ddr4_3200",
     "ds3_ddr4_3200_1r",
     "ds3_ddr4_3200_bgi",

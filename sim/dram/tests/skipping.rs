@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Request, policies, run};
-use lutsim_dram::{Channel, Page, Policy, RefreshPolicy, Standard};
+use lutsim_dram::{Channel, Page, Policy, RefreshPolicy, RefreshScope, Standard};
 use proptest::prelude::*;
 
 fn requests(max: usize) -> impl Strategy<Value = Vec<Request>> {
@@ -33,6 +33,7 @@ proptest! {
         policy in prop::sample::select(policies()),
         page in any::<bool>(),
         aligned in any::<bool>(),
+        per_bank in any::<bool>(),
         interval in 300u64..3000,
         cap in 1u32..6,
         hints in prop::collection::vec(0u64..4000, 0..3),
@@ -44,6 +45,10 @@ proptest! {
             if page { policy.page = Page::Closed }
             if aligned { policy.refresh.policy = RefreshPolicy::Aligned }
             policy.refresh.interval = Some(interval.max(standard.refresh_interval / 8));
+            if per_bank && standard.refresh_bank_interval.is_some() {
+                policy.refresh.scope = RefreshScope::PerBank;
+                policy.refresh.interval = None;
+            }
         }
         if Channel::new(&standard, &policy).is_err() {
             return Ok(()); // that controller does not fit this standard
