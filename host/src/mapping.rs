@@ -118,17 +118,16 @@ impl Mapping {
             while next.chunk > 1 && next.fill_slots(target, model, workload).is_none() {
                 next.chunk = if next.chunk > pass { next.chunk - pass } else { 1 };
             }
-            let better = best.is_none_or(|b| next.chunk > b.chunk);
-            if better && next.fill_slots(target, model, workload).is_some() {
+            // The same number of chunks, of more equal sizes: each reads all weights, however many rows it has.
+            let chunks = workload.prompt.div_ceil(next.chunk).max(1);
+            next.chunk = workload.prompt.div_ceil(chunks).next_multiple_of(pass).clamp(1, next.chunk);
+            let fits = next.fill_slots(target, model, workload).is_some();
+            let fewer = |b: Mapping| chunks < workload.prompt.div_ceil(b.chunk).max(1);
+            if fits && best.is_none_or(fewer) {
                 best = Some(next);
             }
         }
-        let best = best?;
-        // The same number of chunks, of more equal sizes: each chunk reads all weights, however many rows it has.
-        let chunks = workload.prompt.div_ceil(best.chunk).max(1);
-        let even = workload.prompt.div_ceil(chunks).next_multiple_of(pass).clamp(1, best.chunk);
-        let mut next = Mapping { chunk: even, ..best };
-        Some(if next.fill_slots(target, model, workload).is_some() { next } else { best })
+        best
     }
 
     /// The mapping for `(cores, n_tile, k_block)`, `(chunk, slots)` and a hidden type. `None` if it does not fit.
