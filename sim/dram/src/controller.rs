@@ -86,11 +86,10 @@ impl Channel {
     pub fn new(standard: &Standard, policy: &Policy) -> Result<Channel, Error> {
         policy.check()?;
         let per_bank = policy.refresh.scope == RefreshScope::PerBank;
-        if per_bank && (standard.refresh_bank_interval.is_none() || !standard.has(Command::RefreshBank)) {
+        if per_bank && !standard.has(Command::RefreshBank) {
             return Err(Error::policy(format!("{} has no per-bank refresh", standard.name)));
         }
-        let own =
-            if per_bank { standard.refresh_bank_interval.unwrap_or(0) } else { standard.refresh_interval };
+        let own = if per_bank { standard.refresh_bank_interval() } else { standard.refresh_interval };
         if let Some(interval) = policy.refresh.interval
             && policy.refresh.policy != RefreshPolicy::Off
             && !(1..=own).contains(&interval)

@@ -63,7 +63,6 @@ pub(crate) struct Device {
     pub(crate) burst: Number,
     pub(crate) refresh_level: String,
     pub(crate) refresh_interval: Number,
-    pub(crate) refresh_bank_interval: Option<Number>,
     pub(crate) act2_deadline: Option<Number>,
     pub(crate) data_clock_hold_read: Option<Number>,
     pub(crate) data_clock_hold_write: Option<Number>,

@@ -27,7 +27,7 @@ impl Refresh {
     pub(crate) fn new(s: &Standard, p: &Policy) -> Refresh {
         let per_bank = p.refresh.scope == RefreshScope::PerBank;
         let scopes = s.nodes(s.refresh_level);
-        let standard = if per_bank { s.refresh_bank_interval.unwrap_or(0) } else { s.refresh_interval };
+        let standard = if per_bank { s.refresh_bank_interval() } else { s.refresh_interval };
         let interval = p.refresh.interval.unwrap_or(standard);
         Refresh {
             policy: p.refresh.policy,

@@ -148,8 +148,6 @@ pub struct Standard {
     pub burst: u64,
     /// Clocks between all-bank refreshes of one scope (tREFI).
     pub refresh_interval: u64,
-    /// Clocks between per-bank refreshes of one scope.
-    pub refresh_bank_interval: Option<u64>,
     /// Split activate: ACT2 follows ACT at most this many clocks later.
     pub act2_deadline: Option<u64>,
     /// Data clock stays synchronised this many clocks after a read and after a write; beyond, a CAS is needed.
@@ -252,6 +250,12 @@ impl Standard {
     /// Value of a named timing.
     pub fn timing(&self, name: &str) -> Option<i64> {
         self.timings.iter().find(|t| t.name == name).map(|t| t.clocks)
+    }
+
+    /// Clocks between per-bank refreshes of a scope, such that each bank gets as many as with all-bank refreshes. (Where
+    /// a device's REFpb covers a pair of banks, ours come twice as often and cover one.)
+    pub fn refresh_bank_interval(&self) -> u64 {
+        self.refresh_interval * self.nodes(self.refresh_level) as u64 / self.banks() as u64
     }
 
     /// Whether the constraint table speaks of this command.
@@ -432,7 +436,6 @@ impl Builder<'_> {
             write_latency: positive(&d.write_latency, "device.write_latency")?,
             burst: positive(&d.burst, "device.burst")?,
             refresh_interval: positive(&d.refresh_interval, "device.refresh_interval")?,
-            refresh_bank_interval: optional(&d.refresh_bank_interval, "device.refresh_bank_interval")?,
             act2_deadline: optional(&d.act2_deadline, "device.act2_deadline")?,
             data_clock_hold: match (
                 optional(&d.data_clock_hold_read, "device.data_clock_hold_read")?,

@@ -45,7 +45,7 @@ proptest! {
             if page { policy.page = Page::Closed }
             if aligned { policy.refresh.policy = RefreshPolicy::Aligned }
             policy.refresh.interval = Some(interval.max(standard.refresh_interval / 8));
-            if per_bank && standard.refresh_bank_interval.is_some() {
+            if per_bank && standard.has(lutsim_dram::Command::RefreshBank) {
                 policy.refresh.scope = RefreshScope::PerBank;
                 policy.refresh.interval = None;
             }
