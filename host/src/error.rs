@@ -120,3 +120,137 @@ impl HostError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lutsim_isa::format::{Group, WeightFormat, WeightKind};
+
+    use super::HostError;
+    use crate::mapping::Mapping;
+    use crate::model::Model;
+    use crate::plan::plan;
+    use crate::target::Target;
+    use crate::workload::{Workload, parse_kv, parse_weights};
+
+    /// Message and help of planning a workload without a mapping of its own.
+    fn said(model: &str, workload: Workload, target: Target) -> String {
+        let model = Model::builtin(model).unwrap();
+        let planned = workload
+            .check(&model, &target)
+            .and_then(|()| Mapping::default_for(&target, &model, &workload))
+            .and_then(|mapping| plan(&model, &workload, &target, &mapping));
+        say(planned.unwrap_err())
+    }
+    fn say(error: HostError) -> String {
+        format!("{error}\n{}", error.help().unwrap_or_default())
+    }
+    fn base() -> Workload {
+        Workload::default()
+    }
+
+    #[test]
+    fn too_little_memory_says_how_much() {
+        let int8 = WeightFormat { kind: WeightKind::Int8, group: Group::Of(128) };
+        assert_eq!(
+            said("llama-2-13b", Workload { weights: int8, ..base() }, Target::PHONE),
+            "llama-2-13b needs 13488390144 bytes of DRAM (603488256 more than the chip's 12884901888)\n\
+             choose fewer --weights bits, a smaller model or context, or raise dram.bytes"
+        );
+        let small = Target { scratchpad_bytes: 64 << 10, ..Target::PHONE };
+        assert_eq!(
+            said("llama-2-7b", base(), small),
+            "a scratchpad of 65536 bytes is too small for any tile of llama-2-7b: the least that works is 122880 bytes\n\
+             raise scratchpad.bytes to at least 122880, or lower --context or --batch"
+        );
+    }
+
+    #[test]
+    fn the_least_scratchpad_works_and_less_does_not() {
+        for name in ["llama-2-7b", "tiny-2l", "bitnet-b1.58-3b"] {
+            let model = Model::builtin(name).unwrap();
+            let of = |bytes| Target { scratchpad_bytes: bytes, ..Target::PHONE };
+            let Err(HostError::Scratchpad { least, .. }) = Mapping::default_for(&of(1024), &model, &base())
+            else {
+                panic!("{name} fits a kilobyte")
+            };
+            let works = |bytes| {
+                Mapping::default_for(&of(bytes), &model, &base())
+                    .and_then(|mapping| plan(&model, &base(), &of(bytes), &mapping))
+            };
+            assert!(works(least).is_ok(), "{name}: {least}");
+            assert!(works(least - 1024).is_err(), "{name}: {least}");
+        }
+    }
+
+    #[test]
+    fn lengths_are_checked() {
+        assert_eq!(
+            said("llama-2-7b", Workload { context: 4000, ..base() }, Target::PHONE),
+            "llama-2-7b sees at most 4096 tokens; context 4000 + prompt 128 + generate 32 is 4160\n\
+             lower --context, --prompt or --generate"
+        );
+        assert_eq!(
+            said("llama-2-7b", Workload { batch: 0, ..base() }, Target::PHONE),
+            "a batch of 0 sequences does nothing\ngive --batch 1 or more"
+        );
+        assert_eq!(
+            said("llama-2-7b", Workload { prompt: 0, generate: 0, ..base() }, Target::PHONE),
+            "prompt 0 and generate 0 leave nothing to run\ngive --prompt or --generate at least 1"
+        );
+    }
+
+    #[test]
+    fn types_name_the_nearest_legal_one() {
+        let int8 = WeightFormat { kind: WeightKind::Int8, group: Group::Of(1024) };
+        assert_eq!(
+            said("llama-2-7b", Workload { weights: int8, ..base() }, Target::PHONE),
+            "--group of 1024 int8 weights does not fit 24-bit accumulators: they provably hold 259 products\n\
+             the nearest legal choice is --group 256"
+        );
+        assert_eq!(
+            said("llama-2-7b", base(), Target { accumulator_bits: 20, ..Target::PHONE }),
+            "the head's group of 128 int8 weights does not fit 20-bit accumulators: they provably hold 16 products\n\
+             the nearest legal choice is the head's group 16"
+        );
+        assert_eq!(
+            say(parse_weights("int5").unwrap_err()),
+            "weights cannot be kept as `int5`\n\
+             the nearest legal choice is int4 (of int1, int1.58, int2, int3, int4, int8)"
+        );
+        assert_eq!(
+            say(parse_kv("fp8").unwrap_err()),
+            "the KV cache cannot be kept as `fp8`\nthe nearest legal choice is int8 (others: int4, fp16)"
+        );
+    }
+
+    #[test]
+    fn mapping_files_are_checked() {
+        let model = Model::builtin("llama-2-7b").unwrap();
+        let good = Mapping::default_for(&Target::PHONE, &model, &base()).unwrap();
+        assert_eq!(Mapping::parse("m.toml", &good.dump()), Ok(good));
+        let refused = |from: &str, to: &str| {
+            let text = good.dump();
+            assert!(text.contains(from), "{text}");
+            let mapping = Mapping::parse("m.toml", &text.replace(from, to));
+            say(mapping.and_then(|m| plan(&model, &base(), &Target::PHONE, &m)).unwrap_err())
+        };
+        assert_eq!(
+            refused("n_tile = 256", "n_tiles = 256"),
+            "m.toml: unknown field `n_tiles`, expected one of `cores`, `n_tile`, `chunk`, `decode_keys`, `prefill_keys`, \
+             `slot_bytes`, `decode_slots`, `prefill_slots`, `hidden`, `k_block`\n\
+             `--dump-mapping` writes a mapping that works; change that one"
+        );
+        assert_eq!(
+            refused("n_tile = 256", "n_tile = 2048"),
+            "the mapping cannot be used: n_tile = 2048 is not between 1 and 1024\n16 cores have 64 columns each"
+        );
+        assert_eq!(
+            refused("hidden = 1024", "hidden = 2048"),
+            "the mapping cannot be used: a K block of 2048 for `wk`\ngive a multiple of 128, at most 1024"
+        );
+        assert_eq!(
+            refused("cores = 16", "cores = 17"),
+            "the mapping cannot be used: it uses 17 cores\nthe chip has 16"
+        );
+    }
+}
