@@ -74,10 +74,13 @@ fn workloads() -> impl Strategy<Value = Workload> {
 }
 
 fn targets() -> impl Strategy<Value = Target> {
-    (1u32..=9, 1u32..=3, 0usize..3, 7u32..=11).prop_map(|(cores, m, n, scratchpad)| {
-        let n = [16, 64, 128][n];
-        Target { cores: cores.max(128 / n), m, n, scratchpad_bytes: 1024 << scratchpad, ..TINY }
-    })
+    (1u32..=9, 1u32..=3, 0usize..3, 7u32..=11, 1u32..=5, 0usize..3).prop_map(
+        |(cores, m, n, scratchpad, k, bits)| {
+            let (n, accumulator_bits) = ([16, 64, 128][n], [24, 32, 20][bits]);
+            let cores = cores.max(128 / n);
+            Target { cores, m, n, k, accumulator_bits, scratchpad_bytes: 1024 << scratchpad, ..TINY }
+        },
+    )
 }
 
 proptest! {
