@@ -61,8 +61,14 @@ pub fn parse_kv(text: &str) -> Result<WeightKind, HostError> {
 pub fn parse_weights(text: &str) -> Result<WeightKind, HostError> {
     let kinds = || WeightKind::ALL.iter().copied().filter(|k| !k.is_kv());
     kinds().find(|k| k.name() == text).ok_or_else(|| {
-        let near =
-            kinds().map(WeightKind::name).min_by_key(|n| strsim::levenshtein(n, text)).unwrap_or("int2");
+        // By bits if there is a number, else by spelling.
+        let bits = |t: &str| t.trim_start_matches(|c: char| !c.is_ascii_digit()).parse::<f64>().ok();
+        let distance = |name: &str| match (bits(name), bits(text)) {
+            (Some(a), Some(b)) => (a - b).abs(),
+            _ => strsim::levenshtein(name, text) as f64,
+        };
+        let near = kinds().map(WeightKind::name).min_by(|a, b| distance(a).total_cmp(&distance(b)));
+        let near = near.unwrap_or("int2");
         let all: Vec<&str> = kinds().map(WeightKind::name).collect();
         types(format!("weights cannot be kept as `{text}`"), &format!("{near} (of {})", all.join(", ")))
     })
