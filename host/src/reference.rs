@@ -11,6 +11,7 @@
 
 mod attention;
 mod linear;
+mod load;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,7 @@ use crate::weights::{WeightError, WeightSource};
 use crate::workload::KV_TILE;
 use attention::{Rows, attend};
 use linear::Linear;
+use load::{Layer, Weights};
 
 /// How numbers are kept and multiplied.
 #[derive(Clone, PartialEq, Debug)]
@@ -83,27 +85,12 @@ impl Machine {
     }
 }
 
-struct Layer {
-    attn_norm: Vec<f32>,
-    mlp_norm: Vec<f32>,
-    attn_sub_norm: Option<Vec<f32>>,
-    ffn_sub_norm: Option<Vec<f32>>,
-    qkv: [Linear; 3],
-    bias: Option<[Vec<f32>; 3]>,
-    output: Linear,
-    gate: Linear,
-    up: Linear,
-    down: Linear,
-}
-
 /// A decoder with its weights.
 pub struct Reference<'a> {
     model: Model,
     numerics: Numerics,
     source: &'a dyn WeightSource,
-    layers: Vec<Layer>,
-    norm: Vec<f32>,
-    head: Linear,
+    weights: Weights,
 }
 
 /// Keys and values of one sequence.
@@ -136,56 +123,8 @@ impl<'a> Reference<'a> {
     /// # Errors
     /// A tensor that is missing or of another size than the decoder's.
     pub fn new(model: Model, source: &'a dyn WeightSource, numerics: Numerics) -> Result<Self, WeightError> {
-        let d = &model;
-        let (q, kv) = (d.q_width(), d.kv_width());
-        let matrix = |name: &str, layer, n, k| {
-            let t = source.tensor(name, layer)?;
-            if (t.n, t.k) != (n, k) {
-                return Err(shape(name, layer, format!("{} x {}", t.n, t.k), format!("{n} x {k}")));
-            }
-            Ok(match &numerics {
-                Numerics::Float => Linear::float(&t),
-                Numerics::Machine(m) => Linear::machine(&t, m.k_blocks.get(name).copied().unwrap_or(k), m),
-            })
-        };
-        let vector = |name: &str, layer, n: u32| {
-            let v: Vec<f32> = source.vector(name, layer)?.iter().map(|x| x.to_f32()).collect();
-            if v.len() != n as usize {
-                return Err(shape(name, layer, format!("{} long", v.len()), format!("{n} long")));
-            }
-            Ok(v)
-        };
-        let layer = |index| {
-            let l = Some(index);
-            let sub = |name, n| d.sub_norms.then(|| vector(name, l, n)).transpose();
-            Ok(Layer {
-                attn_norm: vector("attn_norm", l, d.hidden)?,
-                mlp_norm: vector("mlp_norm", l, d.hidden)?,
-                attn_sub_norm: sub("attn_sub_norm", q)?,
-                ffn_sub_norm: sub("ffn_sub_norm", d.intermediate)?,
-                qkv: [
-                    matrix("wq", l, q, d.hidden)?,
-                    matrix("wk", l, kv, d.hidden)?,
-                    matrix("wv", l, kv, d.hidden)?,
-                ],
-                bias: match d.qkv_bias {
-                    false => None,
-                    true => Some([
-                        vector("bq", l, q)?,
-                        vector("bk", l, kv)?,
-                        vector("bv", l, kv)?,
-                    ]),
-                },
-                output: matrix("wo", l, d.hidden, q)?,
-                gate: matrix("w_gate", l, d.intermediate, d.hidden)?,
-                up: matrix("w_up", l, d.intermediate, d.hidden)?,
-                down: matrix("w_down", l, d.hidden, d.intermediate)?,
-            })
-        };
-        let layers = (0..d.layers).map(layer).collect::<Result<_, _>>()?;
-        let norm = vector("final_norm", None, d.hidden)?;
-        let head = matrix("head", None, d.vocab, d.hidden)?;
-        Ok(Self { model, numerics, source, layers, norm, head })
+        let weights = Weights::load(&model, source, &numerics)?;
+        Ok(Self { model, numerics, source, weights })
     }
 
     /// A cache of `context` tokens of which nothing is known: all zero, as in untouched memory.
@@ -204,11 +143,11 @@ impl<'a> Reference<'a> {
         let turns = self.model.rope.row(cache.tokens);
         cache.tokens += 1;
         let heads = cache.heads.chunks_exact_mut(self.model.kv_heads as usize);
-        for (layer, heads) in self.layers.iter().zip(heads) {
+        for (layer, heads) in self.weights.layers.iter().zip(heads) {
             self.attention(layer, &turns, heads, &mut x);
             self.mlp(layer, &mut x);
         }
-        Ok(self.head.apply(&self.normed(&x, &self.norm)))
+        Ok(self.weights.head.apply(&self.normed(&x, &self.weights.norm)))
     }
 
     /// The logits of each of a prompt's positions.
@@ -293,10 +232,6 @@ impl<'a> Reference<'a> {
         let inverse = 1.0 / (mean + self.model.norm_eps).sqrt();
         x.iter().zip(w).map(|(&x, &w)| x * inverse * w).collect()
     }
-}
-
-fn shape(name: &str, layer: Option<u32>, found: String, expected: String) -> WeightError {
-    WeightError::Shape { name: name.into(), layer, found, expected }
 }
 
 fn add(x: &mut [f32], y: &[f32]) {
