@@ -57,7 +57,7 @@ impl Channel {
 
     /// One memory clock; returns when to run again.
     pub(crate) fn tick(&mut self, now: Tick, hints: u64, shared: &mut Shared) -> Tick {
-        let clock = now / self.period;
+        let clock = shared.wakes.memory_clock(now);
         let mut next = match &mut self.memory {
             Memory::Controller(c) => {
                 if hints != self.hints_seen {
@@ -122,7 +122,8 @@ impl Channel {
                 lane.stored.raise(now, 1);
                 shared.wakes.core_from(Unit::Store, now + 1);
             }
-            more |= self.memory.can_accept(write) && masters.iter().any(|&m| !lane.requests[m as usize].is_empty());
+            more |= self.memory.can_accept(write)
+                && masters.iter().any(|&m| !lane.requests[m as usize].is_empty());
         }
         more
     }

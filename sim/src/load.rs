@@ -38,12 +38,12 @@ impl Rows {
         }
     }
     /// First burst of a row and how many it touches.
-    pub(crate) fn bursts(&self, row_addr: u64, burst_bytes: u64) -> (u64, u64) {
+    pub(crate) fn bursts(&self, row_addr: u64, burst_shift: u32) -> (u64, u64) {
         if self.bytes == 0 {
             return (0, 0);
         }
-        let first = row_addr / burst_bytes;
-        (first, (row_addr + self.bytes - 1) / burst_bytes - first + 1)
+        let first = row_addr >> burst_shift;
+        (first, ((row_addr + self.bytes - 1) >> burst_shift) - first + 1)
     }
 }
 
@@ -121,7 +121,7 @@ impl Cells {
         self.row_bytes * self.rows
     }
     /// The next access: at most `port` bytes of one row, if `available` bytes allow it. (first word, words, bytes)
-    pub(crate) fn next(&mut self, port: u64, available: u64, word: u64) -> Option<(u64, u32, u64)> {
+    pub(crate) fn next(&mut self, port: u64, available: u64, word_shift: u32) -> Option<(u64, u32, u64)> {
         if self.row == self.rows || self.row_bytes == 0 {
             return None;
         }
@@ -134,7 +134,8 @@ impl Cells {
         if self.at == self.row_bytes {
             (self.row, self.at) = (self.row + 1, 0);
         }
-        Some((addr / word, ((addr + bytes - 1) / word - addr / word + 1) as u32, bytes))
+        let (first, last) = (addr >> word_shift, (addr + bytes - 1) >> word_shift);
+        Some((first, (last - first + 1) as u32, bytes))
     }
 }
 
@@ -173,7 +174,7 @@ struct Transfer {
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
     config: Dma,
-    word: u64,
+    word_shift: u32,
     transfers: VecDeque<Transfer>,
     /// Transfers whose requests are all out, from the front.
     requesting: usize,
@@ -193,7 +194,7 @@ impl Load {
         let words = (config.outstanding_bursts as usize).next_power_of_two().div_ceil(64).max(1);
         Self {
             config,
-            word: word.into(),
+            word_shift: word.trailing_zeros(),
             transfers: VecDeque::with_capacity(config.transfers as usize),
             requesting: 0,
             next: 0,
@@ -218,7 +219,7 @@ impl Load {
         let busy = progress | unpacked | wrote | retired | accepted | requested;
         let cause = self.cause(now, shared, blocked);
         let this = if busy { Cause::Busy } else { cause };
-        self.activity.mark(now / shared.core_period, this, cause);
+        self.activity.mark(shared.cycle, this, cause);
 
         let mut wake = Tick::MAX;
         if busy {
@@ -291,7 +292,7 @@ impl Load {
         for transfer in &mut self.transfers {
             let total = transfer.cells.total();
             let ready = match transfer.bursts {
-                0 => total,
+                bursts if transfer.arrived == bursts => total,
                 bursts => total * transfer.arrived / bursts,
             };
             let budget = if transfer.unpacks { &mut unpacker } else { &mut plain };
@@ -304,13 +305,14 @@ impl Load {
                 self.unpacker_busy += 1;
             }
             transfer.unpacked += bytes;
-            let freed = match total {
-                0 => transfer.arrived,
-                _ if transfer.unpacked == total => transfer.arrived,
-                _ => transfer.unpacked * transfer.bursts / total,
-            };
-            self.freed += freed - transfer.unpacked_bursts;
-            transfer.unpacked_bursts = freed;
+            if bytes > 0 || total == 0 {
+                let freed = match transfer.unpacked == total {
+                    true => transfer.arrived,
+                    false => transfer.unpacked * transfer.bursts / total,
+                };
+                self.freed += freed - transfer.unpacked_bursts;
+                transfer.unpacked_bursts = freed;
+            }
             if transfer.unpacked < total {
                 break;
             }
@@ -330,7 +332,7 @@ impl Load {
             }
             let available = transfer.unpacked - transfer.written;
             let port = u64::from(self.config.port_bytes);
-            let Some((word, width, bytes)) = transfer.cells.next(port, available, self.word) else {
+            let Some((word, width, bytes)) = transfer.cells.next(port, available, self.word_shift) else {
                 return false;
             };
             transfer.written += bytes;
@@ -396,7 +398,7 @@ impl Load {
                     transfer.rows.addr + u64::from(id) * transfer.rows.stride
                 }
             };
-            let (first, count) = transfer.rows.bursts(row_addr, shared.interleave.burst_bytes);
+            let (first, count) = transfer.rows.bursts(row_addr, shared.interleave.burst_shift);
             let (channel, burst, in_turn) = shared.interleave.locate(first + transfer.burst);
             let bursts = u64::from(in_turn).min(count - transfer.burst);
             let link = &mut shared.lanes[channel].requests[Master::Load as usize];
@@ -468,7 +470,7 @@ impl Transfer {
                         shared.mailbox.get(first as usize + row as usize).copied().unwrap_or(0).into()
                     }
                 };
-                self.rows.bursts(self.rows.addr + at * self.rows.stride, burst_bytes).1
+                self.rows.bursts(self.rows.addr + at * self.rows.stride, shared.interleave.burst_shift).1
             })
             .sum();
         let useful = match self.job.dispatch.op {

@@ -136,9 +136,9 @@ impl Lut {
         }
         // What was staged in this cycle may start in the next.
         let (cause, wake) = self.state(now, shared);
-        self.activity.mark(now / shared.core_period, cause, cause);
+        self.activity.mark(shared.cycle, cause, cause);
         let (drain_cause, drain_wake) = self.drain_state(now);
-        self.drain_activity.mark(now / shared.core_period, drain_cause, drain_cause);
+        self.drain_activity.mark(shared.cycle, drain_cause, drain_cause);
         let retire = self.retiring.front().map_or(Tick::MAX, |(at, _)| *at);
         wake.min(drain_wake).min(retire)
     }

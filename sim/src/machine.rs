@@ -274,6 +274,7 @@ impl Machine {
         let depth = chip.sequencer.queue_depth as usize;
         let shared = Shared {
             core_period,
+            cycle: 0,
             wakes: Wakes::new(channels.len(), core_period, memory_period),
             queues: std::array::from_fn(|_| Link::new(depth)),
             semaphores: Semaphores::default(),
@@ -437,6 +438,7 @@ impl Machine {
     fn instant(&mut self, at: Tick, job: &Job<'_>) -> Result<(), Stop> {
         debug_assert!(at > self.now || self.now == 0, "time goes forward");
         self.now = at;
+        self.shared.cycle = self.shared.wakes.core_cycle(at);
         self.stats.instants += 1;
         let hints = self.load.hints + self.sequencer.hints;
         let before = hints;

@@ -54,10 +54,10 @@ impl Port {
             Port::VectorRead | Port::VectorRead2 | Port::VectorWrite => Unit::Vector,
         }
     }
-    fn writes(self) -> bool {
-        matches!(self, Port::DrainWrite | Port::Load | Port::VectorWrite)
-    }
 }
+
+/// Bit p: port p writes.
+const WRITES: u32 = 1 << Port::DrainWrite as u32 | 1 << Port::Load as u32 | 1 << Port::VectorWrite as u32;
 
 /// Accesses `width` banks wide, one per `period` cycles at most: `outer` rows of `inner` accesses.
 #[derive(Clone, Copy, Debug)]
@@ -83,23 +83,43 @@ pub(crate) struct Run {
 #[derive(Clone, Copy, Debug)]
 struct Active {
     run: Run,
-    /// Accesses done.
-    done: u64,
+    /// Accesses left, and those left in this row.
+    left: u64,
+    in_row: u32,
+    /// First word of the next access, and of its row.
+    word: u64,
+    row: u64,
     next: Tick,
 }
 
 impl Active {
-    fn total(&self) -> u64 {
-        u64::from(self.run.inner) * u64::from(self.run.outer)
+    fn new(run: Run, next: Tick) -> Self {
+        let left = u64::from(run.inner) * u64::from(run.outer);
+        Self { run, left, in_row: run.inner, word: run.word, row: run.word, next }
     }
-    fn bank(&self, banks: u32) -> u32 {
-        let (row, column) = match self.run.outer {
-            1 => (0, self.done),
-            _ => (self.done / u64::from(self.run.inner), self.done % u64::from(self.run.inner)),
-        };
-        let word = self.run.word + row * self.run.outer_step + column * self.run.inner_step;
-        // Banks are a power of two (checked when the chip loads).
-        (word & u64::from(banks - 1)) as u32
+    fn advance(&mut self) {
+        self.left -= 1;
+        self.in_row -= 1;
+        self.word += self.run.inner_step;
+        if self.in_row == 0 {
+            self.row += self.run.outer_step;
+            (self.word, self.in_row) = (self.row, self.run.inner);
+        }
+    }
+    /// `count` accesses at once.
+    fn advance_by(&mut self, count: u64) {
+        self.left -= count;
+        if count < u64::from(self.in_row) {
+            self.in_row -= count as u32;
+            self.word += count * self.run.inner_step;
+            return;
+        }
+        let inner = u64::from(self.run.inner);
+        let done = inner - u64::from(self.in_row) + count;
+        self.row += done / inner * self.run.outer_step;
+        let column = done % inner;
+        self.word = self.row + column * self.run.inner_step;
+        self.in_row = (inner - column) as u32;
     }
 }
 
@@ -164,7 +184,7 @@ impl Scratchpad {
             run.period = run.period.div_ceil(parts);
         }
         let next = run.earliest.max(now + self.period);
-        self.ports[port as usize].push_back(Active { run, done: 0, next });
+        self.ports[port as usize].push_back(Active::new(run, next));
         self.posted[port as usize] += 1;
         self.occupied |= 1 << port as u32;
         wakes.at(Unit::Scratchpad, now + self.period);
@@ -184,33 +204,30 @@ impl Scratchpad {
                 wake = wake.min(active.next);
                 continue;
             }
-            let bank = active.bank(self.banks);
-            let mask = self.mask(bank, self.ports[p][0].run.width);
+            // Banks are a power of two (checked when the chip loads).
+            let bank = (active.word & u64::from(self.banks - 1)) as u32;
+            let mask = mask(self.banks, bank, active.run.width);
             if !self.conflict_free && taken & mask != 0 {
                 self.conflicts += 1;
-                self.ports[p][0].next = now + self.period;
+                active.next = now + self.period;
                 wake = wake.min(now + self.period);
                 continue;
             }
             taken |= mask;
             busy = true;
-            let words = u64::from(self.ports[p][0].run.width);
-            if Port::ALL[p].writes() {
-                self.words_written += words
-            } else {
-                self.words_read += words
-            }
-            let active = &mut self.ports[p][0];
-            active.done += 1;
+            let words = u64::from(active.run.width);
+            active.advance();
             active.next = now + u64::from(active.run.period) * self.period;
-            if active.done == active.total() {
+            let (left, next) = (active.left, active.next);
+            self.count_words(p, words);
+            if left == 0 {
                 self.finish(p, now, wakes);
                 if let Some(next) = self.ports[p].front_mut() {
                     next.next = next.next.max(now + self.period);
                     wake = wake.min(next.next);
                 }
             } else {
-                wake = wake.min(active.next);
+                wake = wake.min(next);
             }
         }
         if busy && self.last_busy != now {
@@ -219,13 +236,12 @@ impl Scratchpad {
         }
         self.alone_until(wake)
     }
-    fn mask(&self, bank: u32, width: u32) -> u128 {
-        let ones = if width >= 128 { u128::MAX } else { (1 << width) - 1 };
-        let low = ones << bank;
-        if bank + width > self.banks { low & self.all() | ones >> (self.banks - bank) } else { low }
-    }
-    fn all(&self) -> u128 {
-        if self.banks >= 128 { u128::MAX } else { (1 << self.banks) - 1 }
+    fn count_words(&mut self, p: usize, words: u64) {
+        if WRITES >> p & 1 != 0 {
+            self.words_written += words;
+        } else {
+            self.words_read += words;
+        }
     }
     fn finish(&mut self, p: usize, now: Tick, wakes: &mut Wakes) {
         self.ports[p].pop_front();
@@ -241,8 +257,7 @@ impl Scratchpad {
             return wake;
         }
         let active = &self.ports[self.occupied.trailing_zeros() as usize][0];
-        let left = active.total() - active.done;
-        active.next + (left - 1) * u64::from(active.run.period) * self.period
+        active.next + (active.left - 1) * u64::from(active.run.period) * self.period
     }
     /// Does the accesses of a lone run that fell due while the arbiter slept.
     fn catch_up(&mut self, now: Tick) {
@@ -255,16 +270,22 @@ impl Scratchpad {
                 continue;
             }
             let step = u64::from(active.run.period) * self.period;
-            let due = (now - active.next).div_ceil(step).min(active.total() - active.done - 1);
-            active.done += due;
+            let due = (now - active.next).div_ceil(step).min(active.left - 1);
+            active.advance_by(due);
             active.next += due * step;
             let words = due * u64::from(active.run.width);
-            if Port::ALL[p].writes() {
-                self.words_written += words
-            } else {
-                self.words_read += words
-            }
+            self.count_words(p, words);
             self.busy_cycles += due;
         }
     }
+}
+
+/// The banks of an access, `width` from `bank` on, around the end.
+fn mask(banks: u32, bank: u32, width: u32) -> u128 {
+    let ones = if width >= 128 { u128::MAX } else { (1 << width) - 1 };
+    if bank + width <= banks {
+        return ones << bank;
+    }
+    let all = if banks >= 128 { u128::MAX } else { (1 << banks) - 1 };
+    (ones << bank | ones >> (banks - bank)) & all
 }

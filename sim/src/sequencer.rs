@@ -110,18 +110,18 @@ impl Sequencer {
     ) -> Result<Tick, Stop> {
         let next = now + shared.core_period;
         if self.mode == Mode::Done {
-            self.activity.mark(now / shared.core_period, Cause::Host, Cause::Host);
+            self.activity.mark(shared.cycle, Cause::Host, Cause::Host);
             return Ok(Tick::MAX);
         }
         if now < self.start {
-            self.activity.mark(now / shared.core_period, Cause::Host, Cause::Host);
+            self.activity.mark(shared.cycle, Cause::Host, Cause::Host);
             return Ok(self.start);
         }
         self.collect(now, shared);
         let (cause, wake) = self.advance(now, step, shared, values)?;
         let requesting = self.request(now, shared);
         let after = if self.mode == Mode::Done { Cause::Host } else { cause };
-        self.activity.mark(now / shared.core_period, cause, after);
+        self.activity.mark(shared.cycle, cause, after);
         let mut wake = if requesting { next } else { wake };
         for lane in &shared.lanes {
             if let Some(&(ready, _)) = lane.replies[Master::Fetch as usize].front() {

@@ -50,7 +50,22 @@ pub(crate) struct Wakes {
 impl Wakes {
     pub(crate) fn new(channels: usize, core_period: Tick, memory_period: Tick) -> Self {
         let never = vec![Tick::MAX; CORE_UNITS + channels];
-        Self { at: never.clone(), poked: never, core: Divider::new(core_period), memory: Divider::new(memory_period) }
+        Self {
+            at: never.clone(),
+            poked: never,
+            core: Divider::new(core_period),
+            memory: Divider::new(memory_period),
+        }
+    }
+    /// The core cycle at `time`.
+    #[inline]
+    pub(crate) fn core_cycle(&self, time: Tick) -> u64 {
+        self.core.quotient(time)
+    }
+    /// The memory clock at `time`.
+    #[inline]
+    pub(crate) fn memory_clock(&self, time: Tick) -> u64 {
+        self.memory.quotient(time)
     }
     /// Wakes a core unit at `time`, an edge of the core clock.
     #[inline]
@@ -121,6 +136,8 @@ pub(crate) struct Lane {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Interleave {
     pub(crate) burst_bytes: u64,
+    /// Bursts are a power of two bytes.
+    pub(crate) burst_shift: u32,
     bursts: u64,
     turn: Divider,
     channels: u64,
@@ -130,7 +147,16 @@ pub(crate) struct Interleave {
 impl Interleave {
     /// `bursts` in one of `channels` channels before it is the next one's turn.
     pub(crate) fn new(burst_bytes: u64, bursts: u64, channels: u64) -> Self {
-        Self { burst_bytes, bursts, turn: Divider::new(bursts), channels, channel: Divider::new(channels) }
+        assert!(burst_bytes.is_power_of_two(), "bursts of {burst_bytes} bytes");
+        let burst_shift = burst_bytes.trailing_zeros();
+        Self {
+            burst_bytes,
+            burst_shift,
+            bursts,
+            turn: Divider::new(bursts),
+            channels,
+            channel: Divider::new(channels),
+        }
     }
     /// Channel, burst within the channel, and bursts left in this channel's turn, of a chip-wide burst number.
     #[inline]
@@ -215,6 +241,8 @@ pub(crate) struct Job {
 #[derive(Clone, Debug)]
 pub(crate) struct Shared {
     pub(crate) core_period: Tick,
+    /// Core cycle of this instant.
+    pub(crate) cycle: u64,
     pub(crate) wakes: Wakes,
     pub(crate) queues: [Link<Job>; 4],
     pub(crate) semaphores: Semaphores,

@@ -30,7 +30,7 @@ struct Transfer {
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     config: Dma,
-    word: u64,
+    word_shift: u32,
     transfer: Option<Transfer>,
     /// Accesses of the port seen finished.
     finished: u64,
@@ -46,7 +46,7 @@ impl Store {
         let spare = std::collections::VecDeque::with_capacity(8);
         Self {
             config,
-            word: word.into(),
+            word_shift: word.trailing_zeros(),
             transfer: None,
             finished: 0,
             sent: 0,
@@ -68,7 +68,7 @@ impl Store {
             (None, Some(job)) => job.dispatch.wait.map_or(Cause::Busy, Cause::waiting_for),
             (None, None) => Cause::Idle,
         };
-        self.activity.mark(now / shared.core_period, if busy { Cause::Busy } else { cause }, cause);
+        self.activity.mark(shared.cycle, if busy { Cause::Busy } else { cause }, cause);
         if busy { now + shared.core_period } else { Tick::MAX }
     }
 
@@ -76,8 +76,9 @@ impl Store {
         let Some(job) = shared.accept(now, Queue::Store) else { return false };
         let rows = dram_rows(&job.dispatch.op);
         let burst_bytes = shared.interleave.burst_bytes;
-        let bursts =
-            (0..rows.rows).map(|row| rows.bursts(rows.addr + row * rows.stride, burst_bytes).1).sum::<u64>();
+        let bursts = (0..rows.rows)
+            .map(|row| rows.bursts(rows.addr + row * rows.stride, shared.interleave.burst_shift).1)
+            .sum::<u64>();
         if let Op::Store { class, .. } = job.dispatch.op {
             let bytes = rows.bytes * rows.rows;
             shared.bytes_written[class as usize] += bytes;
@@ -119,7 +120,9 @@ impl Store {
         if !shared.scratchpad.can_post(Port::Store, now) {
             return false;
         }
-        let Some((word, width, bytes)) = transfer.cells.next(port, u64::MAX, self.word) else { return false };
+        let Some((word, width, bytes)) = transfer.cells.next(port, u64::MAX, self.word_shift) else {
+            return false;
+        };
         transfer.asked += bytes;
         transfer.pending.push_back(bytes);
         shared.work.dma_bytes += bytes;
@@ -138,7 +141,7 @@ impl Store {
         let before = t.sent;
         while t.sent < covered {
             let (first, count) =
-                t.rows.bursts(t.rows.addr + t.row * t.rows.stride, shared.interleave.burst_bytes);
+                t.rows.bursts(t.rows.addr + t.row * t.rows.stride, shared.interleave.burst_shift);
             let (channel, burst, in_turn) = shared.interleave.locate(first + t.burst);
             let bursts = u64::from(in_turn).min(count - t.burst).min(covered - t.sent);
             let link = &mut shared.lanes[channel].requests[Master::Store as usize];

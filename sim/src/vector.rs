@@ -127,7 +127,7 @@ impl Vector {
             },
             (None, None) => (Cause::Idle, Tick::MAX),
         };
-        self.activity.mark(now / shared.core_period, cause, cause);
+        self.activity.mark(shared.cycle, cause, cause);
         wake
     }
 
