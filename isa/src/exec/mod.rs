@@ -42,7 +42,7 @@ pub struct LutShape {
 }
 
 /// Everything that instructions read and write.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub struct State {
     /// On-chip memory.
     pub scratchpad: Vec<u8>,
@@ -53,6 +53,8 @@ pub struct State {
     lut: LutShape,
     psum: Vec<f32>,
     look_ups: bool,
+    /// The last weight record, kept for its space.
+    record: Vec<u8>,
 }
 
 impl State {
@@ -66,6 +68,7 @@ impl State {
             lut,
             psum: vec![0.0; psums],
             look_ups: false,
+            record: Vec::new(),
         }
     }
 

@@ -74,9 +74,9 @@ impl State {
         }
         let (n, k) = (tile.rows, tile.cols);
         let layout = Layout::new(format, n, k);
-        let mut record = vec![0; layout.planes + format.code_bytes(n, k) as usize];
-        self.dram.read(addr, &mut record)?;
-        let (head, codes) = record.split_at(layout.planes);
+        self.record.resize(layout.planes + format.code_bytes(n, k) as usize, 0);
+        self.dram.read(addr, &mut self.record)?;
+        let (head, codes) = self.record.split_at(layout.planes);
         let out = &mut self.scratchpad[base..base + layout.end];
         out[..layout.planes].copy_from_slice(head);
         for n in 0..n as usize {
