@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::HostError;
 use crate::layout::{largest_block, shapes};
 use crate::lower::buffers::Buffers;
-use crate::lower::{MOST_RESIDENT, Phase, resident_slots};
+use crate::lower::{MOST_RESIDENT, Phase, resident_slots, values_columns};
 use crate::model::Model;
 use crate::target::Target;
 use crate::workload::{KV_TILE, Workload};
@@ -167,7 +167,7 @@ impl Mapping {
         let slot_bytes = workload
             .weights
             .scratchpad_bytes(n_tile, k_block)
-            .max(values.scratchpad_bytes(model.head_dim, KV_TILE))
+            .max(values.scratchpad_bytes(model.head_dim.min(cores.min(255) * target.n), KV_TILE))
             .max(group(workload.weights, u32::MAX))
             .max(group(workload.head, model.hidden));
         let block = |name: &str, k: u32| {
@@ -366,7 +366,10 @@ fn keys_of_slot(target: &Target, model: &Model, workload: &Workload, mapping: &M
     let keys = WeightFormat { kind: workload.kv, group: Group::Row };
     let values = WeightFormat { kind: workload.kv, group: Group::Of(KV_TILE) };
     let columns = mapping.cores.min(255) * target.n;
-    if values.scratchpad_bytes(model.head_dim, KV_TILE) > slot || model.head_dim > columns {
+    let widest = values_columns(target, mapping, model.head_dim);
+    // Parts of an FP16 row would each be rounded with a scale of their own.
+    let parts = widest < model.head_dim && !workload.kv_scaled();
+    if parts || values.scratchpad_bytes(widest, KV_TILE) > slot {
         return None;
     }
     let sizes = (1..=8).rev().map(|i| i * KV_TILE).chain([64, 32, 16]);

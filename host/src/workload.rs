@@ -119,6 +119,16 @@ impl Workload {
             return Err(types(format!("the KV cache cannot be kept as {}", self.kv), "int8"));
         }
         self.check_sum(kv, "a KV tile", target)?;
+        let columns = target.cores.min(255) * target.n;
+        if !self.kv_scaled() && model.head_dim > columns {
+            return Err(types(
+                format!(
+                    "an fp16 KV cache needs a gang as wide as a head: {} columns, not {columns}",
+                    model.head_dim
+                ),
+                "--kv int8",
+            ));
+        }
         let keys = target.longest_sum(self.kv.max_odd());
         if self.activations == AType::Int8 && u64::from(model.head_dim) > keys {
             return Err(types(

@@ -15,6 +15,8 @@ use lutsim_isa::{Inst, field::F32, field::Signal};
 
 use super::asm::{At, FREE, dim, t};
 use super::{Lower, SEQUENCE, reg, sem};
+use crate::mapping::Mapping;
+use crate::target::Target;
 use crate::workload::KV_TILE;
 
 const T_A: TileId = t(0);
@@ -160,7 +162,6 @@ impl Lower<'_> {
         }
         self.b.add(reg::COLUMN, reg::COLUMN, 4 * tokens);
         self.b.sub(reg::LEFT, reg::LEFT, reg::NOW);
-        self.next_slot();
     }
 
     fn scores(&mut self, items: &Items) {
@@ -207,6 +208,7 @@ impl Lower<'_> {
             b.plain(T_S, At(reg::ROW_S, 0), dim(pass.rows), dim(1), items.row_scale * 4, Elem::F32);
             b.drain(DrainMode::Store, T_O, T_S, grid, FREE);
         });
+        self.next_slot();
         self.kv_next(block);
         self.b.end(blocks);
 
@@ -233,7 +235,6 @@ impl Lower<'_> {
 
     fn weighted_sum(&mut self, items: &Items) {
         let (buf, kv, head) = (self.buf, self.layout.kv, self.model.head_dim);
-        let a = u64::from(self.workload.activation_bytes());
         let format = WeightFormat { kind: kv.kind, group: Group::Of(KV_TILE) };
         self.kv_streams(items, reg::ITEM_V, kv.v_codes, kv.v_scales);
         self.b.set(reg::RESULT, buf.t1);
@@ -246,52 +247,14 @@ impl Lower<'_> {
         let tiles = self.b.begin(Dim::Reg(reg::TILES));
         self.minimum(reg::NOW, reg::LEFT, KV_TILE);
         let now = Dim::Reg(reg::NOW);
-        self.b.plain(T_F, At(reg::RING, 0), dim(1), now, 0, Elem::F16);
-        self.b.weights(T_W, At(reg::RING, 0), dim(head), now, format);
-        let mut tokens = FREE.signal(sem::FOLD_LOADED);
-        if self.workload.kv_scaled() {
-            let wait = FREE.wait(sem::SLOT_FREE);
-            self.b.load(Unpack::Plain, T_F, At(reg::SCALES, 0), 0, ByteClass::Kv, wait);
-        } else {
-            tokens = tokens.wait(sem::SLOT_FREE);
+        // A head that is wider than the gang comes in parts; the first one's scales fold into P for all.
+        let widest = values_columns(self.target, self.mapping, head);
+        for first in (0..head).step_by(widest as usize) {
+            let columns = widest.min(head - first);
+            self.values(items, first, columns, now, format);
+            self.weigh(items, first, columns, now);
+            self.next_slot();
         }
-        self.b.load(Unpack::Values, T_W, At(reg::CODES, 0), kv.row_bytes, ByteClass::Kv, tokens);
-        let (ty, grid, elem) = (self.ty(kv.kind), self.grid(items.rows, head), self.operand());
-        let p_stride = u64::from(KV_TILE) * a;
-        self.b.plain(T_X, At(reg::COLUMN, 0), dim(items.rows), now, buf.score_stride, Elem::F32);
-        self.b.plain(T_P, At(reg::P, 0), dim(items.rows), now, p_stride, elem);
-        self.b.plain(T_PS, At(reg::P, buf.p_scale), dim(items.rows), dim(1), 4, Elem::F32);
-        self.b.sync(Queue::Vector, FREE.wait(sem::P_FREE));
-        self.b.push(Inst::VFold {
-            d: T_P,
-            s: T_PS,
-            x: T_X,
-            f: T_F,
-            wait: Wait(Some(sem::FOLD_LOADED)),
-            signal: Signal(Some(sem::OPERAND)),
-        });
-        let most = u32::from(grid.r) * self.target.m;
-        let step = u64::from(most);
-        let cursors = [
-            (reg::ROW_A, At(reg::P, 0), step * p_stride),
-            (reg::ROW_O, At(reg::RESULT, 0), step * items.row * 4),
-            (reg::ROW_S, At(reg::P, buf.p_scale), step * 4),
-        ];
-        self.passes(items.rows, most, &cursors, |lower, pass| {
-            let b = &mut lower.b;
-            b.plain(T_A, At(reg::ROW_A, 0), dim(pass.rows), now, p_stride, elem);
-            // The vector unit waited for the values on behalf of the cores.
-            let tokens = FREE.wait_if(pass.first, sem::OPERAND).signal_if(pass.last, sem::SLOT_FREE);
-            b.lmma(ty, T_A, T_W, grid, true, tokens);
-            b.plain(T_O, At(reg::ROW_O, 0), dim(pass.rows), dim(head), items.row * 4, Elem::F32);
-            b.plain(T_S, At(reg::ROW_S, 0), dim(pass.rows), dim(1), 4, Elem::F32);
-            let tokens = FREE.signal_if(pass.last, sem::P_FREE);
-            for (run, mode) in [(reg::FIRST, DrainMode::Store), (reg::OTHER, DrainMode::Add)] {
-                let inner = b.begin(Dim::Reg(run));
-                b.drain(mode, T_O, T_S, grid, tokens);
-                b.end(inner);
-            }
-        });
         self.b.set(reg::FIRST, 0);
         self.b.set(reg::OTHER, 1);
         self.b.ring(reg::P, buf.p_bytes, buf.p, buf.p + 2 * buf.p_bytes);
@@ -302,4 +265,74 @@ impl Lower<'_> {
         self.b.add(reg::ITEM_V, reg::ITEM_V, 1);
         self.b.ring(reg::SCORE_V, buf.score_bytes, buf.score, buf.score + 2 * buf.score_bytes);
     }
+
+    /// A tile of values, some columns of it, into the next slot; of the first ones the scales, folded into P.
+    fn values(&mut self, items: &Items, first: u32, columns: u32, now: Dim, format: WeightFormat) {
+        let (buf, kv) = (self.buf, self.layout.kv);
+        let a = u64::from(self.workload.activation_bytes());
+        let from = At(reg::CODES, kv.kind.code_bytes(u64::from(first)));
+        self.b.weights(T_W, At(reg::RING, 0), dim(columns), now, format);
+        if first > 0 {
+            let tokens = FREE.wait(sem::SLOT_FREE).signal(sem::LOADED);
+            return self.b.load(Unpack::Values, T_W, from, kv.row_bytes, ByteClass::Kv, tokens);
+        }
+        self.b.plain(T_F, At(reg::RING, 0), dim(1), now, 0, Elem::F16);
+        let mut tokens = FREE.signal(sem::FOLD_LOADED);
+        if self.workload.kv_scaled() {
+            let wait = FREE.wait(sem::SLOT_FREE);
+            self.b.load(Unpack::Plain, T_F, At(reg::SCALES, 0), 0, ByteClass::Kv, wait);
+        } else {
+            tokens = tokens.wait(sem::SLOT_FREE);
+        }
+        self.b.load(Unpack::Values, T_W, from, kv.row_bytes, ByteClass::Kv, tokens);
+        let (rows, p_stride, elem) = (dim(items.rows), u64::from(KV_TILE) * a, self.operand());
+        self.b.plain(T_X, At(reg::COLUMN, 0), rows, now, buf.score_stride, Elem::F32);
+        self.b.plain(T_P, At(reg::P, 0), rows, now, p_stride, elem);
+        self.b.plain(T_PS, At(reg::P, buf.p_scale), rows, dim(1), 4, Elem::F32);
+        self.b.sync(Queue::Vector, FREE.wait(sem::P_FREE));
+        self.b.push(Inst::VFold {
+            d: T_P,
+            s: T_PS,
+            x: T_X,
+            f: T_F,
+            wait: Wait(Some(sem::FOLD_LOADED)),
+            signal: Signal(Some(sem::OPERAND)),
+        });
+    }
+
+    /// P times some columns of a tile of values, added to those of the item's result.
+    fn weigh(&mut self, items: &Items, first: u32, columns: u32, now: Dim) {
+        let (buf, head) = (self.buf, self.model.head_dim);
+        let (ty, grid) = (self.ty(self.layout.kv.kind), self.grid(items.rows, columns));
+        let (elem, p_stride) = (self.operand(), u64::from(KV_TILE * self.workload.activation_bytes()));
+        let most = u32::from(grid.r) * self.target.m;
+        let step = u64::from(most);
+        let cursors = [
+            (reg::ROW_A, At(reg::P, 0), step * p_stride),
+            (reg::ROW_O, At(reg::RESULT, 4 * u64::from(first)), step * items.row * 4),
+            (reg::ROW_S, At(reg::P, buf.p_scale), step * 4),
+        ];
+        // The vector unit waited for the first columns on behalf of the cores.
+        let ready = if first == 0 { sem::OPERAND } else { sem::LOADED };
+        let last = first + columns == head;
+        self.passes(items.rows, most, &cursors, |lower, pass| {
+            let b = &mut lower.b;
+            b.plain(T_A, At(reg::ROW_A, 0), dim(pass.rows), now, p_stride, elem);
+            let tokens = FREE.wait_if(pass.first, ready).signal_if(pass.last, sem::SLOT_FREE);
+            b.lmma(ty, T_A, T_W, grid, true, tokens);
+            b.plain(T_O, At(reg::ROW_O, 0), dim(pass.rows), dim(columns), items.row * 4, Elem::F32);
+            b.plain(T_S, At(reg::ROW_S, 0), dim(pass.rows), dim(1), 4, Elem::F32);
+            let tokens = FREE.signal_if(last && pass.last, sem::P_FREE);
+            for (run, mode) in [(reg::FIRST, DrainMode::Store), (reg::OTHER, DrainMode::Add)] {
+                let inner = b.begin(Dim::Reg(run));
+                b.drain(mode, T_O, T_S, grid, tokens);
+                b.end(inner);
+            }
+        });
+    }
+}
+
+/// Columns of a tile of values: those of a head, or of the gang if it is narrower.
+pub(crate) fn values_columns(target: &Target, mapping: &Mapping, head_dim: u32) -> u32 {
+    head_dim.min(mapping.cores.min(255) * target.n)
 }

@@ -34,6 +34,7 @@ use crate::model::Model;
 use crate::target::Target;
 use crate::workload::Workload;
 use asm::{Asm, r, s};
+pub(crate) use attention::values_columns;
 use buffers::Buffers;
 pub(crate) use gemm::MOST_RESIDENT;
 

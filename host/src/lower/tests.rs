@@ -225,6 +225,11 @@ fn other_families_are_exact() {
         ("theta = 10000.0", "theta = 10000.0\ndims = 24"),
     ]);
     same_tokens_of(&odd, sampling, Target::TINY);
+    // Wider than a gang of one core.
+    for kv in [WeightKind::Kv8, WeightKind::Kv4] {
+        let narrow = Target { cores: 1, n: 40, ..Target::TINY };
+        same_tokens_of(&odd, Workload { kv, context: 140, ..sampling }, narrow);
+    }
     let multi_head = changed(&[("kv_heads = 2", "kv_heads = 4")]);
     same_tokens_of(&multi_head, sampling, Target::TINY);
 }
