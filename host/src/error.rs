@@ -237,7 +237,7 @@ mod tests {
         assert_eq!(
             refused("n_tile = 256", "n_tiles = 256"),
             "m.toml: unknown field `n_tiles`, expected one of `cores`, `n_tile`, `chunk`, `decode_keys`, `prefill_keys`, \
-             `slot_bytes`, `decode_slots`, `prefill_slots`, `hidden`, `k_block`\n\
+             `decode_rows`, `prefill_rows`, `slot_bytes`, `decode_slots`, `prefill_slots`, `hidden`, `k_block`\n\
              `--dump-mapping` writes a mapping that works; change that one"
         );
         assert_eq!(

@@ -38,11 +38,10 @@ pub fn candidates(model: &Model, workload: &Workload, target: &Target) -> Vec<Ma
                     if chunk > 1 && chunk / 2 >= workload.prompt {
                         continue;
                     }
-                    let sizes = (chunk, slots);
-                    let n_tile = columns * target.n;
-                    for hidden in hidden_types(model) {
-                        let grid = (cores, n_tile, k_block);
-                        let mapping = Mapping::sized(target, model, workload, grid, sizes, hidden);
+                    for (hidden, few_rows) in hidden_types(model).flat_map(|h| [(h, false), (h, true)]) {
+                        let (grid, sizes) = ((cores, columns * target.n, k_block), (chunk, slots));
+                        let rest = (hidden, few_rows);
+                        let mapping = Mapping::sized(target, model, workload, grid, sizes, rest);
                         found.extend(mapping.filter(|m| !found.contains(m)));
                     }
                 }

@@ -1,7 +1,7 @@
 //! Attention: scores, softmax, weighted sum, item by item.
 //!
-//! An item is what shares its keys: in decode the query heads of one (sequence, KV head), in prefill the chunk's rows of one
-//! query head. Item i + 1's scores go to the cores before item i's values, so that softmax costs them no time:
+//! An item is what meets a tile of keys at once: in decode the query heads of one (sequence, KV head), in prefill the chunk's rows of
+//! one query head; or part of these, when their scores would not fit. Item i + 1's scores go to the cores before item i's values, so that softmax costs them no time:
 //!
 //! ```text
 //! lut     S0  S1     V0      S2     V1     ...
@@ -13,7 +13,7 @@ use lutsim_isa::field::{Dim, DrainMode, Mask, Queue, Reg, TileId, Unpack, Wait};
 use lutsim_isa::format::{ByteClass, Elem, Group, WeightFormat};
 use lutsim_isa::{Inst, field::F32, field::Signal};
 
-use super::asm::{At, FREE, dim, t};
+use super::asm::{At, FREE, ZERO, dim, t};
 use super::{Lower, SEQUENCE, reg, sem};
 use crate::mapping::Mapping;
 use crate::target::Target;
@@ -34,9 +34,13 @@ struct Items {
     count: u32,
     /// Rows of one.
     rows: u32,
-    /// Items that share a KV head.
+    /// First row of the last block of rows, if the items are blocks of a chunk's rows: they then go block by block, head by head.
+    last: Option<u32>,
+    /// Heads of one block, or items in all.
+    heads: u32,
+    /// Of these, how many share a KV head.
     sharing: u32,
-    /// Queries: bytes from item to item and from row to row, in elements.
+    /// Queries: elements from head to head and from row to row.
     item: u64,
     row: u64,
     /// The same of their scales.
@@ -47,27 +51,37 @@ struct Items {
 impl Lower<'_> {
     fn items(&self) -> Items {
         let m = self.model;
-        let [dim, group, heads] = [m.head_dim, m.group(), m.heads].map(u64::from);
+        let rows = self.phase.query_rows(self.mapping);
+        let [dim, heads, taken] = [m.head_dim, m.heads, rows].map(u64::from);
         if self.phase.decode {
-            Items {
-                count: self.phase.rows * m.kv_heads,
-                rows: m.group(),
-                sharing: 1,
-                item: group * dim,
+            // The query heads of a KV head, in parts; they follow each other, and so do the sequences.
+            let parts = m.group() / rows;
+            let count = self.phase.rows * m.kv_heads * parts;
+            let (item, item_scale) = (taken * dim, taken);
+            return Items {
+                count,
+                rows,
+                last: None,
+                heads: count,
+                sharing: parts,
+                item,
                 row: dim,
-                item_scale: group,
+                item_scale,
                 row_scale: 1,
-            }
-        } else {
-            Items {
-                count: m.heads,
-                rows: self.phase.rows,
-                sharing: m.group(),
-                item: dim,
-                row: heads * dim,
-                item_scale: 1,
-                row_scale: heads,
-            }
+            };
+        }
+        // A query head and rows of the chunk; the last block of rows overlaps the one before it if it must.
+        let blocks = self.phase.rows.div_ceil(rows);
+        Items {
+            count: m.heads * blocks,
+            rows,
+            last: (blocks > 1).then_some(self.phase.rows - rows),
+            heads: m.heads,
+            sharing: m.group(),
+            item: dim,
+            row: heads * dim,
+            item_scale: 1,
+            row_scale: heads,
         }
     }
 
@@ -91,7 +105,7 @@ impl Lower<'_> {
     /// From quantised queries in XQ to the weighted sums in T1.
     pub(super) fn attention(&mut self) {
         let items = self.items();
-        let seen = u64::from(items.count * items.rows * self.model.head_dim);
+        let seen = u64::from(self.phase.rows) * u64::from(self.model.q_width());
         // The chunk's own rows count as seen by each other, as the machine computes them.
         let own = if self.phase.decode { 1 } else { u64::from(self.phase.rows) };
         self.op("scores", seen * own, seen);
@@ -127,22 +141,31 @@ impl Lower<'_> {
         self.b.push(Inst::Min { rd, ra, value });
     }
 
-    /// Points the streams at an item's keys or values.
-    fn kv_streams(&mut self, items: &Items, item: Reg, codes: u64, scales: u64) {
+    /// rd = ra / divisor, rounded down.
+    fn quotient(&mut self, rd: Reg, ra: Reg, divisor: u32) {
+        self.b.add(rd, ra, 1);
+        self.b.ceildiv(rd, rd, u64::from(divisor));
+        self.b.sub(rd, rd, reg::ONE);
+    }
+
+    /// HEAD and ROW of an item, and the streams at its keys or values.
+    fn locate(&mut self, items: &Items, item: Reg, codes: u64, scales: u64) {
         let kv = self.layout.kv;
-        let mut index = item;
-        if !self.phase.decode {
-            if items.sharing > 1 {
-                // item / sharing, rounded down.
-                self.b.add(reg::TEMP, item, 1);
-                self.b.ceildiv(reg::TEMP, reg::TEMP, u64::from(items.sharing));
-                self.b.sub(reg::TEMP, reg::TEMP, reg::ONE);
-            } else {
-                self.b.add(reg::TEMP, item, 0);
-            }
-            if self.workload.batch > 1 {
-                self.b.mad(reg::TEMP, reg::TEMP, SEQUENCE, u64::from(self.model.kv_heads));
-            }
+        self.b.add(reg::HEAD, item, 0);
+        if let Some(last) = items.last {
+            self.quotient(reg::ROW, item, items.heads);
+            self.b.mad(reg::TEMP, ZERO, reg::ROW, u64::from(items.heads));
+            self.b.sub(reg::HEAD, item, reg::TEMP);
+            self.b.mad(reg::ROW, ZERO, reg::ROW, u64::from(items.rows));
+            self.minimum(reg::ROW, reg::ROW, last);
+        }
+        let mut index = reg::HEAD;
+        if items.sharing > 1 {
+            self.quotient(reg::TEMP, reg::HEAD, items.sharing);
+            index = reg::TEMP;
+        }
+        if !self.phase.decode && self.workload.batch > 1 {
+            self.b.mad(reg::TEMP, index, SEQUENCE, u64::from(self.model.kv_heads));
             index = reg::TEMP;
         }
         self.b.add(reg::CODES, reg::LAYER, codes);
@@ -150,6 +173,15 @@ impl Lower<'_> {
         if self.workload.kv_scaled() {
             self.b.add(reg::SCALES, reg::LAYER, scales);
             self.b.mad(reg::SCALES, reg::SCALES, index, kv.scale_stride);
+        }
+    }
+
+    /// rd = base + where the located item is, by the bytes from head to head and from row to row.
+    fn place(&mut self, items: &Items, rd: Reg, base: u64, head: u64, row: u64) {
+        self.b.set(rd, base);
+        self.b.mad(rd, rd, reg::HEAD, head);
+        if items.last.is_some() {
+            self.b.mad(rd, rd, reg::ROW, row);
         }
     }
 
@@ -169,11 +201,9 @@ impl Lower<'_> {
         let a = u64::from(self.workload.activation_bytes());
         let block = self.keys();
         let format = WeightFormat { kind: kv.kind, group: Group::Row };
-        self.kv_streams(items, reg::ITEM_S, kv.k_codes, kv.k_scales);
-        self.b.set(reg::QUERY, buf.xq);
-        self.b.mad(reg::QUERY, reg::QUERY, reg::ITEM_S, items.item * a);
-        self.b.set(reg::QUERY_SCALE, buf.xs);
-        self.b.mad(reg::QUERY_SCALE, reg::QUERY_SCALE, reg::ITEM_S, items.item_scale * 4);
+        self.locate(items, reg::ITEM_S, kv.k_codes, kv.k_scales);
+        self.place(items, reg::QUERY, buf.xq, items.item * a, items.row * a);
+        self.place(items, reg::QUERY_SCALE, buf.xs, items.item_scale * 4, items.row_scale * 4);
         self.b.add(reg::COLUMN, reg::SCORE_S, 0);
         self.b.add(reg::LEFT, reg::LEN, 0);
         self.lut_waits(sem::SCORE_FREE);
@@ -218,6 +248,13 @@ impl Lower<'_> {
     }
 
     fn softmax(&mut self, items: &Items) {
+        let kv = self.layout.kv;
+        self.locate(items, reg::ITEM_V, kv.v_codes, kv.v_scales);
+        let mut valid = reg::VALID;
+        if items.last.is_some() {
+            valid = reg::TEMP;
+            self.b.mad(valid, reg::VALID, reg::ROW, 1);
+        }
         let scale = 1.0 / (self.model.head_dim as f32).sqrt();
         let mask = if self.phase.decode { Mask::Full } else { Mask::Causal };
         let (rows, columns) = (dim(items.rows), Dim::Reg(reg::LEN));
@@ -226,7 +263,7 @@ impl Lower<'_> {
             mask,
             d: T_X,
             x: T_X,
-            valid: Dim::Reg(reg::VALID),
+            valid: Dim::Reg(valid),
             scale: F32::new(scale),
             wait: Wait(Some(sem::OUT)),
             signal: Signal(None),
@@ -234,11 +271,9 @@ impl Lower<'_> {
     }
 
     fn weighted_sum(&mut self, items: &Items) {
-        let (buf, kv, head) = (self.buf, self.layout.kv, self.model.head_dim);
-        let format = WeightFormat { kind: kv.kind, group: Group::Of(KV_TILE) };
-        self.kv_streams(items, reg::ITEM_V, kv.v_codes, kv.v_scales);
-        self.b.set(reg::RESULT, buf.t1);
-        self.b.mad(reg::RESULT, reg::RESULT, reg::ITEM_V, items.item * 4);
+        let (buf, head) = (self.buf, self.model.head_dim);
+        let format = WeightFormat { kind: self.layout.kv.kind, group: Group::Of(KV_TILE) };
+        self.place(items, reg::RESULT, buf.t1, items.item * 4, items.row * 4);
         self.b.add(reg::COLUMN, reg::SCORE_V, 0);
         self.b.add(reg::LEFT, reg::LEN, 0);
         self.b.set(reg::FIRST, 1);

@@ -107,7 +107,7 @@ impl Buffers {
         b.ks = c.take(scale);
         b.v8 = c.take(rows * code);
         b.vs = c.take(scale);
-        let queries = u64::from(phase.attention_rows(model));
+        let queries = u64::from(phase.query_rows(mapping));
         b.score_stride = (phase.most_tokens(workload) * 4).next_multiple_of(64);
         b.score_bytes = queries * b.score_stride;
         b.score = c.take(2 * b.score_bytes);

@@ -63,8 +63,8 @@ impl Phase {
         if self.decode { self.rows } else { 1 }
     }
     /// Query rows that meet one key tile.
-    pub(crate) fn attention_rows(&self, model: &Model) -> u32 {
-        if self.decode { model.group() } else { self.rows }
+    pub(crate) fn query_rows(&self, mapping: &Mapping) -> u32 {
+        if self.decode { mapping.decode_rows } else { mapping.prefill_rows.min(self.rows) }
     }
     /// Most tokens that a query sees.
     pub(crate) fn most_tokens(&self, workload: &Workload) -> u64 {
@@ -199,6 +199,9 @@ mod reg {
     /// Rows of the weighted sum.
     pub(super) const RESULT: Reg = r(16);
     pub(super) const TEMP: Reg = r(11);
+    /// Where an item is: its head, its first row.
+    pub(super) const HEAD: Reg = r(9);
+    pub(super) const ROW: Reg = r(10);
 }
 
 /// Semaphores, named by who gives them for what.

@@ -271,6 +271,31 @@ fn narrow_cores_are_exact() {
 
 /// Two layers of every model: they lower, stay within their buffers, race with nothing and fit the instruction buffer.
 #[test]
+fn blocks_of_rows_are_exact() {
+    let grouped = changed(&[("kv_heads = 2", "kv_heads = 1")]);
+    for (model, batch) in [(changed(&[]), 2), (grouped, 1)] {
+        let workload = tiny(|w| (w.prompt, w.batch, w.sampling) = (29, batch, true));
+        let mapping = Mapping::default_for(&Target::TINY, &model, &workload).unwrap();
+        for (decode_rows, prefill_rows, chunk) in [(1, 3, 8), (2, 1, 8), (1, 16, 24)] {
+            let mapping = Mapping { decode_rows, prefill_rows, chunk, ..mapping };
+            same_tokens(&plan(&model, &workload, &Target::TINY, &mapping).unwrap());
+        }
+    }
+}
+
+#[test]
+fn long_contexts_take_fewer_rows_at_once() {
+    let model = Model { layers: 1, ..changed(&[("context = 512", "context = 40000")]) };
+    let workload = Workload { context: 30_000, prompt: 20, generate: 1, ..Workload::default() };
+    let mapping = Mapping::default_for(&Target::TINY, &model, &workload).unwrap();
+    assert_eq!((mapping.decode_rows, mapping.chunk, mapping.prefill_rows), (2, 20, 1));
+    let plan = plan(&model, &workload, &Target::TINY, &mapping).unwrap();
+    for (step, doorbell) in plan.prefill_steps(&[5; 20]).into_iter().chain([plan.decode_step(30_020, &[7])]) {
+        proven(&plan, step, &doorbell);
+    }
+}
+
+#[test]
 fn every_model_lowers() {
     let base = Workload { prompt: 70, generate: 2, ..Workload::default() };
     let row = |kind| WeightFormat { kind, group: Group::Row };
