@@ -68,7 +68,7 @@ impl Channel {
             }
             Memory::Ideal(m) => m.step(clock, &mut self.completions),
         };
-        for done in self.completions.drain(..) {
+        for done in &self.completions {
             if done.write {
                 continue;
             }
@@ -81,6 +81,7 @@ impl Channel {
             let edge = shared.wakes.core_from(unit, ready);
             shared.lanes[self.index].replies[master as usize].push_back((edge, sequence));
         }
+        self.completions.clear();
         if self.accept(now, clock, shared) {
             return now + self.period;
         }
@@ -89,43 +90,55 @@ impl Channel {
     }
 
     /// Takes at most one read and one write from the masters; true if there is more to take in the next clock.
+    #[inline]
     fn accept(&mut self, now: Tick, clock: u64, shared: &mut Shared) -> bool {
+        let lane = &shared.lanes[self.index];
+        let [fetch, load, store] = &lane.requests;
+        let reader = if fetch.front(now).is_some() { Master::Fetch } else { Master::Load };
+        let (reads, writes) = (!fetch.is_empty() || !load.is_empty(), !store.is_empty());
         let mut more = false;
-        for (masters, write) in [(&[Master::Fetch, Master::Load][..], false), (&[Master::Store][..], true)] {
-            let lane = &mut shared.lanes[self.index];
-            let Some((master, run)) =
-                masters.iter().find_map(|&m| Some((m, *lane.requests[m as usize].front(now)?)))
-            else {
-                continue;
-            };
-            // A full queue has room again when the controller has issued something: at its own next clock.
-            if !self.memory.can_accept(write) {
-                continue;
-            }
-            let m = master as usize;
-            let offset = self.taken[m];
-            let tag = run.sequence.wrapping_add(offset) & !FETCH_TAG;
-            let tag = if master == Master::Fetch { tag | FETCH_TAG } else { tag };
-            self.memory.push(clock, run.burst + u64::from(offset), write, tag);
-            shared.bursts += 1;
-            self.taken[m] += 1;
-            if self.taken[m] == run.bursts {
-                self.taken[m] = 0;
-                let was_full = lane.requests[m].is_full();
-                lane.requests[m].pop(now);
-                if was_full {
-                    let unit = [Unit::Sequencer, Unit::Load, Unit::Store][m];
-                    shared.wakes.core_from(unit, now + 1);
-                }
-            }
-            if write {
-                lane.stored.raise(now, 1);
-                shared.wakes.core_from(Unit::Store, now + 1);
-            }
-            more |= self.memory.can_accept(write)
-                && masters.iter().any(|&m| !lane.requests[m as usize].is_empty());
+        if reads {
+            more |= self.take(reader, now, clock, shared);
+        }
+        if writes {
+            more |= self.take(Master::Store, now, clock, shared);
         }
         more
+    }
+
+    /// Takes a burst from a master, if the controller has room; true if there are more behind it, and room.
+    #[inline]
+    fn take(&mut self, master: Master, now: Tick, clock: u64, shared: &mut Shared) -> bool {
+        let write = master == Master::Store;
+        let m = master as usize;
+        // A full queue has room again when the controller has issued something: at its own next clock.
+        if !self.memory.can_accept(write) {
+            return false;
+        }
+        let lane = &mut shared.lanes[self.index];
+        let Some(&run) = lane.requests[m].front(now) else { return false };
+        let offset = self.taken[m];
+        let tag = run.sequence.wrapping_add(offset) & !FETCH_TAG;
+        let tag = if master == Master::Fetch { tag | FETCH_TAG } else { tag };
+        self.memory.push(clock, run.burst + u64::from(offset), write, tag);
+        shared.bursts += 1;
+        self.taken[m] += 1;
+        if self.taken[m] == run.bursts {
+            self.taken[m] = 0;
+            let was_full = lane.requests[m].is_full();
+            lane.requests[m].pop(now);
+            if was_full {
+                let unit = [Unit::Sequencer, Unit::Load, Unit::Store][m];
+                shared.wakes.core_from(unit, now + 1);
+            }
+        }
+        if write {
+            lane.stored.raise(now, 1);
+            shared.wakes.core_from(Unit::Store, now + 1);
+        }
+        let [fetch, load, store] = &lane.requests;
+        let waiting = if write { !store.is_empty() } else { !fetch.is_empty() || !load.is_empty() };
+        waiting && self.memory.can_accept(write)
     }
 
     /// Bursts on their way or waiting.

@@ -162,7 +162,8 @@ struct Transfer {
     arrived: u64,
     unpacked_bursts: u64,
     cells: Cells,
-    /// Scratchpad bytes unpacked, and handed to the port.
+    /// Scratchpad bytes in all, unpacked, and handed to the port.
+    total: u64,
     unpacked: u64,
     written: u64,
     /// Accesses posted, and the port's count at which the last one is done.
@@ -290,7 +291,7 @@ impl Load {
         let staging = 2 * u64::from(self.config.port_bytes);
         let (mut moved, mut blocked) = (false, false);
         for transfer in &mut self.transfers {
-            let total = transfer.cells.total();
+            let total = transfer.total;
             let ready = match transfer.bursts {
                 bursts if transfer.arrived == bursts => total,
                 bursts => total * transfer.arrived / bursts,
@@ -322,13 +323,16 @@ impl Load {
 
     /// One access per cycle to the port.
     fn write(&mut self, now: Tick, shared: &mut Shared) -> bool {
-        if !shared.scratchpad.can_post(Port::Load, now) {
-            return false;
-        }
         for transfer in &mut self.transfers {
-            let total = transfer.cells.total();
-            if transfer.written == total {
+            if transfer.unpacked == transfer.written {
+                // Transfers are unpacked and written in order: what is not begun here is not begun behind it.
+                if transfer.written < transfer.total {
+                    return false;
+                }
                 continue;
+            }
+            if !shared.scratchpad.can_post(Port::Load, now) {
+                return false;
             }
             let available = transfer.unpacked - transfer.written;
             let port = u64::from(self.config.port_bytes);
@@ -355,7 +359,7 @@ impl Load {
         while let Some(front) = self.transfers.front() {
             let done = front.requested_all
                 && front.arrived == front.bursts
-                && front.written == front.cells.total()
+                && front.written == front.total
                 && shared.scratchpad.finished(Port::Load, now) >= front.last_access;
             if !done {
                 break;
@@ -449,6 +453,7 @@ impl Transfer {
             bursts: 0,
             arrived: 0,
             unpacked_bursts: 0,
+            total: Cells::of(&job.dispatch.op).total(),
             cells: Cells::of(&job.dispatch.op),
             unpacked: 0,
             written: 0,

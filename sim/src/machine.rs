@@ -227,8 +227,8 @@ pub struct Machine {
     channels: Vec<Channel>,
     shared: Shared,
     values: Values,
-    /// Order in which components of one instant are evaluated; any order gives the same numbers.
-    order: Vec<usize>,
+    /// Order in which the components of one instant are evaluated, if not the usual; any order gives the same numbers.
+    order: Option<Vec<usize>>,
     stats: EngineStats,
     /// Checked now and then; set from outside to stop.
     interrupt: Option<std::sync::Arc<std::sync::atomic::AtomicBool>>,
@@ -302,7 +302,7 @@ impl Machine {
             store: Store::new(chip.dma, word),
             lut: Lut::new(chip.lut, word),
             vector: Vector::new(chip.vector, word),
-            order: (0..CORE_UNITS + channels.len()).collect(),
+            order: None,
             channels,
             shared,
             values: Values::default(),
@@ -329,8 +329,8 @@ impl Machine {
     }
     /// Evaluates the components of an instant in another order; for the test that it cannot matter.
     pub fn set_evaluation_order(&mut self, order: Vec<usize>) {
-        assert_eq!(order.len(), self.order.len(), "a permutation of all components");
-        self.order = order;
+        assert_eq!(order.len(), self.components(), "a permutation of all components");
+        self.order = Some(order);
     }
     /// Records the commands of every memory controller.
     pub fn record_commands(&mut self) {
@@ -342,7 +342,7 @@ impl Machine {
     }
     /// How many components there are.
     pub fn components(&self) -> usize {
-        self.order.len()
+        CORE_UNITS + self.channels.len()
     }
     /// The chip.
     pub fn chip(&self) -> &Chip {
@@ -442,26 +442,25 @@ impl Machine {
         self.stats.instants += 1;
         let hints = self.load.hints + self.sequencer.hints;
         let before = hints;
-        let tick = self.engine == Engine::Tick;
-        let (core_edge, memory_edge) = match self.engine {
-            Engine::Tick => {
-                (at.is_multiple_of(self.timebase.core_period), at.is_multiple_of(self.timebase.memory_period))
+        let mut due = self.shared.wakes.due(at);
+        if self.engine == Engine::Tick {
+            due |= self.on_edge(at);
+        }
+        match &self.order {
+            None => {
+                while due != 0 {
+                    let component = due.trailing_zeros() as usize;
+                    due &= due - 1;
+                    self.evaluate(component, at, before, job)?;
+                }
             }
-            Engine::Skip => (false, false),
-        };
-        for i in 0..self.order.len() {
-            let component = self.order[i];
-            let due = self.shared.wakes.at[component] <= at;
-            let edge = tick && if component < CORE_UNITS { core_edge } else { memory_edge };
-            if !due && !edge {
-                continue;
+            Some(order) => {
+                for component in order.clone() {
+                    if due >> component & 1 != 0 {
+                        self.evaluate(component, at, before, job)?;
+                    }
+                }
             }
-            self.shared.wakes.at[component] = Tick::MAX;
-            self.stats.evaluations += 1;
-            let wake = self.evaluate(component, at, before, job)?;
-            debug_assert!(wake > at, "component {component} wants to run in the past");
-            let slot = &mut self.shared.wakes.at[component];
-            *slot = (*slot).min(wake);
         }
         if !self.shared.retirements.is_empty() {
             self.book_retirements();
@@ -474,20 +473,35 @@ impl Machine {
         Ok(())
     }
 
-    fn evaluate(&mut self, component: usize, now: Tick, hints: u64, job: &Job<'_>) -> Result<Tick, Stop> {
+    /// The components whose clock has an edge at `at`, a bit each.
+    fn on_edge(&self, at: Tick) -> u128 {
+        let core = (1 << CORE_UNITS) - 1;
+        let all = if self.components() >= 128 { u128::MAX } else { (1 << self.components()) - 1 };
+        let (core_edge, memory_edge) =
+            (at.is_multiple_of(self.timebase.core_period), at.is_multiple_of(self.timebase.memory_period));
+        (if core_edge { core } else { 0 }) | if memory_edge { all & !core } else { 0 }
+    }
+
+    #[inline]
+    fn evaluate(&mut self, component: usize, now: Tick, hints: u64, job: &Job<'_>) -> Result<(), Stop> {
+        self.shared.wakes.at[component] = Tick::MAX;
+        self.stats.evaluations += 1;
         let shared = &mut self.shared;
-        Ok(match Unit::ALL.get(component) {
-            Some(Unit::Sequencer) => self.sequencer.tick(now, job, shared, &mut self.values)?,
+        let wake = match Unit::ALL.get(component) {
+            None => self.channels[component - CORE_UNITS].tick(now, hints, shared),
             Some(Unit::Load) => self.load.tick(now, shared),
-            Some(Unit::Store) => self.store.tick(now, shared),
-            Some(Unit::Lut) => self.lut.tick(now, shared),
-            Some(Unit::Vector) => self.vector.tick(now, shared),
             Some(Unit::Scratchpad) => {
                 let Shared { scratchpad, wakes, .. } = shared;
                 scratchpad.tick(now, wakes)
             }
-            None => self.channels[component - CORE_UNITS].tick(now, hints, shared),
-        })
+            Some(Unit::Sequencer) => self.sequencer.tick(now, job, shared, &mut self.values)?,
+            Some(Unit::Store) => self.store.tick(now, shared),
+            Some(Unit::Lut) => self.lut.tick(now, shared),
+            Some(Unit::Vector) => self.vector.tick(now, shared),
+        };
+        debug_assert!(wake > now, "component {component} wants to run in the past");
+        self.shared.wakes.at[component] = wake;
+        Ok(())
     }
 
     fn snapshot(&self) -> Snapshot {

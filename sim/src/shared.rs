@@ -43,6 +43,8 @@ pub(crate) const CORE_UNITS: usize = Unit::ALL.len();
 pub(crate) struct Wakes {
     pub(crate) at: Vec<Tick>,
     poked: Vec<Tick>,
+    /// Components that were poked, a bit each.
+    dirty: u128,
     core: Divider,
     memory: Divider,
 }
@@ -53,6 +55,7 @@ impl Wakes {
         Self {
             at: never.clone(),
             poked: never,
+            dirty: 0,
             core: Divider::new(core_period),
             memory: Divider::new(memory_period),
         }
@@ -70,6 +73,7 @@ impl Wakes {
     /// Wakes a core unit at `time`, an edge of the core clock.
     #[inline]
     pub(crate) fn at(&mut self, unit: Unit, time: Tick) {
+        self.dirty |= 1 << unit as u32;
         let slot = &mut self.poked[unit as usize];
         *slot = (*slot).min(time);
     }
@@ -84,6 +88,7 @@ impl Wakes {
     #[inline]
     pub(crate) fn channel_after(&mut self, channel: usize, now: Tick) {
         let time = self.memory.round_up(now + 1);
+        self.dirty |= 1 << (CORE_UNITS + channel);
         let slot = &mut self.poked[CORE_UNITS + channel];
         *slot = (*slot).min(time);
     }
@@ -91,13 +96,24 @@ impl Wakes {
     #[inline]
     pub(crate) fn settle(&mut self) -> (Tick, Tick) {
         let mut earliest = [Tick::MAX; 2];
-        for (i, (at, poked)) in self.at.iter_mut().zip(&mut self.poked).enumerate() {
-            *at = (*at).min(*poked);
-            *poked = Tick::MAX;
-            let class = &mut earliest[usize::from(i >= CORE_UNITS)];
-            *class = (*class).min(*at);
+        let mut dirty = std::mem::take(&mut self.dirty);
+        while dirty != 0 {
+            let i = dirty.trailing_zeros() as usize;
+            dirty &= dirty - 1;
+            self.at[i] = self.at[i].min(self.poked[i]);
+            self.poked[i] = Tick::MAX;
         }
-        (earliest[0], earliest[0].min(earliest[1]))
+        let (core, channels) = self.at.split_at(CORE_UNITS);
+        for &at in core {
+            earliest[0] = earliest[0].min(at);
+        }
+        earliest[1] = channels.iter().fold(earliest[0], |e, &at| e.min(at));
+        (earliest[0], earliest[1])
+    }
+    /// The components that want to run at `now`, a bit each.
+    #[inline]
+    pub(crate) fn due(&self, now: Tick) -> u128 {
+        self.at.iter().enumerate().fold(0, |due, (i, &at)| due | u128::from(at <= now) << i)
     }
 }
 
@@ -142,6 +158,8 @@ pub(crate) struct Interleave {
     turn: Divider,
     channels: u64,
     channel: Divider,
+    /// Of a turn and of the channels, if both are powers of two.
+    shifts: Option<(u32, u32)>,
 }
 
 impl Interleave {
@@ -149,7 +167,10 @@ impl Interleave {
     pub(crate) fn new(burst_bytes: u64, bursts: u64, channels: u64) -> Self {
         assert!(burst_bytes.is_power_of_two(), "bursts of {burst_bytes} bytes");
         let burst_shift = burst_bytes.trailing_zeros();
+        let shifts = (bursts.is_power_of_two() && channels.is_power_of_two())
+            .then(|| (bursts.trailing_zeros(), channels.trailing_zeros()));
         Self {
+            shifts,
             burst_bytes,
             burst_shift,
             bursts,
@@ -161,6 +182,12 @@ impl Interleave {
     /// Channel, burst within the channel, and bursts left in this channel's turn, of a chip-wide burst number.
     #[inline]
     pub(crate) fn locate(&self, burst: u64) -> (usize, u64, u32) {
+        if let Some((turn, channel)) = self.shifts {
+            // The common case: everything is a power of two.
+            let (block, within) = (burst >> turn, burst & (self.bursts - 1));
+            let (round, channel) = (block >> channel, block & (self.channels - 1));
+            return (channel as usize, round << turn | within, (self.bursts - within) as u32);
+        }
         let block = self.turn.quotient(burst);
         let within = burst - block * self.bursts;
         let round = self.channel.quotient(block);
