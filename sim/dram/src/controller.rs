@@ -47,6 +47,11 @@ impl Inbox {
         self.entries.push(entry);
     }
 
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// The oldest request inserted before `now`.
     #[inline]
     pub(crate) fn take_before(&mut self, now: u64) -> Option<Entry> {

@@ -88,7 +88,7 @@ impl Device {
     }
 
     /// Issues a read or a write.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn issue_data(&mut self, write: bool, bank: usize, row: u32, column: u32, now: u64) {
         let command = if write { Command::Write } else { Command::Read };
         debug_assert!(

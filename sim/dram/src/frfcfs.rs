@@ -33,17 +33,18 @@ struct Pick {
     clock: u64,
     command: Command,
     bank: u8,
-    position: u32,
+    position: u8,
 }
 
 impl Pick {
-    const NOTHING: Pick = Pick { clock: u64::MAX, command: Command::Read, bank: u8::MAX, position: NONE };
+    const NOTHING: Pick =
+        Pick { clock: u64::MAX, command: Command::Read, bank: u8::MAX, position: NONE as u8 };
 
     /// Takes `other` if it comes first, or at the same clock for an older request.
     #[inline]
     fn offer(&mut self, clock: u64, command: Command, bank: usize, position: u32) {
-        if clock < self.clock || (clock == self.clock && position < self.position) {
-            *self = Pick { clock, command, bank: bank as u8, position };
+        if clock < self.clock || (clock == self.clock && position < self.position as u32) {
+            *self = Pick { clock, command, bank: bank as u8, position: position as u8 };
         }
     }
 }
@@ -150,8 +151,10 @@ impl FrFcfs {
         now: u64,
         done: &mut Vec<Completion>,
     ) -> u64 {
-        while let Some(entry) = inbox.take_before(now) {
-            self.insert(d, entry, now);
+        if !inbox.is_empty() {
+            while let Some(entry) = inbox.take_before(now) {
+                self.insert(d, entry, now);
+            }
         }
         if now < self.wake {
             return self.wake;
@@ -164,12 +167,18 @@ impl FrFcfs {
             && (self.column.clock < d.data_clock_until || d.data_clock_hold.is_none())
         {
             // nothing but a row hit: the common case of a stream
-            self.issue_column(d, self.column, now, done);
+            self.issue_column_here(d, self.column, now, done);
             if self.precharge.clock.min(self.activate.clock) <= now {
                 self.stale |= PRECHARGE | ACTIVATE;
             }
             self.update_mode();
-            self.settle(d, now + 1);
+            if self.stale == COLUMN {
+                self.stale = 0;
+                self.column = self.pick_column(d, now + 1);
+                self.time_column(d, now + 1);
+            } else {
+                self.settle(d, now + 1);
+            }
             self.wake =
                 self.column_at.min(self.precharge.clock).min(self.activate.clock).min(self.refresh.next_due);
             return self.wake;
@@ -227,31 +236,25 @@ impl FrFcfs {
     }
 
     /// Makes the touched picks anew; nothing can issue before `from`.
-    #[inline]
+    #[inline(never)]
     fn settle(&mut self, d: &Device, from: u64) {
-        if self.stale & COLUMN != 0 {
+        // between ACT1 and ACT2 no other activate may come: that pick stays touched until then
+        let later = if self.act2.is_some() { self.stale & ACTIVATE } else { 0 };
+        let stale = self.stale & !later;
+        if stale == 0 {
+            return;
+        }
+        self.stale = later;
+        if stale & COLUMN != 0 {
             self.column = self.pick_column(d, from);
             self.time_column(d, from);
         }
-        if self.stale & (PRECHARGE | ACTIVATE) != 0 {
-            self.settle_rows(d, from);
-        }
-        self.stale &= ACTIVATE;
-    }
-
-    fn settle_rows(&mut self, d: &Device, from: u64) {
-        if self.stale & PRECHARGE != 0 {
+        if stale & PRECHARGE != 0 {
             self.precharge = self.pick_precharge(d, from);
         }
-        if self.stale & ACTIVATE != 0 {
-            // between ACT1 and ACT2 no other activate may come; it stays stale until then
-            self.activate = Pick::NOTHING;
-            if self.act2.is_none() {
-                self.activate = self.pick_activate(d, from);
-                self.stale &= !ACTIVATE;
-            }
+        if stale & ACTIVATE != 0 {
+            self.activate = self.pick_activate(d, from);
         }
-        self.stale &= !PRECHARGE;
     }
 
     #[inline]
@@ -290,7 +293,7 @@ impl FrFcfs {
             self.stale |= PRECHARGE;
         }
         if renumbered && let Some(pick) = &mut self.after_cas {
-            pick.position = queue.oldest_hit(pick.bank as usize);
+            pick.position = queue.oldest_hit(pick.bank as usize) as u8;
         }
         if side != self.mode {
             return;
@@ -354,24 +357,30 @@ impl FrFcfs {
         out
     }
 
+    #[inline(always)]
     fn pick_column(&self, d: &Device, from: u64) -> Pick {
         let q = &self.queues[self.mode];
-        let command = column_command(self.mode);
-        let mut rest = q.hit_banks;
-        if rest == 0 {
+        if q.hits == 0 {
             return Pick::NOTHING;
         }
+        let command = column_command(self.mode);
         let floor = d.timing.channel_earliest(command).max(from);
-        let not = self.blocked | self.overdue(q);
-        if rest & not == 0 {
+        if q.all_hit() && q.hit_banks & self.blocked == 0 {
             // the oldest hit of all, if it need not wait longer than the bus itself
             let position = q.hits.trailing_zeros();
             let bank = q.entry(position).bank;
             if d.timing.earliest_below(bank as usize, command) <= floor {
-                return Pick { clock: floor, command, bank, position };
+                return Pick { clock: floor, command, bank, position: position as u8 };
             }
         }
-        rest &= !not;
+        self.pick_column_among(d, floor)
+    }
+
+    #[inline(never)]
+    fn pick_column_among(&self, d: &Device, floor: u64) -> Pick {
+        let q = &self.queues[self.mode];
+        let command = column_command(self.mode);
+        let mut rest = q.hit_banks & !self.blocked & !self.overdue(q);
         let mut best = Pick::NOTHING;
         while rest != 0 {
             let bank = rest.trailing_zeros() as usize;
@@ -494,7 +503,7 @@ impl FrFcfs {
             if column_slot && self.stale & COLUMN == 0 {
                 row_slot &= self.dual;
                 if self.column.clock >= d.data_clock_until && d.data_clock_hold.is_some() {
-                    let entry = *self.queues[self.mode].entry(self.column.position);
+                    let entry = *self.queues[self.mode].entry(self.column.position as u32);
                     let command = if entry.write { Command::CasWrite } else { Command::CasRead };
                     d.issue(command, entry.bank as usize, entry.row, entry.column, now);
                     self.after_cas = Some(self.column);
@@ -505,7 +514,10 @@ impl FrFcfs {
             self.stale |= COLUMN;
         }
         if row_slot && self.stale & (PRECHARGE | ACTIVATE) != 0 {
-            self.settle_rows(d, now);
+            let column = self.stale & COLUMN;
+            self.stale &= !COLUMN;
+            self.settle(d, now);
+            self.stale |= column;
         }
         let row = *self.row();
         if row.clock <= now {
@@ -600,6 +612,7 @@ impl FrFcfs {
 
     fn issue_row(&mut self, d: &mut Device, pick: Pick, now: u64) {
         let Pick { command, position, .. } = pick;
+        let position = position as u32;
         let bank = pick.bank as usize;
         if command == Command::Precharge {
             self.stale |= PRECHARGE;
@@ -624,16 +637,22 @@ impl FrFcfs {
         d.issue(command, bank, row, column, now);
         if d.split {
             self.act2 = Some((bank as u8, now + self.split_deadline));
+            self.activate = Pick::NOTHING;
         } else {
             self.opened(d, bank, now);
         }
         self.cross(d, Class::Activate);
     }
 
-    #[inline]
+    #[inline(never)]
     fn issue_column(&mut self, d: &mut Device, pick: Pick, now: u64, done: &mut Vec<Completion>) {
+        self.issue_column_here(d, pick, now, done);
+    }
+
+    #[inline(always)]
+    fn issue_column_here(&mut self, d: &mut Device, pick: Pick, now: u64, done: &mut Vec<Completion>) {
         let q = &mut self.queues[(pick.command == Command::Write) as usize];
-        let entry = *q.entry(pick.position);
+        let entry = *q.entry(pick.position as u32);
         let bank = entry.bank as usize;
         d.issue_data(entry.write, bank, entry.row, entry.column, now);
         let c = &mut d.counters;
@@ -648,7 +667,7 @@ impl FrFcfs {
         }
         let latency = if entry.write { d.write_latency } else { d.read_latency };
         done.push(Completion { tag: entry.tag, write: entry.write, ready: now + latency });
-        q.remove(pick.position);
+        q.remove(pick.position as u32);
         let bit = 1u64 << bank;
         let (any, hit) = (q.banks & bit != 0, q.hit_banks & bit != 0);
         self.stale |= COLUMN;

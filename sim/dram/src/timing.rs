@@ -13,7 +13,7 @@ const MAX_BANKS: usize = crate::standard::MAX_BANKS as usize;
 const NODES: usize = 2 * MAX_BANKS;
 const STRIDE: usize = COMMANDS.next_power_of_two();
 
-type Ready = [[u64; NODES]; STRIDE];
+type Ready = [u64; NODES * STRIDE];
 
 /// What a scheduler chooses between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,13 @@ struct Update {
     clocks: u32,
 }
 
+/// One entry of `ready` that a command to a certain bank delays.
+#[derive(Debug, Clone, Copy)]
+struct Target {
+    slot: u32,
+    clocks: u32,
+}
+
 #[derive(Debug, Clone)]
 struct Window {
     update: Update,
@@ -68,6 +75,11 @@ pub(crate) struct Timing {
     ready: Box<Ready>,
     /// Levels below the channel at which a command can be made to wait.
     waits: [([u8; MAX_LEVELS], u8); COMMANDS],
+    /// The same resolved for each command and bank: indices in `ready`.
+    wait_slots: Box<[[u16; 4]; STRIDE * MAX_BANKS]>,
+    /// `plain` resolved for each bank: first entry and entries per bank, by command.
+    targets: Vec<Target>,
+    target_start: [(u32, u32); COMMANDS],
     plain: [Vec<Update>; COMMANDS],
     windows: [Vec<Window>; COMMANDS],
     sibling: [Vec<Update>; COMMANDS],
@@ -120,8 +132,11 @@ impl Timing {
             first,
             siblings,
             scope_banks,
-            ready: Box::new([[0; NODES]; STRIDE]),
+            ready: Box::new([0; NODES * STRIDE]),
             waits: [([0; MAX_LEVELS], 0); COMMANDS],
+            wait_slots: Box::new([[0; 4]; STRIDE * MAX_BANKS]),
+            targets: Vec::new(),
+            target_start: [(0, 0); COMMANDS],
             plain: Default::default(),
             windows: Default::default(),
             sibling: Default::default(),
@@ -173,7 +188,26 @@ impl Timing {
                 }
             }
         }
+        out.resolve(banks as usize);
         out
+    }
+
+    /// Fills the tables by bank.
+    fn resolve(&mut self, banks: usize) {
+        for c in 0..COMMANDS {
+            self.target_start[c] = (self.targets.len() as u32, self.plain[c].len() as u32);
+            for bank in 0..banks {
+                let path = &self.path[bank];
+                for u in &self.plain[c] {
+                    let slot = slot(u.following as usize, path[u.level as usize]) as u32;
+                    self.targets.push(Target { slot, clocks: u.clocks });
+                }
+                let (levels, n) = &self.waits[c];
+                for (i, level) in levels[..*n as usize].iter().enumerate() {
+                    self.wait_slots[c * MAX_BANKS + bank][i] = slot(c, path[*level as usize]) as u16;
+                }
+            }
+        }
     }
 
     /// First clock at which `command` may issue to `bank`.
@@ -186,28 +220,23 @@ impl Timing {
     #[inline]
     pub(crate) fn earliest_below(&self, bank: usize, command: Command) -> u64 {
         let c = command as usize;
-        let path = &self.path[bank & (MAX_BANKS - 1)];
-        let ready = &self.ready[c];
-        let (levels, n) = &self.waits[c];
-        let mut at = 0;
-        for level in &levels[..*n as usize & (MAX_LEVELS - 1)] {
-            at = at.max(ready[path[*level as usize & (MAX_LEVELS - 1)] as usize & (NODES - 1)]);
-        }
-        at
+        let slots = &self.wait_slots[(c & (STRIDE - 1)) * MAX_BANKS + (bank & (MAX_BANKS - 1))];
+        let n = self.waits[c].1 as usize;
+        slots[..n.min(4)].iter().map(|s| self.ready[*s as usize & (NODES * STRIDE - 1)]).fold(0, u64::max)
     }
 
     /// First clock at which the channel as a whole allows `command`: a lower bound for every bank.
     #[inline]
     pub(crate) fn channel_earliest(&self, command: Command) -> u64 {
-        self.ready[command as usize][0]
+        self.ready[slot(command as usize, 0)]
     }
 
     /// First clock at which `command` may issue to a whole refresh scope.
     pub(crate) fn earliest_scope(&self, scope: usize, command: Command) -> u64 {
         let mut banks = self.scope_banks[scope];
-        let ready = &self.ready[command as usize];
         let path = &self.path[banks.trailing_zeros() as usize];
-        let mut at = path[..=self.scope_level].iter().map(|node| ready[*node as usize]).max().unwrap_or(0);
+        let ready = |node: &u8| self.ready[slot(command as usize, *node)];
+        let mut at = path[..=self.scope_level].iter().map(ready).max().unwrap_or(0);
         if self.deep & command.bit() != 0 {
             while banks != 0 {
                 at = at.max(self.earliest(banks.trailing_zeros() as usize, command));
@@ -219,20 +248,22 @@ impl Timing {
 
     #[inline]
     fn delay(ready: &mut Ready, node: u8, update: &Update, since: u64) {
-        let entry = &mut ready[update.following as usize & (STRIDE - 1)][node as usize & (NODES - 1)];
+        let entry = &mut ready[slot(update.following as usize, node)];
         *entry = (*entry).max(since + update.clocks as u64);
     }
 
     /// Records that `command` issues to `bank` at `now`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn issue(&mut self, bank: usize, command: Command, now: u64) {
-        let path = &self.path[bank & (MAX_BANKS - 1)];
         let c = command as usize;
-        for u in &self.plain[c] {
-            Self::delay(&mut self.ready, path[u.level as usize & (MAX_LEVELS - 1)], u, now);
+        let (start, n) = self.target_start[c];
+        let start = start as usize + bank * n as usize;
+        for t in &self.targets[start..start + n as usize] {
+            let entry = &mut self.ready[t.slot as usize & (NODES * STRIDE - 1)];
+            *entry = (*entry).max(now + t.clocks as u64);
         }
         if !self.windows[c].is_empty() {
-            let path = *path;
+            let path = self.path[bank];
             self.issue_windows(&path, c, now);
         }
         if !self.sibling[c].is_empty() {
@@ -294,6 +325,12 @@ impl Timing {
     pub(crate) fn scope_banks(&self) -> &[u64] {
         &self.scope_banks
     }
+}
+
+/// Index in `ready`.
+#[inline]
+fn slot(command: usize, node: u8) -> usize {
+    (command & (STRIDE - 1)) * NODES + (node as usize & (NODES - 1))
 }
 
 /// The lowest `n` bits.
