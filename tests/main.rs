@@ -3,3 +3,5 @@
 mod cli;
 mod cli_cases;
 mod docs;
+mod gemm;
+mod run;

@@ -143,6 +143,9 @@ impl Session {
     /// The fastest mapping of the host's short list, each measured on a chip of its own.
     fn search(&self, workload: &Workload, progress: &dyn Progress) -> Result<Mapping, Error> {
         let target = device::target(&self.chip.chip);
+        // What does not fit is found before anything is measured.
+        let default = Mapping::default_for(&target, &self.model, workload)?;
+        plan(&self.model, workload, &target, &default)?;
         let vocab = workload.sampling.then_some(self.model.vocab);
         let mut measured = 0;
         // All engines measure the same; this one is fast.
