@@ -113,7 +113,9 @@ impl Wakes {
     /// The components that want to run at `now`, a bit each.
     #[inline]
     pub(crate) fn due(&self, now: Tick) -> u128 {
-        self.at.iter().enumerate().fold(0, |due, (i, &at)| due | u128::from(at <= now) << i)
+        let bits = |slots: &[Tick]| slots.iter().rev().fold(0u64, |bits, &at| bits << 1 | u64::from(at <= now));
+        let (core, channels) = self.at.split_at(CORE_UNITS);
+        u128::from(bits(channels)) << CORE_UNITS | u128::from(bits(core))
     }
 }
 
