@@ -105,9 +105,9 @@ impl Dramsim3 {
             self.due.push_back(self.next_rank);
             self.next_rank = (self.next_rank + 1) % d.timing.scope_banks().len();
         }
-        let issued = self.issue(d, now, done);
-        let moved = self.schedule_transaction(d);
-        self.wake = if issued || moved { now + 1 } else { self.next_event(d, now + 1) };
+        self.issue(d, now, done);
+        self.schedule_transaction(d);
+        self.wake = if self.movable().is_some() { now + 1 } else { self.next_event(d, now + 1) };
         self.wake
     }
 
@@ -116,10 +116,10 @@ impl Dramsim3 {
         self.due.front().map_or(0, |rank| d.timing.scope_banks()[*rank])
     }
 
-    fn issue(&mut self, d: &mut Device, now: u64, done: &mut Vec<Completion>) -> bool {
+    fn issue(&mut self, d: &mut Device, now: u64, done: &mut Vec<Completion>) {
         let mut column = false;
         if !self.finish_refresh(d, now) {
-            let Some((bank, index, command)) = self.pick(d, now) else { return false };
+            let Some((bank, index, command)) = self.pick(d, now) else { return };
             column = command.is_column();
             self.perform(d, bank, index, command, now, done);
         }
@@ -130,7 +130,6 @@ impl Dramsim3 {
         {
             self.perform(d, bank, index, command, now, done);
         }
-        true
     }
 
     /// Precharges and refreshes the rank at the head of the line, as soon as each is legal.
@@ -250,16 +249,28 @@ impl Dramsim3 {
         self.wants[bank] = wants;
     }
 
-    /// Moves the oldest transaction whose bank has room; one per clock.
-    fn schedule_transaction(&mut self, d: &Device) -> bool {
+    /// Writes to drain in this batch.
+    fn batch(&self) -> usize {
         let writes = self.transactions[1].len();
         if self.draining == 0 && (writes >= self.write_capacity || (writes > IDLE_DRAIN && self.busy == 0)) {
-            self.draining = writes;
+            writes
+        } else {
+            self.draining
         }
+    }
+
+    /// The oldest transaction whose bank has room.
+    fn movable(&self) -> Option<usize> {
+        let side = (self.batch() > 0) as usize;
+        self.transactions[side].iter().position(|e| self.full >> e.bank & 1 == 0)
+    }
+
+    /// Moves one transaction to its bank's queue; one per clock.
+    fn schedule_transaction(&mut self, d: &Device) {
+        let index = self.movable();
+        self.draining = self.batch();
         let side = (self.draining > 0) as usize;
-        let Some(index) = self.transactions[side].iter().position(|e| self.full >> e.bank & 1 == 0) else {
-            return false;
-        };
+        let Some(index) = index else { return };
         let entry = self.transactions[side].remove(index);
         self.draining -= side;
         let bank = entry.bank as usize;
@@ -269,7 +280,6 @@ impl Dramsim3 {
             self.full |= 1 << bank;
         }
         self.look(d, bank);
-        true
     }
 
     /// First clock from `from` at which a command could issue or a refresh falls due.
