@@ -14,6 +14,7 @@ pub mod device;
 pub mod failure;
 pub mod gemm;
 pub mod kernel;
+mod latency;
 pub mod output;
 mod progress;
 pub mod resolve;

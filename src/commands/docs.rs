@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::failure::{Failure, UserError};
+use crate::latency::latency;
 use crate::output;
 
 /// Write the generated documents.
@@ -23,6 +24,7 @@ pub fn generated() -> Vec<(&'static str, String)> {
     vec![
         ("config.md", lutsim_sim::chip_file::config_markdown()),
         ("counters.md", lutsim_record::counters_markdown()),
+        ("isa.md", lutsim_isa::docs::isa_markdown(|row| latency(row.mnemonic))),
     ]
 }
 
