@@ -112,6 +112,8 @@ impl Lower<'_> {
         // The new keys and values must be in DRAM before they are read back.
         self.b.sync(Queue::Load, FREE.wait(sem::KV_STORED));
         self.b.sync(Queue::Load, FREE.wait(sem::KV_STORED));
+        // The values have left T1, where the sums go.
+        self.lut_waits(sem::KV_FREE);
         self.lut_waits(sem::OPERAND);
         self.b.set(reg::ITEM_S, 0);
         self.b.set(reg::ITEM_V, 0);

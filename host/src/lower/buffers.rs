@@ -1,13 +1,11 @@
 //! Where everything lies in scratchpad.
 //!
 //! ```text
-//! 0  X | XQ scales | rope rows | parameters |  attention:  T0 (XN)  T1  K8 V8  scores  P | weight ring: slots ...
-//!                                           |  MLP:        XN, then gate up H H8         |
-//!                                           |  head:       XN, then logits result        |
+//! 0  X | XQ scales | rope rows | parameters |  attention:  T0 (XN)  T1  scores  P       | weight ring: slots ...
+//!                                           |  MLP:        XN, then gate up H             |
+//!                                           |  head:       XN, then logits result         |
 //! ```
 //! Attention, MLP and head share their region: each begins after everything of the one before is done.
-
-use lutsim_isa::WeightKind;
 
 use super::Phase;
 use crate::layout::vectors;
@@ -36,10 +34,8 @@ pub(crate) struct Buffers {
     pub(crate) t0: u64,
     /// Values, then attention's result, FP32; embedding rows at the start.
     pub(crate) t1: u64,
-    /// Quantised keys and values and their FP16 scales, on their way to the KV cache.
-    pub(crate) k8: u64,
+    /// FP16 scales of the new keys and values, whose codes take the place of what they were made of.
     pub(crate) ks: u64,
-    pub(crate) v8: u64,
     pub(crate) vs: u64,
     /// Scores: two buffers of rows `score_stride` apart.
     pub(crate) score: u64,
@@ -53,9 +49,8 @@ pub(crate) struct Buffers {
     pub(crate) gate: u64,
     pub(crate) up: u64,
     pub(crate) gate_bytes: u64,
-    /// Hidden activations, FP32 or FP16, and quantised with scales.
+    /// Hidden activations, FP32 or FP16, then quantised in place, and their scales.
     pub(crate) h: u64,
-    pub(crate) h8: u64,
     pub(crate) hs: u64,
     /// Logit tiles, FP32: two buffers.
     pub(crate) logit: u64,
@@ -97,15 +92,8 @@ impl Buffers {
         b.xn = shared;
         b.t0 = c.take(rows * q.max(kv).max(d) * 4);
         b.t1 = c.take(rows * q.max(kv).max(d) * 4);
-        let code = match workload.kv {
-            WeightKind::KvF16 => 2 * kv,
-            WeightKind::Kv4 => kv / 2,
-            _ => kv,
-        };
         let scale = rows * u64::from(model.kv_heads) * 2;
-        b.k8 = c.take(rows * code);
         b.ks = c.take(scale);
-        b.v8 = c.take(rows * code);
         b.vs = c.take(scale);
         let queries = u64::from(phase.query_rows(mapping));
         b.score_stride = (phase.most_tokens(workload) * 4).next_multiple_of(64);
@@ -122,7 +110,6 @@ impl Buffers {
         b.gate = c.take(2 * b.gate_bytes);
         b.up = c.take(2 * b.gate_bytes);
         b.h = c.take(rows * f * if mapping.hidden == Hidden::F16 { 2 } else { 4 });
-        b.h8 = c.take(rows * f * a);
         b.hs = c.take(rows * 4);
         let mlp = c.0;
 

@@ -215,7 +215,7 @@ mod sem {
     pub(super) const FOLD_LOADED: Sem = s(2);
     /// The new keys or values are in DRAM: they may be loaded.
     pub(super) const KV_STORED: Sem = s(8);
-    /// The same, for the vector unit: their buffers are free.
+    /// The same, for the cores: T0 or T1 is free.
     pub(super) const KV_FREE: Sem = s(9);
     /// A tile of logits is in DRAM: its buffer is free.
     pub(super) const LOGIT_STORED: Sem = s(10);
@@ -233,8 +233,6 @@ mod sem {
     pub(super) const TO_STORE: Sem = s(25);
     /// A parameter slot is free.
     pub(super) const PARAM_FREE: Sem = s(26);
-    /// T0 is free.
-    pub(super) const T0_FREE: Sem = s(27);
     /// A score buffer is free.
     pub(super) const SCORE_FREE: Sem = s(28);
     /// A gate, up or logit buffer is free.

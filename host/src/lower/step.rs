@@ -119,9 +119,8 @@ impl Lower<'_> {
         self.op("rope", 0, 0);
         self.rotate(keys, wait);
         self.op("kv_write", 0, 0);
-        self.quantise_kv(keys, buf.k8, buf.ks, FREE);
-        self.b.sync(Queue::Vector, FREE.signal(sem::T0_FREE));
-        self.store_kv(buf.k8, buf.ks, self.layout.kv.k_codes, self.layout.kv.k_scales);
+        self.quantise_kv(keys, buf.ks, FREE);
+        self.store_kv(keys, buf.ks, self.layout.kv.k_codes, self.layout.kv.k_scales);
 
         self.op("v_proj", self.macs("wv"), 0);
         self.product("wv", x, buf.t1, kv, DrainMode::Store);
@@ -129,11 +128,12 @@ impl Lower<'_> {
         let values = Rows { base: buf.t1, rows, cols: kv, elem: Elem::F32 };
         let wait = self.bias(values);
         self.op("kv_write", 0, 0);
-        self.quantise_kv(values, buf.v8, buf.vs, wait);
-        self.store_kv(buf.v8, buf.vs, self.layout.kv.v_codes, self.layout.kv.v_scales);
+        self.quantise_kv(values, buf.vs, wait);
+        self.store_kv(values, buf.vs, self.layout.kv.v_codes, self.layout.kv.v_scales);
 
         self.op("q_proj", self.macs("wq"), 0);
-        self.lut_waits(sem::T0_FREE);
+        // The keys have left T0, where the queries go.
+        self.lut_waits(sem::KV_FREE);
         self.product("wq", x, buf.t0, q, DrainMode::Store);
         self.lut_done();
         let queries = Rows { base: buf.t0, rows, cols: q, elem: Elem::F32 };
@@ -159,9 +159,6 @@ impl Lower<'_> {
     fn mlp(&mut self) {
         let (m, buf, rows) = (self.model, self.buf, self.phase.rows);
         self.op("mlp_norm", 0, 0);
-        // The MLP's buffers lie over those of the KV write.
-        self.b.sync(Queue::Vector, FREE.wait(sem::KV_FREE));
-        self.b.sync(Queue::Vector, FREE.wait(sem::KV_FREE));
         self.b.sync(Queue::Vector, FREE.wait(sem::OUT));
         self.normalise(self.x());
 
@@ -201,16 +198,14 @@ impl Lower<'_> {
         if m.sub_norms {
             self.norm_with(hidden, hidden, FREE);
         }
-        self.quantise(hidden, buf.h8, buf.hs, FREE);
+        // Each row takes the place of what it was made of.
+        let stride = u64::from(hidden.cols) * u64::from(elem.bytes());
+        self.tile(T_X, hidden);
+        self.b.plain(T_D, at(buf.h), dim(rows), dim(hidden.cols), stride, self.operand());
+        self.tile(T_S, Rows { base: buf.hs, cols: 1, elem: Elem::F32, ..hidden });
+        self.b.quant(T_D, T_S, T_X, self.operand_bits(), FREE.signal(sem::OPERAND));
         self.lut_waits(sem::OPERAND);
-        let bytes = u64::from(self.workload.activation_bytes());
-        let h = Operand {
-            base: at(buf.h8),
-            stride: u64::from(m.intermediate) * bytes,
-            rows,
-            scale: at(buf.hs),
-            scale_stride: 4,
-        };
+        let h = Operand { base: at(buf.h), stride, rows, scale: at(buf.hs), scale_stride: 4 };
         self.product("w_down", h, buf.x, m.hidden, DrainMode::Add);
         self.lut_done();
     }
@@ -388,13 +383,14 @@ impl Lower<'_> {
         self.b.quant(T_D, T_S, T_X, bits, tokens.signal(sem::OPERAND));
     }
 
-    /// Rows of keys or values to what the KV cache holds.
-    fn quantise_kv(&mut self, x: Rows, codes: u64, scales: u64, tokens: Tokens) {
+    /// Rows of keys or values to what the KV cache holds, in place.
+    fn quantise_kv(&mut self, x: Rows, scales: u64, tokens: Tokens) {
         let m = self.model;
         let heads = Rows { rows: x.rows * m.kv_heads, cols: m.head_dim, ..x };
         let tokens = tokens.signal(sem::TO_STORE);
+        let (cols, elem) = self.kv_codes();
         self.tile(T_X, heads);
-        self.tile(T_D, self.kv_codes(codes));
+        self.b.plain(T_D, at(x.base), dim(heads.rows), dim(cols), 4 * u64::from(m.head_dim), elem);
         match self.workload.kv {
             WeightKind::KvF16 => self.b.copy(T_D, T_X, tokens),
             kind => {
@@ -403,26 +399,25 @@ impl Lower<'_> {
             }
         }
     }
-    /// New tokens' codes in scratchpad: a row per (row, head).
-    fn kv_codes(&self, base: u64) -> Rows {
-        let rows = self.phase.rows * self.model.kv_heads;
-        let (cols, elem) = match self.workload.kv {
+    /// Elements of a new token's codes of one head.
+    fn kv_codes(&self) -> (u32, Elem) {
+        match self.workload.kv {
             WeightKind::KvF16 => (self.model.head_dim, Elem::F16),
             WeightKind::Kv4 => (self.model.head_dim.div_ceil(2), Elem::U8),
             _ => (self.model.head_dim, Elem::I8),
-        };
-        Rows { base, rows, cols, elem }
+        }
     }
     /// New tokens to the KV cache.
-    fn store_kv(&mut self, codes: u64, scales: u64, to_codes: u64, to_scales: u64) {
+    fn store_kv(&mut self, x: Rows, scales: u64, to_codes: u64, to_scales: u64) {
         let kv = self.layout.kv;
-        let rows = self.kv_codes(codes);
+        let (cols, elem) = self.kv_codes();
+        let rows = x.rows * self.model.kv_heads;
         self.b.sync(Queue::Store, FREE.wait(sem::TO_STORE));
-        let row = u64::from(rows.cols) * u64::from(rows.elem.bytes());
+        let row = 4 * u64::from(self.model.head_dim);
         let (decode, heads) = (self.phase.decode, u64::from(self.model.kv_heads));
         // From item to item, and from token to token.
         let streams = [
-            (Some(rows.base), to_codes, rows.cols, rows.elem, row, kv.code_stride, kv.row_bytes),
+            (Some(x.base), to_codes, cols, elem, row, kv.code_stride, kv.row_bytes),
             (self.workload.kv_scaled().then_some(scales), to_scales, 1, Elem::F16, 2, kv.scale_stride, 2),
         ];
         for (from, to, cols, elem, bytes, item, token) in streams {
@@ -430,13 +425,13 @@ impl Lower<'_> {
             self.b.add(reg::K_W, reg::LAYER, to);
             self.b.mad(reg::K_W, reg::K_W, POSITION, token);
             if decode && Imm24::new(item).is_some() {
-                self.b.plain(T_D, at(from), dim(rows.rows), dim(cols), bytes, elem);
+                self.b.plain(T_D, at(from), dim(rows), dim(cols), bytes, elem);
                 self.b.store(T_D, At(reg::K_W, 0), item, ByteClass::Kv, FREE);
                 continue;
             }
             // An item at a time: one row of it, or all of the chunk's.
             let (count, rows, stride) = match decode {
-                true => (rows.rows, 1, 0),
+                true => (rows, 1, 0),
                 false => (self.model.kv_heads, self.phase.rows, heads * bytes),
             };
             if !decode && self.workload.batch > 1 {
