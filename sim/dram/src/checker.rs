@@ -49,8 +49,11 @@ pub fn check(standard: &Standard, trace: &[Issued], rules: Rules) -> Vec<Violati
 
 /// Coordinates of a command's target; a command to a scope leaves the levels below the scope open (`None`).
 fn target(s: &Standard, c: &Issued) -> Vec<Option<u32>> {
-    let scoped = c.command.is_scope();
-    let depth = if scoped { s.refresh_level } else { s.levels.len() };
+    let depth = match c.command {
+        k if k.is_channel() => 0,
+        k if k.is_scope() => s.refresh_level,
+        _ => s.levels.len(),
+    };
     let mut rest = c.bank as u32;
     let mut out = vec![None; s.levels.len()];
     for level in (0..depth).rev() {
@@ -128,6 +131,12 @@ fn check_states(s: &Standard, trace: &[Issued], out: &mut Vec<Violation>) {
                 out.push(Violation { index, clock: c.clock, rule });
             }
         };
+        if c.command.is_channel() {
+            if state.iter().any(|b| *b != State::Closed) {
+                say(format!("{} with open rows", c.command.name()));
+            }
+            continue;
+        }
         let range = match c.command.is_scope() {
             true => c.bank as usize * per_scope..(c.bank as usize + 1) * per_scope,
             false => c.bank as usize..c.bank as usize + 1,
@@ -204,6 +213,8 @@ fn check_refresh(s: &Standard, trace: &[Issued], most: u64, end: u64, out: &mut 
     let banks = s.banks() as usize;
     // a scope is refreshed as often as its least refreshed bank
     let mut refreshes = vec![0u64; banks];
+    // clocks in which the device refreshed itself do not count
+    let (mut asleep, mut since) = (0u64, None);
     let mut judge = |refreshes: &[u64], index: usize, clock: u64| {
         let due = clock / s.refresh_interval;
         match refreshes.iter().enumerate().find(|(_, done)| due > **done + most + 1) {
@@ -223,9 +234,11 @@ fn check_refresh(s: &Standard, trace: &[Issued], most: u64, end: u64, out: &mut 
                     .for_each(|r| *r += 1);
             }
             Command::RefreshBank => refreshes[c.bank as usize] += 1,
+            Command::SelfRefreshEnter => since = Some(c.clock),
+            Command::SelfRefreshExit => asleep += since.take().map_or(0, |since| c.clock - since),
             _ => continue,
         }
-        judge(&refreshes, index, c.clock);
+        judge(&refreshes, index, since.unwrap_or(c.clock) - asleep);
     }
-    judge(&refreshes, trace.len().saturating_sub(1), end);
+    judge(&refreshes, trace.len().saturating_sub(1), since.unwrap_or(end) - asleep);
 }

@@ -32,10 +32,14 @@ pub enum Command {
     ManageAll,
     /// Refresh management of one bank; in tables only.
     ManageBank,
+    /// All ranks enter self-refresh.
+    SelfRefreshEnter,
+    /// All ranks leave self-refresh.
+    SelfRefreshExit,
 }
 
 /// Number of commands.
-pub(crate) const COMMANDS: usize = 14;
+pub(crate) const COMMANDS: usize = 16;
 
 impl Command {
     /// Every command, in order of its number.
@@ -54,6 +58,8 @@ impl Command {
         Command::CasWrite,
         Command::ManageAll,
         Command::ManageBank,
+        Command::SelfRefreshEnter,
+        Command::SelfRefreshExit,
     ];
 
     /// The command's name in our tables and traces.
@@ -73,6 +79,8 @@ impl Command {
             Command::CasWrite => "CAS_WR",
             Command::ManageAll => "RFMab",
             Command::ManageBank => "RFMpb",
+            Command::SelfRefreshEnter => "SRE",
+            Command::SelfRefreshExit => "SRX",
         }
     }
 
@@ -96,6 +104,11 @@ impl Command {
     /// Addressed to a whole refresh scope instead of one bank.
     pub fn is_scope(self) -> bool {
         matches!(self, Command::PrechargeAll | Command::RefreshAll | Command::ManageAll)
+    }
+
+    /// Addressed to the whole channel.
+    pub fn is_channel(self) -> bool {
+        matches!(self, Command::SelfRefreshEnter | Command::SelfRefreshExit)
     }
 
     pub(crate) fn bit(self) -> u16 {

@@ -110,6 +110,24 @@ impl Channel {
                 "the references' controllers come with open pages and all-bank refresh by timer or none";
             return Err(Error::policy(message));
         }
+        if let Some(rest) = policy.power_down {
+            let settled = standard.read_latency.max(standard.write_latency);
+            if policy.scheduler != Scheduler::FrFcfs {
+                return Err(Error::policy("the references' controllers come without power-down"));
+            }
+            if standard.power_down_exit.is_none() {
+                return Err(Error::policy(format!("{} gives no power-down exit time", standard.name)));
+            }
+            if rest.self_refresh_after.is_some() && standard.self_refresh_exit.is_none() {
+                return Err(Error::policy(format!("{} gives no self-refresh exit time", standard.name)));
+            }
+            if rest.after < settled || rest.self_refresh_after.is_some_and(|a| a < rest.after) {
+                return Err(Error::policy(format!(
+                    "power-down after {} clocks must come after the last data ({settled} clocks) and before self-refresh",
+                    rest.after
+                )));
+            }
+        }
         if policy.scheduler == Scheduler::Dramsim3
             && (standard.act2_deadline.is_some() || standard.data_clock_hold.is_some())
         {
@@ -181,7 +199,7 @@ impl Channel {
         match &mut self.core {
             // nothing was going to happen at `now` any more, so the request may be looked at right away
             Core::FrFcfs(c) if c.wake > now && self.inbox.entries.is_empty() => {
-                c.insert(&self.device, entry, now + 1)
+                c.insert(&mut self.device, entry, now + 1)
             }
             _ => self.inbox.push(entry),
         }
@@ -213,7 +231,7 @@ impl Channel {
     /// Under the `aligned` refresh policy: this is a good moment, issue what is owed. Step the channel at `now + 1`.
     pub fn refresh_hint(&mut self, now: u64) {
         if let Core::FrFcfs(c) = &mut self.core {
-            c.hint(now, &self.device);
+            c.hint(now, &mut self.device);
         }
     }
 
@@ -237,6 +255,7 @@ impl Channel {
         let mut c = self.device.counters_at(now);
         if let Core::FrFcfs(core) = &self.core {
             c.forced_refreshes = core.forced();
+            core.count_rest(&self.device, &mut c, now);
         }
         c
     }

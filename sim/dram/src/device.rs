@@ -35,6 +35,8 @@ pub(crate) struct Device {
     pub(crate) split: bool,
     pub(crate) counters: Counters,
     pub(crate) log: Option<Vec<Issued>>,
+    /// Clock of the last command.
+    pub(crate) issued_at: u64,
     pub(crate) read_latency: u64,
     pub(crate) write_latency: u64,
     burst: u64,
@@ -59,6 +61,7 @@ impl Device {
             split: s.act2_deadline.is_some(),
             counters: Counters::default(),
             log: None,
+            issued_at: 0,
             read_latency: s.read_latency,
             write_latency: s.write_latency,
             burst: s.burst,
@@ -82,6 +85,7 @@ impl Device {
 
     #[inline]
     fn record(&mut self, clock: u64, command: Command, bank: usize, row: u32, column: u32) {
+        self.issued_at = clock;
         if let Some(log) = &mut self.log {
             log.push(Issued { clock, command, bank: bank as u16, row, column });
         }
@@ -168,6 +172,25 @@ impl Device {
             self.counters.active_clocks += now - self.since[scope];
             self.since[scope] = now;
         }
+    }
+
+    /// Counts power-down or self-refresh clocks of every scope.
+    pub(crate) fn rest(&self, c: &mut Counters, from: u64, to: u64, self_refresh: bool) {
+        let clocks = to.saturating_sub(from);
+        for banks in self.timing.scope_banks() {
+            if self_refresh {
+                c.self_refresh_clocks += clocks;
+            } else if self.open & banks != 0 {
+                c.active_power_down_clocks += clocks;
+            } else {
+                c.precharged_power_down_clocks += clocks;
+            }
+        }
+    }
+
+    /// Records a command to the whole channel.
+    pub(crate) fn issue_channel(&mut self, command: Command, now: u64) {
+        self.record(now, command, 0, NO_ROW, NO_ROW);
     }
 
     /// Counters with the background of every scope brought up to `now` (exclusive).

@@ -49,6 +49,8 @@ pub struct Energy {
     pub active_standby: Estimate,
     /// Standby with all rows closed.
     pub precharged_standby: Estimate,
+    /// Power-down and self-refresh.
+    pub idle: Estimate,
     /// Pins and PHY; absent where the standard's numbers are of the core only.
     pub interface: Option<Estimate>,
 }
@@ -56,7 +58,7 @@ pub struct Energy {
 impl Energy {
     /// Sum of the parts there are.
     pub fn total(&self) -> Estimate {
-        [self.read, self.write, self.refresh, self.active_standby, self.precharged_standby]
+        [self.read, self.write, self.refresh, self.active_standby, self.precharged_standby, self.idle]
             .into_iter()
             .chain(self.interface)
             .fold(self.activate, Estimate::plus)
@@ -66,37 +68,61 @@ impl Energy {
 /// Energy of the events counted. Background clocks must be complete ([`crate::Channel::counters_at`]).
 pub fn energy(s: &Standard, c: &Counters) -> Result<Energy, Error> {
     match (&s.power, &s.event_energy) {
-        (Some(p), _) => Ok(by_currents(s, p, c)),
+        (Some(p), _) => by_currents(s, p, c),
         (None, Some(e)) => by_events(s, e, c),
         (None, None) => Err(Error::policy(format!("{} describes neither currents nor energies", s.name))),
     }
 }
 
-fn by_currents(s: &Standard, p: &Power, c: &Counters) -> Energy {
+/// A coefficient that only some runs need.
+fn needed<T: Default>(s: &Standard, value: Option<T>, count: u64, what: &str) -> Result<T, Error> {
+    match value {
+        Some(v) => Ok(v),
+        None if count == 0 => Ok(T::default()),
+        None => Err(Error::policy(format!("{} describes no energy for {what}", s.name))),
+    }
+}
+
+/// Standby clocks outside power-down and self-refresh: with rows open, with all closed.
+fn awake(c: &Counters) -> (u64, u64) {
+    let asleep = c.precharged_power_down_clocks + c.self_refresh_clocks;
+    (c.active_clocks - c.active_power_down_clocks, c.precharged_clocks - asleep)
+}
+
+fn by_currents(s: &Standard, p: &Power, c: &Counters) -> Result<Energy, Error> {
     // V x mA x ns = pJ
     let unit = p.vdd * p.devices * 1e9 / s.clock();
     let part = |count: u64, ma_clocks: f64| Estimate::exactly(count as f64 * ma_clocks * unit);
     let refresh = part(c.refreshes, (p.idd5ab - p.idd3n) * p.trfc);
-    let bank_refresh = part(c.bank_refreshes, (p.idd5pb.unwrap_or(p.idd5ab) - p.idd3n) * p.trfcpb);
-    Energy {
+    let idd5pb = needed(s, p.idd5pb, c.bank_refreshes, "per-bank refreshes")?;
+    let bank_refresh = part(c.bank_refreshes, (idd5pb - p.idd3n) * p.trfcpb);
+    let (active, precharged) = awake(c);
+    let idd3p = needed(s, p.idd3p, c.active_power_down_clocks, "active power-down")?;
+    let idd2p = needed(s, p.idd2p, c.precharged_power_down_clocks, "precharged power-down")?;
+    let idd6 = needed(s, p.idd6, c.self_refresh_clocks, "self-refresh")?;
+    Ok(Energy {
         activate: part(c.activates, p.idd0 * (p.tras + p.trp) - p.idd3n * p.tras - p.idd2n * p.trp),
         read: part(c.reads, (p.idd4r - p.idd3n) * p.burst_clocks),
         write: part(c.writes, (p.idd4w - p.idd3n) * p.burst_clocks),
         refresh: refresh.plus(bank_refresh),
-        active_standby: part(c.active_clocks, p.idd3n),
-        precharged_standby: part(c.precharged_clocks, p.idd2n),
+        active_standby: part(active, p.idd3n),
+        precharged_standby: part(precharged, p.idd2n),
+        idle: part(c.active_power_down_clocks, idd3p)
+            .plus(part(c.precharged_power_down_clocks, idd2p))
+            .plus(part(c.self_refresh_clocks, idd6)),
         interface: None,
-    }
+    })
 }
 
 fn by_events(s: &Standard, e: &EventEnergy, c: &Counters) -> Result<Energy, Error> {
     let bits = 8.0 * s.request_bytes as f64;
     let (read_bits, write_bits) = (c.reads as f64 * bits, c.writes as f64 * bits);
-    let bank_refresh = match e.bank_refresh_pj {
-        Some(pj) => Estimate::times(pj, c.bank_refreshes as f64),
-        None if c.bank_refreshes == 0 => Estimate::default(),
-        None => return Err(Error::policy(format!("{} has no energy for per-bank refreshes", s.name))),
-    };
+    let bank_refresh = needed(s, e.bank_refresh_pj, c.bank_refreshes, "per-bank refreshes")?;
+    let bank_refresh = Estimate::times(bank_refresh, c.bank_refreshes as f64);
+    let down = c.active_power_down_clocks + c.precharged_power_down_clocks;
+    let power_down = needed(s, e.power_down_mw, down, "power-down")?;
+    let self_refresh = needed(s, e.self_refresh_mw, c.self_refresh_clocks, "self-refresh")?;
+    let (active, precharged) = awake(c);
     // mW x ns = pJ
     let ns = 1e9 / s.clock();
     Ok(Energy {
@@ -104,8 +130,10 @@ fn by_events(s: &Standard, e: &EventEnergy, c: &Counters) -> Result<Energy, Erro
         read: Estimate::times(e.read_pj_per_bit, read_bits),
         write: Estimate::times(e.write_pj_per_bit, write_bits),
         refresh: Estimate::times(e.refresh_pj, c.refreshes as f64).plus(bank_refresh),
-        active_standby: Estimate::times(e.active_mw, c.active_clocks as f64 * ns),
-        precharged_standby: Estimate::times(e.precharged_mw, c.precharged_clocks as f64 * ns),
+        active_standby: Estimate::times(e.active_mw, active as f64 * ns),
+        precharged_standby: Estimate::times(e.precharged_mw, precharged as f64 * ns),
+        idle: Estimate::times(power_down, down as f64 * ns)
+            .plus(Estimate::times(self_refresh, c.self_refresh_clocks as f64 * ns)),
         interface: Some(Estimate::times(e.interface_pj_per_bit, read_bits + write_bits)),
     })
 }

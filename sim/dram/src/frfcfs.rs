@@ -14,6 +14,7 @@
 
 use crate::command::Command;
 use crate::controller::{Completion, Inbox};
+use crate::counters::Counters;
 use crate::device::{Device, NO_ROW};
 use crate::policy::{Page, Policy};
 use crate::queue::{Entry, Queue};
@@ -80,6 +81,19 @@ pub(crate) struct FrFcfs {
     dual: bool,
     split_deadline: u64,
     precharge_all: bool,
+    rest: Option<Rest>,
+}
+
+/// Power-down and self-refresh of an idle channel.
+#[derive(Debug, Clone)]
+struct Rest {
+    after: u64,
+    exit: u64,
+    self_refresh: Option<(u64, u64)>,
+    last_command: u64,
+    last_data: u64,
+    /// Clock at which the device began to refresh itself.
+    asleep: Option<u64>,
 }
 
 impl FrFcfs {
@@ -108,6 +122,14 @@ impl FrFcfs {
             dual: s.dual_command,
             split_deadline: s.act2_deadline.unwrap_or(0),
             precharge_all: s.has(Command::PrechargeAll),
+            rest: p.power_down.map(|r| Rest {
+                after: r.after,
+                exit: s.power_down_exit.unwrap_or(0),
+                self_refresh: r.self_refresh_after.map(|after| (after, s.self_refresh_exit.unwrap_or(0))),
+                last_command: 0,
+                last_data: 0,
+                asleep: None,
+            }),
         }
     }
 
@@ -132,8 +154,12 @@ impl FrFcfs {
         self.queues[write as usize].len
     }
 
-    pub(crate) fn hint(&mut self, now: u64, device: &Device) {
+    pub(crate) fn hint(&mut self, now: u64, device: &mut Device) {
+        let idle = self.idle();
         if self.refresh.hint() {
+            if idle {
+                self.rouse(device, now + 1);
+            }
             self.block(device);
             self.refresh_pick = self.pick_refresh(device, now + 1);
             self.wake = self.wake.min(now + 1);
@@ -159,7 +185,11 @@ impl FrFcfs {
         if now < self.wake {
             return self.wake;
         }
-        let plain = self.act2.is_none() && self.after_cas.is_none() && self.refresh.wanted == 0 && !self.dual;
+        let plain = self.rest.is_none()
+            && self.act2.is_none()
+            && self.after_cas.is_none()
+            && self.refresh.wanted == 0
+            && !self.dual;
         if plain
             && self.stale == 0
             && now < self.refresh.next_due
@@ -188,7 +218,7 @@ impl FrFcfs {
     }
 
     fn run(&mut self, d: &mut Device, now: u64, done: &mut Vec<Completion>) {
-        if now >= self.refresh.next_due && self.refresh.fall_due(now) {
+        if now >= self.refresh.next_due && !self.fall_asleep(d, now) && self.refresh.fall_due(now) {
             self.block(d);
             self.refresh_pick = self.pick_refresh(d, now);
         }
@@ -198,6 +228,11 @@ impl FrFcfs {
         } else {
             self.settle(d, now);
             self.act(d, now, done);
+        }
+        if let Some(rest) = &mut self.rest
+            && d.issued_at == now
+        {
+            rest.last_command = now;
         }
         self.update_mode();
         self.settle(d, now + 1);
@@ -260,16 +295,20 @@ impl FrFcfs {
     #[inline]
     fn time_column(&mut self, d: &Device, from: u64) {
         let clock = self.column.clock;
-        self.column_at = if d.data_clock_hold.is_some() && clock >= d.data_clock_until && clock != u64::MAX {
-            (clock - 1).max(from)
-        } else {
-            clock
-        };
+        self.column_at = clock;
+        if d.data_clock_hold.is_some() && clock >= d.data_clock_until && clock != u64::MAX {
+            let cas =
+                if self.column.command == Command::Write { Command::CasWrite } else { Command::CasRead };
+            self.column_at = (clock - 1).max(d.timing.earliest(self.column.bank as usize, cas)).max(from);
+        }
     }
 
     /// Takes a request into its queue; it may cause a command at `from` at the earliest.
     #[inline]
-    pub(crate) fn insert(&mut self, d: &Device, entry: Entry, from: u64) {
+    pub(crate) fn insert(&mut self, d: &mut Device, entry: Entry, from: u64) {
+        if self.rest.is_some() && self.idle() {
+            self.rouse(d, from);
+        }
         self.offer(d, entry, from);
         self.update_mode();
         let wake = if self.stale != 0 {
@@ -278,6 +317,69 @@ impl FrFcfs {
             self.column_at.min(self.precharge.clock).min(self.activate.clock)
         };
         self.wake = self.wake.min(wake);
+    }
+
+    /// Whether nothing waits and nothing is half done.
+    fn idle(&self) -> bool {
+        let queued = self.queues[0].len + self.queues[1].len;
+        queued == 0 && self.after_cas.is_none() && self.act2.is_none() && self.refresh.wanted == 0
+    }
+
+    /// Leaves power-down or self-refresh, if the channel was in either, for a command at `now` or later.
+    fn rouse(&mut self, d: &mut Device, now: u64) {
+        let Some(rest) = &mut self.rest else { return };
+        let mut counters = d.counters;
+        if let Some(since) = rest.asleep.take() {
+            d.rest(&mut counters, since, now, true);
+            d.issue_channel(Command::SelfRefreshExit, now);
+            let exit = rest.self_refresh.map_or(0, |(_, exit)| exit);
+            d.timing.hold(now + exit);
+            self.refresh.resume(now);
+        } else if now > rest.last_command + rest.after {
+            d.rest(&mut counters, rest.last_command + rest.after, now, false);
+            d.timing.hold(now + rest.exit);
+        } else {
+            return;
+        }
+        rest.last_command = now;
+        d.counters = counters;
+        self.forget();
+        self.wake = self.wake.min(now);
+    }
+
+    /// A refresh falls due while the channel is idle: true if the device takes over from here.
+    fn fall_asleep(&mut self, d: &mut Device, now: u64) -> bool {
+        if self.rest.is_none() || !self.idle() {
+            return false;
+        }
+        if let Some(rest) = &mut self.rest
+            && let Some((after, _)) = rest.self_refresh
+            && d.open == 0
+            && now >= rest.last_data + after
+        {
+            let mut counters = d.counters;
+            d.rest(&mut counters, rest.last_command + rest.after, now, false);
+            counters.self_refreshes += 1;
+            d.counters = counters;
+            d.issue_channel(Command::SelfRefreshEnter, now);
+            rest.asleep = Some(now);
+            self.refresh.suspend();
+            return true;
+        }
+        self.rouse(d, now);
+        false
+    }
+
+    /// Power-down or self-refresh that lasts until `now`.
+    pub(crate) fn count_rest(&self, d: &Device, c: &mut Counters, now: u64) {
+        if let Some(rest) = &self.rest
+            && self.idle()
+        {
+            match rest.asleep {
+                Some(since) => d.rest(c, since, now, true),
+                None => d.rest(c, rest.last_command + rest.after, now, false),
+            }
+        }
     }
 
     #[inline]
@@ -664,6 +766,9 @@ impl FrFcfs {
             c.write_row_hits += 1;
         } else {
             c.read_row_hits += 1;
+        }
+        if let Some(rest) = &mut self.rest {
+            rest.last_data = now;
         }
         let latency = if entry.write { d.write_latency } else { d.read_latency };
         done.push(Completion { tag: entry.tag, write: entry.write, ready: now + latency });

@@ -39,6 +39,6 @@ pub use drive::{DriveOptions, Latency, Report, commands_csv, drive};
 pub use energy::{Energy, Estimate, energy};
 pub use error::Error;
 pub use mapping::{Mapping, Place};
-pub use policy::{Page, Policy, Refresh, RefreshPolicy, RefreshScope, Scheduler};
+pub use policy::{Page, Policy, PowerDown, Refresh, RefreshPolicy, RefreshScope, Scheduler};
 pub use standard::{Constraint, EventEnergy, Level, MAX_BANKS, Power, Standard, Timing};
 pub use trace::{Pattern, Request, parse_trace};

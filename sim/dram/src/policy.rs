@@ -55,6 +55,16 @@ pub struct Refresh {
     pub postpone: u32,
 }
 
+/// What an idle channel does to save power (`FrFcfs`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PowerDown {
+    /// Power-down this many clocks after the last command; leaving it costs the standard's tXP.
+    pub after: u64,
+    /// Self-refresh instead of the first refresh that falls due this many clocks after the last data command, if all
+    /// rows are closed; leaving it costs the standard's tXS.
+    pub self_refresh_after: Option<u64>,
+}
+
 /// A controller policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -74,6 +84,8 @@ pub struct Policy {
     pub page: Page,
     /// Refresh.
     pub refresh: Refresh,
+    /// Power-down when idle; none if absent.
+    pub power_down: Option<PowerDown>,
     /// Mapping fields, lowest bit first; the standard's own if absent.
     pub mapping: Option<Vec<String>>,
     /// Exclusive-or rules of `mapping`.
@@ -97,6 +109,7 @@ impl Policy {
                 interval: None,
                 postpone: 8,
             },
+            power_down: None,
             mapping: None,
             mapping_xor: Vec::new(),
         }

@@ -64,6 +64,8 @@ pub(crate) struct Device {
     pub(crate) refresh_level: String,
     pub(crate) refresh_interval: Number,
     pub(crate) act2_deadline: Option<Number>,
+    pub(crate) power_down_exit: Option<Number>,
+    pub(crate) self_refresh_exit: Option<Number>,
     pub(crate) data_clock_hold_read: Option<Number>,
     pub(crate) data_clock_hold_write: Option<Number>,
     #[serde(default)]
@@ -110,6 +112,7 @@ pub(crate) struct Power {
     pub(crate) idd5ab: f64,
     pub(crate) idd5pb: Option<f64>,
     pub(crate) idd2p: Option<f64>,
+    pub(crate) idd3p: Option<f64>,
     pub(crate) idd6: Option<f64>,
     pub(crate) tras: Option<Number>,
     pub(crate) trp: Option<Number>,
@@ -128,6 +131,8 @@ pub(crate) struct Events {
     pub(crate) bank_refresh_pj: Option<[f64; 3]>,
     pub(crate) active_mw: [f64; 3],
     pub(crate) precharged_mw: [f64; 3],
+    pub(crate) power_down_mw: Option<[f64; 3]>,
+    pub(crate) self_refresh_mw: Option<[f64; 3]>,
     pub(crate) interface_pj_per_bit: [f64; 3],
     pub(crate) source: String,
 }

@@ -65,6 +65,17 @@ impl Refresh {
         news
     }
 
+    /// The device refreshes itself from now on.
+    pub(crate) fn suspend(&mut self) {
+        self.owed = 0;
+        self.next_due = u64::MAX;
+    }
+
+    /// The device was woken at `now`.
+    pub(crate) fn resume(&mut self, now: u64) {
+        self.next_due = now + self.interval;
+    }
+
     /// Everything owed is to be issued now; true if there was anything.
     pub(crate) fn hint(&mut self) -> bool {
         let owed = std::mem::take(&mut self.owed);

@@ -74,6 +74,8 @@ pub struct Power {
     pub idd5pb: Option<f64>,
     /// Precharged power-down current.
     pub idd2p: Option<f64>,
+    /// Active power-down current.
+    pub idd3p: Option<f64>,
     /// Self-refresh current.
     pub idd6: Option<f64>,
     /// Burst length in clocks that the currents are integrated over.
@@ -107,6 +109,10 @@ pub struct EventEnergy {
     pub active_mw: [f64; 3],
     /// A scope with all rows closed, mW.
     pub precharged_mw: [f64; 3],
+    /// A scope in power-down, mW.
+    pub power_down_mw: Option<[f64; 3]>,
+    /// A scope in self-refresh, mW.
+    pub self_refresh_mw: Option<[f64; 3]>,
     /// Drivers, receivers, termination and PHY, per bit moved.
     pub interface_pj_per_bit: [f64; 3],
     /// Where the numbers come from.
@@ -150,6 +156,10 @@ pub struct Standard {
     pub refresh_interval: u64,
     /// Split activate: ACT2 follows ACT at most this many clocks later.
     pub act2_deadline: Option<u64>,
+    /// Clocks from leaving power-down to the next command (tXP).
+    pub power_down_exit: Option<u64>,
+    /// Clocks from leaving self-refresh to the next command (tXS).
+    pub self_refresh_exit: Option<u64>,
     /// Data clock stays synchronised this many clocks after a read and after a write; beyond, a CAS is needed.
     pub data_clock_hold: Option<(u64, u64)>,
     /// Named timings.
@@ -437,6 +447,8 @@ impl Builder<'_> {
             burst: positive(&d.burst, "device.burst")?,
             refresh_interval: positive(&d.refresh_interval, "device.refresh_interval")?,
             act2_deadline: optional(&d.act2_deadline, "device.act2_deadline")?,
+            power_down_exit: optional(&d.power_down_exit, "device.power_down_exit")?,
+            self_refresh_exit: optional(&d.self_refresh_exit, "device.self_refresh_exit")?,
             data_clock_hold: match (
                 optional(&d.data_clock_hold_read, "device.data_clock_hold_read")?,
                 optional(&d.data_clock_hold_write, "device.data_clock_hold_write")?,
@@ -528,6 +540,7 @@ impl Builder<'_> {
             idd5ab: p.idd5ab,
             idd5pb: p.idd5pb,
             idd2p: p.idd2p,
+            idd3p: p.idd3p,
             idd6: p.idd6,
             burst_clocks: s.burst as f64,
             tras: time(&p.tras, "power.tras", &["tRAS", "nRAS"])?,
@@ -549,6 +562,8 @@ impl Builder<'_> {
             ("bank_refresh_pj", e.bank_refresh_pj.unwrap_or(none)),
             ("active_mw", e.active_mw),
             ("precharged_mw", e.precharged_mw),
+            ("power_down_mw", e.power_down_mw.unwrap_or(none)),
+            ("self_refresh_mw", e.self_refresh_mw.unwrap_or(none)),
             ("interface_pj_per_bit", e.interface_pj_per_bit),
         ] {
             if !(0.0 <= value[0] && value[0] <= value[1] && value[1] <= value[2] && value[2].is_finite()) {
@@ -563,6 +578,8 @@ impl Builder<'_> {
             bank_refresh_pj: e.bank_refresh_pj,
             active_mw: e.active_mw,
             precharged_mw: e.precharged_mw,
+            power_down_mw: e.power_down_mw,
+            self_refresh_mw: e.self_refresh_mw,
             interface_pj_per_bit: e.interface_pj_per_bit,
             source: e.source.clone(),
         }))

@@ -299,6 +299,14 @@ impl Timing {
         }
     }
 
+    /// No command before `clock`.
+    pub(crate) fn hold(&mut self, clock: u64) {
+        for command in 0..COMMANDS {
+            let entry = &mut self.ready[slot(command, 0)];
+            *entry = (*entry).max(clock);
+        }
+    }
+
     /// Records that `command` issues to a whole refresh scope at `now`.
     pub(crate) fn issue_scope(&mut self, scope: usize, command: Command, now: u64) {
         let c = command as usize;

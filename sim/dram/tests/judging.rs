@@ -1,8 +1,8 @@
 //! The legality checker finds what is planted, mutated standards fail, and wrong input is refused with its reason.
 
 use lutsim_dram::{
-    Channel, Command, DriveOptions, Error, Issued, Pattern, Policy, Refresh, RefreshPolicy, Standard,
-    checker, drive, parse_trace,
+    Channel, Command, DriveOptions, Error, Issued, Pattern, Policy, PowerDown, Refresh, RefreshPolicy,
+    Standard, checker, drive, parse_trace,
 };
 
 fn commands(standard: &Standard, policy: &Policy, pattern: Pattern, n: usize) -> (Vec<Issued>, u64) {
@@ -227,6 +227,33 @@ fn per_bank_refresh_keeps_every_bank_refreshed_and_is_legal() {
             assert!(broken.is_empty(), "{name} {}: {:?}", pattern.name(), &broken[..broken.len().min(3)]);
         }
     }
+}
+
+#[test]
+fn an_idle_channel_powers_down_then_refreshes_itself_and_pays_for_waking() {
+    let s = Standard::builtin("lpddr5x_9600").unwrap();
+    let trace = parse_trace("0 R 0x0\n20000 R 0x20\n60000 R 0x40\n", &s).unwrap();
+    let options = DriveOptions { commands: true, tick: false };
+    let awake = drive(&trace, &s, &Policy::users(), options).unwrap();
+    let policy = Policy {
+        power_down: Some(PowerDown { after: 100, self_refresh_after: Some(30_000) }),
+        ..Policy::users()
+    };
+    let down = drive(&trace, &s, &policy, options).unwrap();
+    let (xp, xs) = (s.power_down_exit.unwrap(), s.self_refresh_exit.unwrap());
+    assert_eq!(down.latencies[0], awake.latencies[0]);
+    assert_eq!(down.latencies[1], awake.latencies[1] + xp);
+    assert_eq!(down.latencies[2], awake.latencies[2] + xs);
+    let (a, b) = (&awake.counters, &down.counters);
+    assert_eq!(a.active_power_down_clocks + a.precharged_power_down_clocks + a.self_refresh_clocks, 0);
+    // 4687 x 11 is the first refresh more than 30000 clocks after the second read
+    assert_eq!((b.self_refreshes, b.self_refresh_clocks), (1, 60_001 - 4687 * 11));
+    assert!(b.active_power_down_clocks > 4_000 && b.precharged_power_down_clocks > 30_000);
+    assert_eq!(b.active_clocks + b.precharged_clocks, down.end + 1);
+    let rules = checker::Rules { postponed_at_most: Some(1), end: down.end };
+    assert_eq!(checker::check(&s, &down.commands[0], rules), []);
+    let (ea, eb) = (lutsim_dram::energy(&s, a).unwrap(), lutsim_dram::energy(&s, b).unwrap());
+    assert!(eb.total().mid < 0.6 * ea.total().mid && eb.idle.mid > 0.0 && ea.idle.mid == 0.0);
 }
 
 #[test]

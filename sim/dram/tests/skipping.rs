@@ -3,11 +3,11 @@
 mod common;
 
 use common::{Request, policies, run};
-use lutsim_dram::{Channel, Page, Policy, RefreshPolicy, RefreshScope, Standard};
+use lutsim_dram::{Channel, Page, Policy, PowerDown, RefreshPolicy, RefreshScope, Standard};
 use proptest::prelude::*;
 
 fn requests(max: usize) -> impl Strategy<Value = Vec<Request>> {
-    let one = (0u64..6, 0u64..200, any::<bool>(), 0u8..8).prop_map(|(kind, n, write, gap)| {
+    let one = (0u64..6, 0u64..200, any::<bool>(), 0u8..160).prop_map(|(kind, n, write, gap)| {
         // few banks and rows, so that hits, misses and conflicts all happen
         let burst = match kind {
             0 => n,
@@ -17,7 +17,13 @@ fn requests(max: usize) -> impl Strategy<Value = Vec<Request>> {
             4 => (n % 4) * 1024 * 1024 + n,
             _ => n * 1_000_003,
         };
-        let gap = [0, 0, 0, 0, 1, 3, 40, 700][gap as usize];
+        let gap = match gap {
+            0 => 30_000,
+            1..6 => 700,
+            6..20 => 40,
+            20..60 => gap as u64 % 4,
+            _ => 0,
+        };
         Request { gap, burst, write }
     });
     prop::collection::vec(one, 1..max)
@@ -34,6 +40,7 @@ proptest! {
         page in any::<bool>(),
         aligned in any::<bool>(),
         per_bank in any::<bool>(),
+        power_down in prop::option::of(0u64..200),
         interval in 300u64..3000,
         cap in 1u32..6,
         hints in prop::collection::vec(0u64..4000, 0..3),
@@ -45,6 +52,10 @@ proptest! {
             if page { policy.page = Page::Closed }
             if aligned { policy.refresh.policy = RefreshPolicy::Aligned }
             policy.refresh.interval = Some(interval.max(standard.refresh_interval / 8));
+            if let (Some(after), Some(_)) = (power_down, standard.power_down_exit) {
+                let after = after + standard.read_latency.max(standard.write_latency);
+                policy.power_down = Some(PowerDown { after, self_refresh_after: (after % 2 == 0).then_some(4 * after) });
+            }
             if per_bank && standard.has(lutsim_dram::Command::RefreshBank) {
                 policy.refresh.scope = RefreshScope::PerBank;
                 policy.refresh.interval = None;
