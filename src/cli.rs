@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 use lutsim_sim::chip_file::{ChipFile, Override};
 
-use crate::commands::{asm, config, disasm, docs, exec, gemm, run};
+use crate::commands::{asm, check, config, disasm, docs, exec, gemm, run};
 use crate::failure::Failure;
 use crate::resolve;
 
@@ -29,6 +29,8 @@ pub enum Command {
     Asm(asm::Asm),
     /// Turn a program file into assembly text
     Disasm(disasm::Disasm),
+    /// Check that a saved record adds up
+    Check(check::Check),
     /// Check a chip file and print what it resolves to
     Config(config::Config),
     /// Write the generated documents
@@ -54,6 +56,7 @@ impl Command {
             Command::Exec(c) => c.execute(),
             Command::Asm(c) => c.execute(),
             Command::Disasm(c) => c.execute(),
+            Command::Check(c) => c.execute(),
             Command::Config(c) => c.execute(),
             Command::Docs(c) => c.execute(),
             Command::Fault => panic!("asked for"),

@@ -55,6 +55,15 @@ pub enum UserError {
         #[label("this line")]
         span: SourceSpan,
     },
+    /// A record that cannot be read, or does not add up.
+    #[error("`{path}`: {why}")]
+    #[diagnostic(code(record::check))]
+    Record {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        why: String,
+    },
     /// A program file that is none of ours.
     #[error("`{path}`: {error}")]
     #[diagnostic(code(program::file))]

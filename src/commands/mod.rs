@@ -1,6 +1,7 @@
 //! One file per subcommand.
 
 pub mod asm;
+pub mod check;
 pub mod config;
 pub mod disasm;
 pub mod docs;
