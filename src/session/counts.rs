@@ -140,6 +140,21 @@ pub(crate) fn total(simulated: &[(u64, Counts)]) -> Counts {
     total
 }
 
+impl Counts {
+    /// Gives the memory's units the clocks that their cycles last. A step ends between two memory clocks; a simulated
+    /// step that stands for many multiplies its fraction of a clock, and idle takes the difference.
+    pub(crate) fn settle_memory_clocks(&mut self, core_hz: u64, memory_hz: u64) {
+        let passed = u128::from(self.cycles) * u128::from(memory_hz) / u128::from(core_hz.max(1));
+        for (kind, _, tally) in &mut self.units {
+            if *kind == UnitKind::Dram {
+                let idle = lutsim_record::Cause::Idle as usize;
+                let others = tally.total() - tally.stalls[idle];
+                tally.stalls[idle] = (passed as u64).saturating_sub(others);
+            }
+        }
+    }
+}
+
 /// How far simulated steps are from the least-squares line through their cycles, the largest relative distance.
 pub(crate) fn residual(simulated: &[(u64, Counts)]) -> f64 {
     let points: Vec<(f64, f64)> = simulated.iter().map(|(i, c)| (*i as f64, c.cycles as f64)).collect();

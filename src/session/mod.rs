@@ -179,8 +179,13 @@ impl Session {
                 .unwrap_or_else(|e| panic!("the image of {}: {e}", self.model.name));
         }
         let mut run = Run { session: self, plan: &plan, device, progress, tokens: Vec::new() };
-        let prefill = (plan.workload.prompt > 0).then(|| run.prefill());
-        let decode = (plan.workload.generate > 0).then(|| run.decode());
+        let mut prefill = (plan.workload.prompt > 0).then(|| run.prefill());
+        let mut decode = (plan.workload.generate > 0).then(|| run.decode());
+        let counts =
+            prefill.iter_mut().map(|p| &mut p.counts).chain(decode.iter_mut().map(|d| &mut d.counts));
+        for counts in counts {
+            counts.settle_memory_clocks(self.chip.chip.clock_hz, device::dram_clock(&self.chip.chip));
+        }
         let stats = run.device.stats();
         let tokens = self.values.then_some(run.tokens);
         let record = record::assemble(self, &plan, &technology, prefill, decode, tokens)?;
