@@ -226,7 +226,9 @@ impl FrFcfs {
             self.issue_column(d, pick, now, done);
             self.touch_refresh(d, now);
         } else {
-            self.settle(d, now);
+            if self.stale != 0 {
+                self.settle(d, now);
+            }
             self.act(d, now, done);
         }
         if let Some(rest) = &mut self.rest
@@ -467,7 +469,8 @@ impl FrFcfs {
         }
         let command = column_command(self.mode);
         let floor = d.timing.channel_earliest(command).max(from);
-        if q.all_hit() && q.hit_banks & self.blocked == 0 {
+        let capped = q.hit_banks & self.capped != 0 && !q.all_hit();
+        if !capped && q.hit_banks & self.blocked == 0 {
             // the oldest hit of all, if it need not wait longer than the bus itself
             let position = q.hits.trailing_zeros();
             let bank = q.entry(position).bank;
@@ -520,11 +523,15 @@ impl FrFcfs {
         let q = &self.queues[self.mode];
         let mut best = Pick::NOTHING;
         let mut rest = q.banks & !self.blocked & !d.activating & !d.open;
-        let floor = d.timing.channel_earliest(Command::Activate).max(from);
+        if rest == 0 {
+            return best;
+        }
+        let command = Command::Activate;
+        let floor = d.timing.channel_earliest(command).max(from);
         while rest != 0 {
             let bank = rest.trailing_zeros() as usize;
-            let clock = d.timing.earliest_below(bank, Command::Activate).max(floor);
-            best.offer(clock, Command::Activate, bank, q.oldest(bank));
+            let clock = d.timing.earliest_below(bank, command).max(floor);
+            best.offer(clock, command, bank, q.oldest(bank));
             rest &= rest - 1;
         }
         best

@@ -130,6 +130,9 @@ impl Queue {
     /// The bank's row is now `row`: marks the entries that hit it.
     pub(crate) fn open(&mut self, bank: usize, row: u32) {
         let mut rest = self.bits[bank & 63].all;
+        if rest == 0 {
+            return;
+        }
         let mut hit = 0;
         while rest != 0 {
             let position = rest.trailing_zeros();

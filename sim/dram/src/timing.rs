@@ -153,11 +153,6 @@ impl Timing {
             for p in c.preceding.iter().filter(|p| used & p.bit() != 0) {
                 for f in c.following.iter().filter(|f| used & f.bit() != 0) {
                     let update = Update { following: *f as u8, level: level as u8, clocks: c.clocks as u32 };
-                    let (waits, n) = &mut out.waits[*f as usize];
-                    if level > 0 && !waits[..*n as usize].contains(&(level as u8)) {
-                        waits[*n as usize] = level as u8;
-                        *n += 1;
-                    }
                     if level > scope_level && f.is_scope() {
                         out.deep |= f.bit();
                     }
@@ -188,12 +183,28 @@ impl Timing {
                 }
             }
         }
+        for list in &mut out.plain {
+            // a row is redundant if a level above waits at least as long for the same pair of commands
+            let all = list.clone();
+            let covers = |v: &Update, u: &Update| {
+                v.following == u.following && v.level < u.level && v.clocks >= u.clocks
+            };
+            list.retain(|u| !all.iter().any(|v| covers(v, u)));
+        }
         out.resolve(banks as usize);
         out
     }
 
     /// Fills the tables by bank.
     fn resolve(&mut self, banks: usize) {
+        let plain = self.plain.iter().chain(&self.sibling).flatten();
+        for u in plain.chain(self.windows.iter().flatten().map(|w| &w.update)) {
+            let (levels, n) = &mut self.waits[u.following as usize];
+            if u.level > 0 && !levels[..*n as usize].contains(&u.level) {
+                levels[*n as usize] = u.level;
+                *n += 1;
+            }
+        }
         for c in 0..COMMANDS {
             self.target_start[c] = (self.targets.len() as u32, self.plain[c].len() as u32);
             for bank in 0..banks {
