@@ -88,7 +88,12 @@ impl Plan {
         self.prefill.as_ref().or(self.prefill_last.as_ref()).map_or(0, |l| l.phase.rows)
     }
     /// One more token of each sequence: `ids` are the last ones, `position` tokens came before them.
+    ///
+    /// # Panics
+    /// A position that the workload did not ask for: the KV cache has no room for it.
     pub fn decode_step(&self, position: u64, ids: &[u32]) -> (&Lowered, Doorbell) {
+        let capacity = u64::from(self.layout.kv.capacity);
+        assert!(position < capacity, "token {position} of a KV cache for {capacity}");
         let doorbell =
             Doorbell { registers: vec![(POSITION, position), (SEQUENCE, 0)], mailbox: ids.to_vec() };
         (&self.decode, doorbell)

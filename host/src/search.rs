@@ -20,7 +20,7 @@ const K_BLOCKS: [u32; 5] = [256, 512, 1024, 2048, 4096];
 /// Ring slots that are tried.
 const SLOTS: [u32; 6] = [2, 4, 8, 16, 32, 64];
 /// Chunk rows that are tried.
-const CHUNKS: [u32; 8] = [1, 8, 16, 32, 48, 64, 96, 128];
+const CHUNKS: [u32; 9] = [1, 8, 16, 32, 48, 64, 96, 128, 256];
 
 /// 1, 2, 4, ... and `most` itself.
 fn doublings(most: u32) -> impl Iterator<Item = u32> {
@@ -52,7 +52,7 @@ pub fn candidates(model: &Model, workload: &Workload, target: &Target) -> Vec<Ma
 }
 
 /// A few mappings that are worth measuring, all cores, the largest chunk and ring: first the one that is used without a search, then
-/// smaller and larger records, then wider grids (whose decode feeds on more DRAM bandwidth).
+/// larger records, then wider grids (whose decode feeds on more DRAM bandwidth).
 ///
 /// # Errors
 /// A scratchpad in which nothing fits.
@@ -60,7 +60,7 @@ pub fn shortlist(model: &Model, workload: &Workload, target: &Target) -> Result<
     let first = Mapping::default_for(target, model, workload)?;
     let square = 1 << (target.cores.max(1).ilog2() / 2);
     let mut found = vec![first];
-    for (columns, k_block) in [(square, 512), (square, 2048), (2 * square, 1024), (target.cores, 512)] {
+    for (columns, k_block) in [(square, 2048), (2 * square, 1024), (target.cores, 512)] {
         if columns <= target.cores {
             let n_tile = columns * target.n;
             let mapping = Mapping::with(target, model, workload, target.cores, n_tile, k_block);

@@ -4,7 +4,7 @@
 //! step      embedding . loop layers { norm k v q attention output norm gate/up down } . norm . head . arg-max
 //!  |- gemm       N tiles x (K blocks through the weight ring) x row passes, drained to a tile
 //!  |- attention  items x (key blocks, softmax, value tiles), the next item's scores ahead of this one's values
-//!  |- vector     norms, quantisation, rope, KV write, activation
+//!  |- vector     norms, quantisation, rope, KV write
 //!  '- asm        words, loops, tokens          buffers: the map of the scratchpad
 //! ```
 //!
@@ -22,6 +22,7 @@ mod gemm;
 mod step;
 #[cfg(test)]
 mod tests;
+mod vector;
 
 use lutsim_isa::field::{AType, AccType, Grid, LmmaType, OType};
 use lutsim_isa::format::{Elem, WeightKind};

@@ -1,29 +1,15 @@
 //! A whole step: embedding, layers, head.
 
 use lutsim_isa::Inst;
-use lutsim_isa::field::{Dim, DrainMode, First, Imm24, Queue, Reg, Signal, TileId, Unpack, Wait};
-use lutsim_isa::format::{ByteClass, Elem, WeightKind};
+use lutsim_isa::field::{Dim, DrainMode, First, Queue, Signal, Unpack, Wait};
+use lutsim_isa::format::{ByteClass, Elem};
 
-use super::asm::{At, FREE, Tokens, at, dim, t};
+use super::asm::{At, FREE, Tokens, at, dim};
 use super::gemm::{Operand, Output};
+use super::vector::{Rows, T_D, T_S, T_X, T_Y};
 use super::{Lower, POSITION, SEQUENCE, reg, sem};
 use crate::layout::Vector;
 use crate::mapping::Hidden;
-
-const T_X: TileId = t(3);
-const T_Y: TileId = t(4);
-const T_D: TileId = t(5);
-const T_W: TileId = t(6);
-const T_S: TileId = t(7);
-
-/// A tile of FP32 or FP16 rows without gaps.
-#[derive(Clone, Copy)]
-struct Rows {
-    base: u64,
-    rows: u32,
-    cols: u32,
-    elem: Elem,
-}
 
 impl Lower<'_> {
     /// The whole program.
@@ -273,179 +259,5 @@ impl Lower<'_> {
             self.b.mad(reg::W, reg::W, SEQUENCE, table.row_bytes());
             self.b.store(T_D, At(reg::W, 0), table.row_bytes(), ByteClass::Result, FREE.wait(sem::TO_STORE));
         }
-    }
-
-    /// Multiply-accumulates of a tensor with the step's rows.
-    fn macs(&self, name: &str) -> u64 {
-        let tensor = self.tensor(name);
-        u64::from(self.phase.rows) * u64::from(tensor.n) * u64::from(tensor.k)
-    }
-    fn x(&self) -> Rows {
-        Rows { base: self.buf.x, rows: self.phase.rows, cols: self.model.hidden, elem: Elem::F32 }
-    }
-    fn rope_rows(&self) -> Rows {
-        Rows { base: self.buf.rope, rows: self.phase.rows, cols: self.model.rope.dims, elem: Elem::F32 }
-    }
-    /// Quantised rows in XQ.
-    fn quantised(&self, cols: u32, rows: u32) -> Operand {
-        let stride = u64::from(cols) * u64::from(self.workload.activation_bytes());
-        Operand { base: at(self.buf.xq), stride, rows, scale: at(self.buf.xs), scale_stride: 4 }
-    }
-    fn tile(&mut self, id: TileId, rows: Rows) {
-        let stride = u64::from(rows.cols) * u64::from(rows.elem.bytes());
-        self.b.plain(id, at(rows.base), dim(rows.rows), dim(rows.cols), stride, rows.elem);
-    }
-
-    /// A product into rows of `cols` FP32 at `to`.
-    fn product(&mut self, name: &str, a: Operand, to: u64, cols: u32, mode: DrainMode) {
-        let tensor = self.tensor(name);
-        self.gemm(&tensor, a, Output { base: at(to), stride: 4 * u64::from(cols), mode });
-    }
-
-    /// Fetches a norm or bias into the next parameter slot.
-    fn load_param(&mut self, vector: &Vector) {
-        if vector.per_layer {
-            self.b.add(reg::W, reg::LAYER, vector.addr);
-        } else {
-            self.b.set(reg::W, vector.addr);
-        }
-        self.b.plain(T_W, At(reg::PARAM_IN, 0), dim(1), dim(vector.len), 0, Elem::F16);
-        let tokens = FREE.wait(sem::PARAM_FREE).signal(sem::PARAM_LOADED);
-        self.b.load(Unpack::Plain, T_W, At(reg::W, 0), 0, ByteClass::Norm, tokens);
-        self.next_param(reg::PARAM_IN);
-    }
-    fn next_param(&mut self, ring: Reg) {
-        let buf = self.buf;
-        self.b.ring(ring, buf.param_slot, buf.param, buf.param + buf.param_slots * buf.param_slot);
-    }
-
-    /// The next parameter's norm of `x` into `d`.
-    fn norm_with(&mut self, d: Rows, x: Rows, tokens: Tokens) {
-        if tokens.wait.is_some() {
-            self.b.sync(Queue::Vector, tokens);
-        }
-        self.tile(T_D, d);
-        self.tile(T_X, x);
-        self.b.plain(T_W, At(reg::PARAM, 0), dim(1), dim(x.cols), 0, Elem::F16);
-        let tokens = FREE.wait(sem::PARAM_LOADED).signal(sem::PARAM_FREE);
-        self.b.norm(T_D, T_X, T_W, self.model.norm_eps, tokens);
-        self.next_param(reg::PARAM);
-    }
-    /// Norm and quantisation of residual rows into XQ.
-    fn normalise(&mut self, x: Rows) {
-        let normed = Rows { base: self.buf.xn, ..x };
-        self.norm_with(normed, x, FREE);
-        self.quantise(normed, self.buf.xq, self.buf.xs, FREE);
-    }
-    /// The norm before the output projection, if the model has it; returns what the next one must wait for.
-    fn sub_norm(&mut self, x: Rows) -> Tokens {
-        let wait = FREE.wait(sem::OUT);
-        if !self.model.sub_norms {
-            return wait;
-        }
-        self.norm_with(x, x, wait);
-        FREE
-    }
-    /// The bias of a projection, if the model has it; returns what the next one must wait for.
-    fn bias(&mut self, x: Rows) -> Tokens {
-        let wait = FREE.wait(sem::OUT);
-        if !self.model.qkv_bias {
-            return wait;
-        }
-        self.b.sync(Queue::Vector, wait);
-        self.tile(T_D, x);
-        self.b.plain(T_W, At(reg::PARAM, 0), dim(1), dim(x.cols), 0, Elem::F16);
-        self.b.vadd(T_D, T_D, T_W, FREE.wait(sem::PARAM_LOADED).signal(sem::PARAM_FREE));
-        self.next_param(reg::PARAM);
-        FREE
-    }
-    fn rotate(&mut self, x: Rows, tokens: Tokens) {
-        self.tile(T_D, x);
-        self.tile(T_Y, self.rope_rows());
-        let (head, dims) = (self.b.imm16(self.model.head_dim), self.b.imm16(self.model.rope.dims));
-        self.b.push(Inst::VRope {
-            pairing: self.model.rope.pairing,
-            d: T_D,
-            x: T_D,
-            tab: T_Y,
-            head,
-            dims,
-            wait: Wait(tokens.wait),
-            signal: Signal(tokens.signal),
-        });
-    }
-    /// Rows to the operand of a product, each with its scale.
-    fn quantise(&mut self, x: Rows, to: u64, scales: u64, tokens: Tokens) {
-        self.tile(T_X, x);
-        self.tile(T_D, Rows { base: to, elem: self.operand(), ..x });
-        self.tile(T_S, Rows { base: scales, cols: 1, elem: Elem::F32, ..x });
-        let bits = self.operand_bits();
-        self.b.quant(T_D, T_S, T_X, bits, tokens.signal(sem::OPERAND));
-    }
-
-    /// Rows of keys or values to what the KV cache holds, in place.
-    fn quantise_kv(&mut self, x: Rows, scales: u64, tokens: Tokens) {
-        let m = self.model;
-        let heads = Rows { rows: x.rows * m.kv_heads, cols: m.head_dim, ..x };
-        let tokens = tokens.signal(sem::TO_STORE);
-        let (cols, elem) = self.kv_codes();
-        self.tile(T_X, heads);
-        self.b.plain(T_D, at(x.base), dim(heads.rows), dim(cols), 4 * u64::from(m.head_dim), elem);
-        match self.workload.kv {
-            WeightKind::KvF16 => self.b.copy(T_D, T_X, tokens),
-            kind => {
-                self.tile(T_S, Rows { base: scales, cols: 1, elem: Elem::F16, ..heads });
-                self.b.quant(T_D, T_S, T_X, if kind == WeightKind::Kv4 { 4 } else { 8 }, tokens);
-            }
-        }
-    }
-    /// Elements of a new token's codes of one head.
-    fn kv_codes(&self) -> (u32, Elem) {
-        match self.workload.kv {
-            WeightKind::KvF16 => (self.model.head_dim, Elem::F16),
-            WeightKind::Kv4 => (self.model.head_dim.div_ceil(2), Elem::U8),
-            _ => (self.model.head_dim, Elem::I8),
-        }
-    }
-    /// New tokens to the KV cache.
-    fn store_kv(&mut self, x: Rows, scales: u64, to_codes: u64, to_scales: u64) {
-        let kv = self.layout.kv;
-        let (cols, elem) = self.kv_codes();
-        let rows = x.rows * self.model.kv_heads;
-        self.b.sync(Queue::Store, FREE.wait(sem::TO_STORE));
-        let row = 4 * u64::from(self.model.head_dim);
-        let (decode, heads) = (self.phase.decode, u64::from(self.model.kv_heads));
-        // From item to item, and from token to token.
-        let streams = [
-            (Some(x.base), to_codes, cols, elem, row, kv.code_stride, kv.row_bytes),
-            (self.workload.kv_scaled().then_some(scales), to_scales, 1, Elem::F16, 2, kv.scale_stride, 2),
-        ];
-        for (from, to, cols, elem, bytes, item, token) in streams {
-            let Some(from) = from else { continue };
-            self.b.add(reg::K_W, reg::LAYER, to);
-            self.b.mad(reg::K_W, reg::K_W, POSITION, token);
-            if decode && Imm24::new(item).is_some() {
-                self.b.plain(T_D, at(from), dim(rows), dim(cols), bytes, elem);
-                self.b.store(T_D, At(reg::K_W, 0), item, ByteClass::Kv, FREE);
-                continue;
-            }
-            // An item at a time: one row of it, or all of the chunk's.
-            let (count, rows, stride) = match decode {
-                true => (rows, 1, 0),
-                false => (self.model.kv_heads, self.phase.rows, heads * bytes),
-            };
-            if !decode && self.workload.batch > 1 {
-                self.b.mad(reg::K_W, reg::K_W, SEQUENCE, heads * item);
-            }
-            self.b.set(reg::K_A, from);
-            let start = self.b.begin(dim(count));
-            self.b.plain(T_D, At(reg::K_A, 0), dim(rows), dim(cols), stride, elem);
-            self.b.store(T_D, At(reg::K_W, 0), token, ByteClass::Kv, FREE);
-            self.b.add(reg::K_A, reg::K_A, bytes);
-            self.b.add(reg::K_W, reg::K_W, item);
-            self.b.end(start);
-        }
-        self.b.sync(Queue::Store, FREE.signal(sem::KV_STORED));
-        self.b.sync(Queue::Store, FREE.signal(sem::KV_FREE));
     }
 }

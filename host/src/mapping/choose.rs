@@ -22,7 +22,7 @@ pub(super) fn usable(target: &Target) -> u64 {
 
 impl Mapping {
     /// A sane choice without a search: as near a square grid as the chip allows, records of about 1024 inputs, the largest chunk up to
-    /// 64 rows that leaves the weight ring room to work.
+    /// 256 rows that leaves the weight ring room to work.
     ///
     /// # Errors
     /// A scratchpad in which nothing fits.
@@ -214,8 +214,8 @@ pub(crate) fn hidden_types(model: &Model) -> impl Iterator<Item = Hidden> {
     [Hidden::F32, Hidden::F16].into_iter().filter(move |&h| half || h == Hidden::F32)
 }
 
-/// Rows of a prefill chunk beyond which weights no longer bind.
-const MOST_CHUNK: u32 = 64;
+/// Rows of a prefill chunk beyond which little is left to save: each weight is then used 256 times per read.
+const MOST_CHUNK: u32 = 256;
 
 /// Keys that a slot and the grid hold. `None` if not even one tile of keys or values fits.
 pub(super) fn keys_of_slot(
