@@ -35,7 +35,7 @@ pub enum UserError {
     },
     /// An output that cannot be written.
     #[error("cannot write `{path}`: {why}")]
-    #[diagnostic(code(output::write), help("nothing was simulated; choose another place"))]
+    #[diagnostic(code(output::write), help("choose another place"))]
     Write {
         /// The file or folder.
         path: String,
