@@ -30,6 +30,7 @@ mod refresh;
 mod standard;
 mod timing;
 mod trace;
+mod validate;
 
 pub use command::Command;
 pub use controller::{Channel, Completion};
