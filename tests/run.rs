@@ -113,7 +113,7 @@ fn interpolated_decode_says_so_and_is_close() {
     assert_eq!((all.simulated_steps, all.interpolation_residual), (24, None));
     assert_eq!(some.simulated_steps, 3);
     let (a, b) = (all.totals.cycles as f64, some.totals.cycles as f64);
-    assert!((a - b).abs() / a < 0.01 && some.interpolation_residual.unwrap() < 0.05, "{a} {b} {some:?}");
+    assert!((a - b).abs() / a < 0.02 && some.interpolation_residual.unwrap() < 0.05, "{a} {b} {some:?}");
 }
 
 #[test]

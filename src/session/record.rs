@@ -219,7 +219,7 @@ fn operator_records(counts: &Counts, phase: &str, chip: &Chip) -> Vec<OperatorRe
         for (kind, tally) in OPERATOR_UNITS.iter().zip(&o.units) {
             let unit = tally.unit(*kind, None).unwrap_or_else(|e| panic!("{e}"));
             for (cause, cycles) in unit.stall_cycles.iter().filter(|(_, cycles)| **cycles > 0) {
-                stalls.insert(&format!("{}.{cause}", unit.name), *cycles);
+                stalls.insert(format!("{}.{cause}", unit.name), *cycles);
             }
             if unit.busy_cycles as f64 > busiest.1 {
                 busiest = (unit.name.clone(), unit.busy_cycles as f64);
