@@ -85,7 +85,8 @@ impl Channel {
         if self.accept(now, clock, shared) {
             return now + self.period;
         }
-        next = next.min(self.memory.wake());
+        // Older entries of the ideal memory have waited for this clock's.
+        next = next.min(self.memory.wake()).max(clock + 1);
         if next == u64::MAX { Tick::MAX } else { next * self.period }
     }
 

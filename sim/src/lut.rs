@@ -155,7 +155,10 @@ impl Lut {
             _ if self.pass.is_some() => (Cause::Busy, next),
             Some(job) => match job.dispatch.wait {
                 Some(sem) if !shared.semaphores.available(now, sem) => (Cause::waiting_for(sem), Tick::MAX),
-                _ if self.drain.len() >= DRAIN_TASKS => (Cause::Drain, Tick::MAX),
+                // Only a product may be staged before the drain has room again.
+                _ if self.drain.len() >= DRAIN_TASKS && !matches!(job.dispatch.op, Op::Lmma { .. }) => {
+                    (Cause::Drain, Tick::MAX)
+                }
                 _ => (Cause::Busy, next),
             },
             None if self.draining.is_some() => (Cause::Drain, Tick::MAX),

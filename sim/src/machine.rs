@@ -272,10 +272,13 @@ impl Machine {
             .collect();
         let burst_bytes = u64::from(memory.burst_bytes);
         let depth = chip.sequencer.queue_depth as usize;
+        let mut wakes = Wakes::new(channels.len(), core_period, memory_period);
+        // A controller has its refresh to do before anyone asks it for anything.
+        (0..channels.len()).for_each(|channel| wakes.channel_after(channel, 0));
         let shared = Shared {
             core_period,
             cycle: 0,
-            wakes: Wakes::new(channels.len(), core_period, memory_period),
+            wakes,
             queues: std::array::from_fn(|_| Link::new(depth)),
             semaphores: Semaphores::default(),
             waiter: [None; 32],
@@ -392,8 +395,15 @@ impl Machine {
         }
         let readback = self.chip.runtime.readback_ns
             + (job.result_bytes * 1_000_000_000).div_ceil(self.chip.runtime.readback_bytes_per_second.max(1));
-        let end = self.now + self.core_ticks(readback).max(self.timebase.core_period);
-        while let Some(at) = self.earliest().filter(|&at| at < end) {
+        let mut end = self.now + self.core_ticks(readback).max(self.timebase.core_period);
+        // What the controllers took they also do, so that the bytes of a run are its own.
+        while let Some(at) = self.earliest() {
+            if at > end {
+                if self.channels.iter().all(Channel::is_idle) {
+                    break;
+                }
+                end = at.next_multiple_of(self.timebase.core_period);
+            }
             self.instant(at, job)?;
         }
         self.now = end;
