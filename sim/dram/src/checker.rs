@@ -160,7 +160,7 @@ fn check_states(s: &Standard, trace: &[Issued], out: &mut Vec<Violation>) {
                 }
                 (Command::Precharge | Command::PrechargeAll, _) => *bank = State::Closed,
                 (Command::RefreshAll | Command::RefreshBank, State::Closed) => {}
-                (c, State::Open { .. }) if matches!(c, Command::CasRead | Command::CasWrite) => {}
+                (Command::CasRead | Command::CasWrite, State::Open { .. }) => {}
                 (k, State::Open { row }) if k.is_column() && row == c.row => {
                     if matches!(k, Command::ReadPrecharge | Command::WritePrecharge) {
                         *bank = State::Closed;

@@ -7,7 +7,8 @@
 //!                                       step(now) -> completions, next clock
 //! ```
 //!
-//! Reading order: `standard`, `timing`, `device`, `queue`, `frfcfs`, `controller`.
+//! Reading order: `standard`, `timing`, `device`, `queue`, `frfcfs`, `controller`; then `dramsim3` and `ramulator2` (the
+//! references' controllers), `drive` (traces), `checker` (the judge), `energy`.
 
 pub mod checker;
 mod command;

@@ -161,15 +161,15 @@ impl Ramulator2 {
     /// Active buffer, then the refresh in line, then (if none is) the queue of the mode.
     fn candidate(&mut self, d: &Device, now: u64, slot: Slot) -> Option<Candidate> {
         if slot != Slot::Row
-            && let Some(c) = self.from_active(d, now)
+            && let Some(c) = self.ready_active(d, now)
         {
             return Some(c);
         }
         if let Some(scope) = self.priority.front().copied() {
-            return if slot == Slot::Column { None } else { self.from_priority(d, scope, now) };
+            return if slot == Slot::Column { None } else { self.ready_refresh(d, scope, now) };
         }
         self.update_mode();
-        self.from_queue(d, now, slot)
+        self.ready_queued(d, now, slot)
     }
 
     fn serve(&mut self, d: &mut Device, now: u64, slot: Slot, done: &mut Vec<Completion>) -> bool {
@@ -228,7 +228,7 @@ impl Ramulator2 {
     }
 
     /// The oldest request of the active buffer that is ready.
-    fn from_active(&mut self, d: &Device, now: u64) -> Option<Candidate> {
+    fn ready_active(&mut self, d: &Device, now: u64) -> Option<Candidate> {
         let mut best: Option<(u64, usize)> = None;
         for (index, e) in self.active.iter().enumerate() {
             let at = d.timing.earliest(e.bank as usize, column_command(e));
@@ -242,7 +242,7 @@ impl Ramulator2 {
         Some(Candidate { buffer: Buffer::Active(index), command: column_command(&self.active[index]) })
     }
 
-    fn from_priority(&mut self, d: &Device, scope: usize, now: u64) -> Option<Candidate> {
+    fn ready_refresh(&mut self, d: &Device, scope: usize, now: u64) -> Option<Candidate> {
         let banks = d.timing.scope_banks()[scope];
         if d.activating & banks != 0 {
             return None;
@@ -265,7 +265,7 @@ impl Ramulator2 {
     }
 
     /// The oldest request of the mode's queue whose next command is ready; a row that an older request hits stays.
-    fn from_queue(&mut self, d: &Device, now: u64, slot: Slot) -> Option<Candidate> {
+    fn ready_queued(&mut self, d: &Device, now: u64, slot: Slot) -> Option<Candidate> {
         let q = &self.queues[self.write_mode as usize];
         let command = if self.write_mode { Command::Write } else { Command::Read };
         let (mut best, mut next) = (u32::MAX, self.next);
@@ -440,7 +440,7 @@ impl Ramulator2 {
 
 /// Its clock, one ahead of the driver's tick, is odd on rising edges.
 fn rising(now: u64) -> bool {
-    now % 2 == 0
+    now.is_multiple_of(2)
 }
 
 fn column_command(e: &Entry) -> Command {

@@ -34,7 +34,7 @@ proptest! {
 
     #[test]
     fn skipping_equals_ticking(
-        trace in requests(250),
+        trace in requests(600),
         standard in prop::sample::select(Standard::builtin_names()),
         policy in prop::sample::select(policies()),
         page in any::<bool>(),
@@ -54,7 +54,7 @@ proptest! {
             policy.refresh.interval = Some(interval.max(standard.refresh_interval / 8));
             if let (Some(after), Some(_)) = (power_down, standard.power_down_exit) {
                 let after = after + standard.read_latency.max(standard.write_latency);
-                policy.power_down = Some(PowerDown { after, self_refresh_after: (after % 2 == 0).then_some(4 * after) });
+                policy.power_down = Some(PowerDown { after, self_refresh_after: after.is_multiple_of(2).then_some(4 * after) });
             }
             if per_bank && standard.has(lutsim_dram::Command::RefreshBank) {
                 policy.refresh.scope = RefreshScope::PerBank;

@@ -40,7 +40,10 @@ impl FrFcfs {
         if self.closed_page && self.precharge.bank == entry.bank {
             self.stale |= PRECHARGE;
         }
-        if renumbered && let Some(pick) = &mut self.after_cas {
+        if renumbered
+            && let Some(pick) = &mut self.after_cas
+            && (pick.command == Command::Write) == entry.write
+        {
             pick.position = queue.oldest_hit(pick.bank as usize) as u8;
         }
         if side != self.mode {
@@ -49,7 +52,7 @@ impl FrFcfs {
         if renumbered {
             self.forget();
         } else if self.blocked & bit != 0 {
-            return;
+            // it waits for the refresh
         } else if hit {
             if !had_hit && (self.capped & bit == 0 || !had) {
                 if self.precharge.bank == entry.bank {
