@@ -157,14 +157,8 @@ fn values_are_checked() {
 `lut.cores` must be a whole number, found the text `\"two\"`
   chip.toml: \"two\"",
     );
-    refused(
-        &tiny("\"lpddr5x_9600\"", "\"lpddr5x_9000\""),
-        &[],
-        "\
-unknown DRAM standard `lpddr5x_9000`
-  chip.toml: \"lpddr5x_9000\"
-  help: did you mean `lpddr5x_9600`? (there are lpddr5x_9600)",
-    );
+    let said = say(&tiny("\"lpddr5x_9600\"", "\"lpddr5x_9000\""), &[]);
+    assert!(said.contains("\n  help: did you mean `lpddr5x_9600`? (there are "), "{said}");
 }
 
 #[test]
