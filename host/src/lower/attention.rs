@@ -276,6 +276,14 @@ impl Lower<'_> {
         let (buf, head) = (self.buf, self.model.head_dim);
         let format = WeightFormat { kind: self.layout.kv.kind, group: Group::Of(KV_TILE) };
         self.place(items, reg::RESULT, buf.t1, items.item * 4, items.row * 4);
+        if self.workload.kv_scaled() {
+            // The scales of all tokens in one transfer; from here on SCALES is where they are in scratchpad.
+            let fold = At(reg::SCORE_V, buf.fold);
+            self.b.plain(T_F, fold, dim(1), Dim::Reg(reg::LEN), 0, Elem::F16);
+            let tokens = FREE.wait(sem::FOLD_FREE);
+            self.b.load(Unpack::Plain, T_F, At(reg::SCALES, 0), 0, ByteClass::Kv, tokens);
+            self.b.point(reg::SCALES, fold);
+        }
         self.b.add(reg::COLUMN, reg::SCORE_V, 0);
         self.b.add(reg::LEFT, reg::LEN, 0);
         self.b.set(reg::FIRST, 1);
@@ -299,11 +307,14 @@ impl Lower<'_> {
         self.b.end(tiles);
 
         self.b.sync(Queue::Vector, FREE.signal(sem::SCORE_FREE));
+        if self.workload.kv_scaled() {
+            self.b.sync(Queue::Vector, FREE.signal(sem::FOLD_FREE));
+        }
         self.b.add(reg::ITEM_V, reg::ITEM_V, 1);
         self.b.ring(reg::SCORE_V, buf.score_bytes, buf.score, buf.score + 2 * buf.score_bytes);
     }
 
-    /// A tile of values, some columns of it, into the next slot; of the first ones the scales, folded into P.
+    /// A tile of values, some columns of it, into the next slot; with the first ones, their scales folded into P.
     fn values(&mut self, items: &Items, first: u32, columns: u32, now: Dim, format: WeightFormat) {
         let (buf, kv) = (self.buf, self.layout.kv);
         let a = u64::from(self.workload.activation_bytes());
@@ -313,14 +324,10 @@ impl Lower<'_> {
             let tokens = FREE.wait(sem::SLOT_FREE).signal(sem::LOADED);
             return self.b.load(Unpack::Values, T_W, from, kv.row_bytes, ByteClass::Kv, tokens);
         }
-        self.b.plain(T_F, At(reg::RING, 0), dim(1), now, 0, Elem::F16);
-        let mut tokens = FREE.signal(sem::FOLD_LOADED);
-        if self.workload.kv_scaled() {
-            let wait = FREE.wait(sem::SLOT_FREE);
-            self.b.load(Unpack::Plain, T_F, At(reg::SCALES, 0), 0, ByteClass::Kv, wait);
-        } else {
-            tokens = tokens.wait(sem::SLOT_FREE);
-        }
+        // The unpacker leaves the scales that it makes before the planes.
+        let scales = if self.workload.kv_scaled() { reg::SCALES } else { reg::RING };
+        self.b.plain(T_F, At(scales, 0), dim(1), now, 0, Elem::F16);
+        let tokens = FREE.wait(sem::SLOT_FREE).signal(sem::FOLD_LOADED);
         self.b.load(Unpack::Values, T_W, from, kv.row_bytes, ByteClass::Kv, tokens);
         let (rows, p_stride, elem) = (dim(items.rows), u64::from(KV_TILE) * a, self.operand());
         self.b.plain(T_X, At(reg::COLUMN, 0), rows, now, buf.score_stride, Elem::F32);

@@ -37,9 +37,10 @@ pub(crate) struct Buffers {
     /// FP16 scales of the new keys and values, whose codes take the place of what they were made of.
     pub(crate) ks: u64,
     pub(crate) vs: u64,
-    /// Scores: two buffers of rows `score_stride` apart.
+    /// Scores: two buffers of rows `score_stride` apart, at their end the scales of the values that they weigh.
     pub(crate) score: u64,
     pub(crate) score_stride: u64,
+    pub(crate) fold: u64,
     pub(crate) score_bytes: u64,
     /// Probabilities of a KV tile, folded and quantised, scales behind: two buffers.
     pub(crate) p: u64,
@@ -97,7 +98,8 @@ impl Buffers {
         b.vs = c.take(scale);
         let queries = u64::from(phase.query_rows(mapping));
         b.score_stride = (phase.most_tokens(workload) * 4).next_multiple_of(64);
-        b.score_bytes = queries * b.score_stride;
+        b.fold = queries * b.score_stride;
+        b.score_bytes = b.fold + (phase.most_tokens(workload) * 2).next_multiple_of(64);
         b.score = c.take(2 * b.score_bytes);
         b.p_scale = (queries * u64::from(KV_TILE) * a).next_multiple_of(64);
         b.p_bytes = (b.p_scale + queries * 4).next_multiple_of(64);

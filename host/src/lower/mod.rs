@@ -212,7 +212,7 @@ mod sem {
     pub(super) const LOADED: Sem = s(0);
     /// A norm, bias, rope or embedding row is loaded.
     pub(super) const PARAM_LOADED: Sem = s(1);
-    /// Scales of values are loaded.
+    /// A tile of values and its scales are loaded.
     pub(super) const FOLD_LOADED: Sem = s(2);
     /// The new keys or values are in DRAM: they may be loaded.
     pub(super) const KV_STORED: Sem = s(8);
@@ -234,6 +234,8 @@ mod sem {
     pub(super) const TO_STORE: Sem = s(25);
     /// A parameter slot is free.
     pub(super) const PARAM_FREE: Sem = s(26);
+    /// The scales of values behind a score buffer are used.
+    pub(super) const FOLD_FREE: Sem = s(27);
     /// A score buffer is free.
     pub(super) const SCORE_FREE: Sem = s(28);
     /// A gate, up or logit buffer is free.

@@ -22,6 +22,7 @@ impl Lower<'_> {
             (Queue::Lut, sem::P_FREE, 2, Queue::Vector),
             (Queue::Vector, sem::PARAM_FREE, params, Queue::Load),
             (Queue::Vector, sem::SCORE_FREE, 2, Queue::Lut),
+            (Queue::Vector, sem::FOLD_FREE, 2, Queue::Load),
             (Queue::Vector, sem::GATE_FREE, 2, Queue::Lut),
         ];
         free.iter()

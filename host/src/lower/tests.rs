@@ -288,7 +288,7 @@ fn long_contexts_take_fewer_rows_at_once() {
     let model = Model { layers: 1, ..changed(&[("context = 512", "context = 40000")]) };
     let workload = Workload { context: 30_000, prompt: 20, generate: 1, ..Workload::default() };
     let mapping = Mapping::default_for(&Target::TINY, &model, &workload).unwrap();
-    assert_eq!((mapping.decode_rows, mapping.chunk, mapping.prefill_rows), (2, 20, 1));
+    assert_eq!((mapping.decode_rows, mapping.chunk, mapping.prefill_rows), (1, 20, 1));
     let plan = plan(&model, &workload, &Target::TINY, &mapping).unwrap();
     for (step, doorbell) in plan.prefill_steps(&[5; 20]).into_iter().chain([plan.decode_step(30_020, &[7])]) {
         proven(&plan, step, &doorbell);
