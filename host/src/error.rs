@@ -165,6 +165,21 @@ mod tests {
     }
 
     #[test]
+    fn no_scratchpad_is_enough_for_any_batch() {
+        let large = Target { scratchpad_bytes: 64 << 20, ..Target::PHONE };
+        assert_eq!(
+            said("llama-2-7b", Workload { batch: 400, generate: 1, prompt: 0, ..base() }, large),
+            "llama-2-7b at batch 400 and 1 tokens needs more than the 16777152 bytes of scratchpad that instructions reach\n\
+             lower --batch, --context or --prompt"
+        );
+        said("llama-2-7b", Workload { batch: 400, generate: 1, prompt: 0, ..base() }, Target::PHONE);
+        // What a larger scratchpad adds beyond that is not used, and does no harm.
+        let model = Model::builtin("llama-2-7b").unwrap();
+        let mapping = Mapping::default_for(&large, &model, &base()).unwrap();
+        assert!(plan(&model, &base(), &large, &mapping).is_ok());
+    }
+
+    #[test]
     fn the_least_scratchpad_works_and_less_does_not() {
         for name in ["llama-2-7b", "tiny-2l", "bitnet-b1.58-3b"] {
             let model = Model::builtin(name).unwrap();

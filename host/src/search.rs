@@ -87,7 +87,7 @@ pub fn search(
 /// the model, decode in the middle of the generated tokens for all of decode.
 ///
 /// # Errors
-/// No candidate, or a measurement that failed.
+/// No candidate, none that can be lowered, or a measurement that failed.
 pub fn fastest(
     model: &Model,
     workload: &Workload,
@@ -106,9 +106,16 @@ pub fn fastest(
         Ok(cycles)
     };
     let mut best: Option<(u64, Mapping)> = None;
+    let mut refused = None;
     for mapping in candidates {
         let vocab = model.vocab.min(mapping.n_tile);
-        let probe = plan(&Model { layers: 1, vocab, ..model.clone() }, workload, target, mapping)?;
+        let probe = match plan(&Model { layers: 1, vocab, ..model.clone() }, workload, target, mapping) {
+            Ok(probe) => probe,
+            Err(error) => {
+                refused.get_or_insert(error);
+                continue;
+            }
+        };
         let mut total = 0u64;
         if workload.generate > 0 {
             let before = u64::from(workload.context) + u64::from(workload.prompt);
@@ -131,8 +138,8 @@ pub fn fastest(
             best = Some((total, *mapping));
         }
     }
-    best.map(|(_, mapping)| mapping)
-        .ok_or_else(|| HostError::Measure { message: "there is no candidate".into() })
+    let none = || HostError::Measure { message: "there is no candidate".into() };
+    best.map(|(_, mapping)| mapping).ok_or_else(|| refused.unwrap_or_else(none))
 }
 
 #[cfg(test)]

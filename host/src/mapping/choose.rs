@@ -16,8 +16,11 @@ use crate::workload::{KV_TILE, Workload};
 const MOST_SLOTS: u64 = 64;
 
 /// Scratchpad that instructions can name: addresses have 24 bits.
+const REACH: u64 = (1 << 24) - 64;
+
+/// Scratchpad of a chip that programs use.
 pub(super) fn usable(target: &Target) -> u64 {
-    target.scratchpad_bytes.min((1 << 24) - 64)
+    target.scratchpad_bytes.min(REACH)
 }
 
 impl Mapping {
@@ -251,7 +254,18 @@ fn least(target: &Target, model: &Model, workload: &Workload) -> HostError {
         })
     };
     let mut high = target.scratchpad_bytes.max(1024).next_multiple_of(1024);
-    while !works(high) && high < 1 << 40 {
+    while !works(high) {
+        if high > REACH {
+            return HostError::Workload {
+                what: format!(
+                    "{} at batch {} and {} tokens needs more than the {REACH} bytes of scratchpad that instructions reach",
+                    model.name,
+                    workload.batch,
+                    workload.tokens()
+                ),
+                help: "lower --batch, --context or --prompt".into(),
+            };
+        }
         high *= 2;
     }
     let mut low = high / 2;
