@@ -18,20 +18,25 @@ const BANK_QUEUE: usize = 8;
 const IDLE_DRAIN: usize = 8;
 
 // what the entries of a bank's queue could do next
-const WANT_ACTIVATE: u8 = 1;
-const WANT_PRECHARGE: u8 = 2;
-const WANT_READ: u8 = 4;
-const WANT_WRITE: u8 = 8;
+const ACTIVATE: usize = 0;
+const PRECHARGE: usize = 1;
+const READ: usize = 2;
+const WRITE: usize = 3;
+const COMMAND: [Command; 4] = [Command::Activate, Command::Precharge, Command::Read, Command::Write];
 
 #[derive(Debug, Clone)]
 pub(crate) struct Dramsim3 {
     pub(crate) wake: u64,
     transactions: [Vec<Entry>; 2],
+    /// How many of them go to each bank, and the banks with any.
+    waiting: [[u8; 64]; 2],
+    waiting_banks: [u64; 2],
     write_capacity: usize,
     queues: Vec<Vec<Entry>>,
     full: u64,
     busy: u64,
-    wants: [u8; 64],
+    /// Banks that want each of `COMMAND`, a bit each.
+    wants: [u64; 4],
     /// Column commands since the activate.
     served: [u32; 64],
     cap: u32,
@@ -53,11 +58,13 @@ impl Dramsim3 {
         Dramsim3 {
             wake: next_due,
             transactions: Default::default(),
+            waiting: [[0; 64]; 2],
+            waiting_banks: [0; 2],
             write_capacity: p.write_queue as usize,
             queues: vec![Vec::with_capacity(BANK_QUEUE); s.banks() as usize],
             full: 0,
             busy: 0,
-            wants: [0; 64],
+            wants: [0; 4],
             served: [0; 64],
             cap: p.row_hit_cap,
             turn: 0,
@@ -94,7 +101,10 @@ impl Dramsim3 {
             if entry.write {
                 done.push(Completion { tag: entry.tag, write: true, ready: entry.arrival + 1 });
             }
-            self.transactions[entry.write as usize].push(entry);
+            let side = entry.write as usize;
+            self.waiting[side][entry.bank as usize & 63] += 1;
+            self.waiting_banks[side] |= 1 << entry.bank;
+            self.transactions[side].push(entry);
             self.wake = now;
         }
         if now < self.wake {
@@ -161,7 +171,13 @@ impl Dramsim3 {
     /// The next bank in turn that has a ready command: bank, index in its queue, command.
     fn pick(&mut self, d: &Device, now: u64) -> Option<(usize, usize, Command)> {
         let banks = self.queues.len();
-        let candidates = self.busy & !self.frozen(d);
+        let mut candidates = 0;
+        for (wants, command) in self.wants.iter().zip(COMMAND) {
+            if *wants != 0 && d.timing.channel_earliest(command) <= now {
+                candidates |= wants;
+            }
+        }
+        candidates &= !self.frozen(d);
         let after = !crate::timing::mask(self.turn + 1);
         for mut half in [candidates & after, candidates & !after] {
             while half != 0 {
@@ -178,15 +194,15 @@ impl Dramsim3 {
     }
 
     fn first_ready(&self, d: &Device, bank: usize, now: u64) -> Option<(usize, Command)> {
-        let wants = self.wants[bank];
-        let ready = |bit: u8, command| wants & bit != 0 && d.timing.earliest(bank, command) <= now;
-        if wants & WANT_ACTIVATE != 0 {
-            return ready(WANT_ACTIVATE, Command::Activate).then_some((0, Command::Activate));
+        let ready =
+            |what: usize| self.wants[what] >> bank & 1 != 0 && d.timing.earliest(bank, COMMAND[what]) <= now;
+        if self.wants[ACTIVATE] >> bank & 1 != 0 {
+            return ready(ACTIVATE).then_some((0, Command::Activate));
         }
-        if ready(WANT_PRECHARGE, Command::Precharge) {
+        if ready(PRECHARGE) {
             return Some((0, Command::Precharge));
         }
-        let (read, write) = (ready(WANT_READ, Command::Read), ready(WANT_WRITE, Command::Write));
+        let (read, write) = (ready(READ), ready(WRITE));
         if !read && !write {
             return None;
         }
@@ -232,21 +248,22 @@ impl Dramsim3 {
     /// What the entries of a bank's queue could do in its present state.
     fn look(&mut self, d: &Device, bank: usize) {
         let queue = &self.queues[bank];
-        let mut wants = 0;
+        let mut wants = [false; 4];
         if let Some(front) = queue.first() {
             if d.is_open(bank) {
                 let row = d.open_row[bank];
                 for e in queue.iter().filter(|e| e.row == row) {
-                    wants |= if e.write { WANT_WRITE } else { WANT_READ };
+                    wants[READ + e.write as usize] = true;
                 }
-                if front.row != row && (wants == 0 || self.served[bank] >= self.cap) {
-                    wants |= WANT_PRECHARGE;
-                }
+                let hits = wants[READ] || wants[WRITE];
+                wants[PRECHARGE] = front.row != row && (!hits || self.served[bank] >= self.cap);
             } else {
-                wants = WANT_ACTIVATE;
+                wants[ACTIVATE] = true;
             }
         }
-        self.wants[bank] = wants;
+        for (mask, want) in self.wants.iter_mut().zip(wants) {
+            *mask = *mask & !(1 << bank) | (want as u64) << bank;
+        }
     }
 
     /// Writes to drain in this batch.
@@ -262,6 +279,9 @@ impl Dramsim3 {
     /// The oldest transaction whose bank has room.
     fn movable(&self) -> Option<usize> {
         let side = (self.batch() > 0) as usize;
+        if self.waiting_banks[side] & !self.full == 0 {
+            return None;
+        }
         self.transactions[side].iter().position(|e| self.full >> e.bank & 1 == 0)
     }
 
@@ -274,6 +294,10 @@ impl Dramsim3 {
         let entry = self.transactions[side].remove(index);
         self.draining -= side;
         let bank = entry.bank as usize;
+        self.waiting[side][bank & 63] -= 1;
+        if self.waiting[side][bank & 63] == 0 {
+            self.waiting_banks[side] &= !(1 << bank);
+        }
         self.queues[bank].push(entry);
         self.busy |= 1 << bank;
         if self.queues[bank].len() == BANK_QUEUE {
@@ -286,19 +310,14 @@ impl Dramsim3 {
     fn next_event(&self, d: &Device, from: u64) -> u64 {
         let mut at = self.next_due;
         let frozen = self.frozen(d);
-        let mut rest = self.busy & !frozen;
-        while rest != 0 {
-            let bank = rest.trailing_zeros() as usize;
-            rest &= rest - 1;
-            for (bit, command) in [
-                (WANT_ACTIVATE, Command::Activate),
-                (WANT_PRECHARGE, Command::Precharge),
-                (WANT_READ, Command::Read),
-                (WANT_WRITE, Command::Write),
-            ] {
-                if self.wants[bank] & bit != 0 {
-                    at = at.min(d.timing.earliest(bank, command));
-                }
+        for (wants, command) in self.wants.iter().zip(COMMAND) {
+            let mut rest = wants & !frozen;
+            let floor = d.timing.channel_earliest(command).max(from);
+            // no bank can be earlier than the channel, nor need one be found that is later than another command
+            while rest != 0 && floor < at {
+                let bank = rest.trailing_zeros() as usize;
+                at = at.min(d.timing.earliest_below(bank, command).max(floor));
+                rest &= rest - 1;
             }
         }
         if let Some(rank) = self.due.front() {
