@@ -280,30 +280,44 @@ impl Ramulator2 {
                 (best, found) = (position, command);
             }
         };
-        if slot != Slot::Row {
-            let mut rest = q.hit_banks;
-            while rest != 0 {
-                let bank = rest.trailing_zeros() as usize;
-                consider(q.oldest_hit(bank), command, bank);
-                rest &= rest - 1;
+        // a class that the channel as a whole still forbids need not be looked at bank by bank
+        let open_class = |command: Command, banks: u64, soonest: &mut u64| {
+            let at = d.timing.channel_earliest(command);
+            if banks != 0 && at > now {
+                *soonest = (*soonest).min(at);
             }
+            if at > now { 0 } else { banks }
+        };
+        let (mut columns, mut precharges, mut activates) = (0, 0, 0);
+        let mut soonest = u64::MAX;
+        if slot != Slot::Row {
+            columns = open_class(command, q.hit_banks, &mut soonest);
         }
         if slot != Slot::Column {
-            let mut rest = q.banks & d.open & !self.active_banks;
-            while rest != 0 {
-                let bank = rest.trailing_zeros() as usize;
-                if q.oldest(bank) != q.oldest_hit(bank) {
-                    consider(q.oldest(bank), Command::Precharge, bank);
-                }
-                rest &= rest - 1;
-            }
-            let mut rest = if d.activating != 0 { 0 } else { q.banks & !d.open };
-            while rest != 0 {
-                let bank = rest.trailing_zeros() as usize;
-                consider(q.oldest(bank), Command::Activate, bank);
-                rest &= rest - 1;
+            let closable = q.banks & d.open & !self.active_banks;
+            precharges = open_class(Command::Precharge, closable, &mut soonest);
+            if d.activating == 0 {
+                activates = open_class(Command::Activate, q.banks & !d.open, &mut soonest);
             }
         }
+        while columns != 0 {
+            let bank = columns.trailing_zeros() as usize;
+            consider(q.oldest_hit(bank), command, bank);
+            columns &= columns - 1;
+        }
+        while precharges != 0 {
+            let bank = precharges.trailing_zeros() as usize;
+            if q.oldest(bank) != q.oldest_hit(bank) {
+                consider(q.oldest(bank), Command::Precharge, bank);
+            }
+            precharges &= precharges - 1;
+        }
+        while activates != 0 {
+            let bank = activates.trailing_zeros() as usize;
+            consider(q.oldest(bank), Command::Activate, bank);
+            activates &= activates - 1;
+        }
+        next = next.min(soonest);
         self.next = next;
         (best != u32::MAX).then_some(Candidate { buffer: Buffer::Queue(best), command: found })
     }
