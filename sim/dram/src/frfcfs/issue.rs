@@ -124,7 +124,18 @@ impl FrFcfs {
         self.queues[1].open(bank, row);
         self.served[bank & 63] = 0;
         let q = &self.queues[self.mode];
-        if self.stale & COLUMN != 0 || self.blocked >> bank & 1 != 0 || q.hit_banks >> bank & 1 == 0 {
+        if self.blocked >> bank & 1 != 0 {
+            return;
+        }
+        if q.hit_banks >> bank & 1 == 0 {
+            // Opened for the other queue, and the mode has changed since: those of this one want another row.
+            if q.banks >> bank & 1 != 0 {
+                let position = q.oldest(bank);
+                self.offer_precharge(d, bank, position, now + 1);
+            }
+            return;
+        }
+        if self.stale & COLUMN != 0 {
             return;
         }
         let command = column_command(self.mode);
