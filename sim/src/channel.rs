@@ -9,6 +9,7 @@
 
 use lutsim_dram::{Channel as Controller, Completion, Counters};
 
+use crate::activity::{Activity, Cause};
 use crate::link::Tick;
 use crate::shared::{Master, Shared, Unit};
 
@@ -37,6 +38,9 @@ pub(crate) struct Channel {
     taken: [u32; 3],
     completions: Vec<Completion>,
     hints_seen: u64,
+    /// Whether requests wait, in memory clocks.
+    waiting: Activity,
+    waits: bool,
 }
 
 const FETCH_TAG: u32 = 1 << 31;
@@ -52,7 +56,16 @@ impl Channel {
         Self::with(index, period, Memory::Ideal(Ideal { latency, waiting, counters: Counters::default() }))
     }
     fn with(index: usize, period: Tick, memory: Memory) -> Self {
-        Self { index, period, memory, taken: [0; 3], completions: Vec::with_capacity(4), hints_seen: 0 }
+        Self {
+            index,
+            period,
+            memory,
+            taken: [0; 3],
+            completions: Vec::with_capacity(4),
+            hints_seen: 0,
+            waiting: Activity::new(Cause::Idle),
+            waits: false,
+        }
     }
 
     /// One memory clock; returns when to run again.
@@ -82,7 +95,12 @@ impl Channel {
             shared.lanes[self.index].replies[master as usize].push_back((edge, sequence));
         }
         self.completions.clear();
-        if self.accept(now, clock, shared) {
+        let more = self.accept(now, clock, shared);
+        let (waited, waits) = (self.waits, !self.is_idle());
+        self.waits = waits;
+        let cause = |waits| if waits { Cause::Dram } else { Cause::Idle };
+        self.waiting.mark(clock, cause(waited || waits), cause(waits));
+        if more {
             return now + self.period;
         }
         // Older entries of the ideal memory have waited for this clock's.
@@ -148,6 +166,10 @@ impl Channel {
             Memory::Controller(c) => c.pending() == 0,
             Memory::Ideal(m) => m.waiting.is_empty(),
         }
+    }
+    /// Memory clocks in which requests waited, up to `now`.
+    pub(crate) fn waited(&self, now: Tick) -> u64 {
+        self.waiting.up_to(now / self.period).of(Cause::Dram)
     }
     /// The controller's counters, background complete up to `now`.
     pub(crate) fn counters(&self, now: Tick) -> Counters {

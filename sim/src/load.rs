@@ -186,7 +186,7 @@ pub(crate) struct Load {
     arrived: Vec<u64>,
     accesses: u64,
     pub(crate) activity: Activity,
-    pub(crate) unpacker_busy: u64,
+    pub(crate) unpacker: Activity,
     pub(crate) hints: u64,
 }
 
@@ -204,14 +204,14 @@ impl Load {
             arrived: vec![0; words],
             accesses: 0,
             activity: Activity::new(Cause::Idle),
-            unpacker_busy: 0,
+            unpacker: Activity::new(Cause::Idle),
             hints: 0,
         }
     }
 
     pub(crate) fn tick(&mut self, now: Tick, shared: &mut Shared) -> Tick {
         let progress = self.collect(now, shared);
-        let (unpacked, blocked) = self.unpack();
+        let (unpacked, blocked, unpacker_moved) = self.unpack();
         let wrote = self.write(now, shared);
         let retired = self.retire(now, shared);
         let accepted = self.accept(now, shared);
@@ -221,6 +221,13 @@ impl Load {
         let cause = self.cause(now, shared, blocked);
         let this = if busy { Cause::Busy } else { cause };
         self.activity.mark(shared.cycle, this, cause);
+        let starved = self.transfers.iter().any(|t| t.unpacks && t.unpacked < t.total);
+        let unpacker = match () {
+            () if blocked => Cause::Scratchpad,
+            () if starved => Cause::Dram,
+            () => Cause::Idle,
+        };
+        self.unpacker.mark(shared.cycle, if unpacker_moved { Cause::Busy } else { unpacker }, unpacker);
 
         let mut wake = Tick::MAX;
         if busy {
@@ -284,12 +291,13 @@ impl Load {
         any
     }
 
-    /// Bursts through the unpacker into the staging buffer of the port. (something moved, the staging buffer is full)
-    fn unpack(&mut self) -> (bool, bool) {
+    /// Bursts through the unpacker into the staging buffer of the port. (something moved, the staging buffer is full,
+    /// the unpacker worked)
+    fn unpack(&mut self) -> (bool, bool, bool) {
         let (mut plain, mut unpacker) =
             (u64::from(self.config.port_bytes), u64::from(self.config.unpacker_bytes));
         let staging = 2 * u64::from(self.config.port_bytes);
-        let (mut moved, mut blocked) = (false, false);
+        let (mut moved, mut blocked, mut unpacker_moved) = (false, false, false);
         for transfer in &mut self.transfers {
             let total = transfer.total;
             let ready = match transfer.bursts {
@@ -303,7 +311,7 @@ impl Load {
             *budget -= bytes;
             moved |= bytes > 0;
             if bytes > 0 && transfer.unpacks {
-                self.unpacker_busy += 1;
+                unpacker_moved = true;
             }
             transfer.unpacked += bytes;
             if bytes > 0 || total == 0 {
@@ -318,7 +326,7 @@ impl Load {
                 break;
             }
         }
-        (moved, blocked)
+        (moved, blocked, unpacker_moved)
     }
 
     /// One access per cycle to the port.

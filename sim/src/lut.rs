@@ -337,10 +337,7 @@ impl Pass {
         let groups = u64::from(self.groups);
         let scales =
             spread(u64::from(self.w.base) + meta * u64::from(self.next) / groups, meta.div_ceil(groups));
-        let element = match self.ty.a {
-            AType::Int8 => 1,
-            AType::Fp16 => 2,
-        };
+        let element = activation_bytes(self.ty);
         // One word of every row in turn, then the next word.
         let row_words = (u64::from(g.k) * element).div_ceil(word).max(1);
         let activations = Run {
@@ -365,6 +362,7 @@ impl Pass {
         // Each core's builders make the tables of its own rows: 12 additions for the 8 entries of four activations.
         let columns = n.div_ceil(shared_columns(self.ty)).min(self.grid.c.into());
         work.table_adds += rows * tables * columns * table_additions(self.ty.k);
+        work.activation_broadcast_bytes += rows * k * columns * activation_bytes(self.ty);
         work.group_drains += rows * n;
         work.psum_accesses += 2 * rows * n;
         work.weight_broadcast_bytes += n * u64::from(self.planes) * k.div_ceil(8);
@@ -386,6 +384,13 @@ fn widen(run: Run, cycles: u64, _word: u64) -> Run {
         outer_step: 0,
         period: 1,
         ..run
+    }
+}
+
+fn activation_bytes(ty: LmmaType) -> u64 {
+    match ty.a {
+        AType::Int8 => 1,
+        AType::Fp16 => 2,
     }
 }
 

@@ -120,8 +120,8 @@ pub struct Totals {
     pub drain: Cycles,
     /// Vector unit.
     pub vector: Cycles,
-    /// Cycles in which the unpacker moved something.
-    pub unpacker_busy: u64,
+    /// The unpacker; what it waits for is DRAM's data or the scratchpad.
+    pub unpacker: Cycles,
     /// Scratchpad: cycles with some bank in use, refused accesses, words read and written.
     pub scratchpad_busy: u64,
     /// Refused accesses.
@@ -142,6 +142,8 @@ pub struct Totals {
     pub channels: Vec<DramCounters>,
     /// Memory clocks.
     pub memory_clocks: u64,
+    /// Of each channel, the memory clocks in which requests waited.
+    pub channels_waited: Vec<u64>,
 }
 
 impl Totals {
@@ -157,7 +159,7 @@ impl Totals {
             lut: self.lut.since(&earlier.lut),
             drain: self.drain.since(&earlier.drain),
             vector: self.vector.since(&earlier.vector),
-            unpacker_busy: self.unpacker_busy - earlier.unpacker_busy,
+            unpacker: self.unpacker.since(&earlier.unpacker),
             scratchpad_busy: self.scratchpad_busy - earlier.scratchpad_busy,
             scratchpad_conflicts: self.scratchpad_conflicts - earlier.scratchpad_conflicts,
             scratchpad_words_read: self.scratchpad_words_read - earlier.scratchpad_words_read,
@@ -168,6 +170,12 @@ impl Totals {
             bursts: self.bursts - earlier.bursts,
             channels: channels.map(|(now, before)| now.since(before)).collect(),
             memory_clocks: self.memory_clocks - earlier.memory_clocks,
+            channels_waited: self
+                .channels_waited
+                .iter()
+                .zip(&earlier.channels_waited)
+                .map(|(a, b)| a - b)
+                .collect(),
         }
     }
 }
@@ -183,6 +191,8 @@ pub struct OperatorRun {
     pub cycles: u64,
     /// Multiply-accumulates.
     pub macs: u64,
+    /// Elements that passed the vector lanes, once per sweep.
+    pub vector_ops: u64,
     /// Bytes that crossed the DRAM bus in that interval.
     pub bytes_transferred: u64,
     /// Bytes that its own instructions asked for.
@@ -545,6 +555,7 @@ impl Machine {
                 pass: instance.pass,
                 cycles: (last.time - previous.time) / self.timebase.core_period,
                 macs: instance.macs,
+                vector_ops: instance.vector_ops,
                 bytes_transferred: (last.dram_bursts - previous.dram_bursts)
                     * self.shared.interleave.burst_bytes,
                 bytes_owned: instance.owned_bytes,
@@ -570,7 +581,7 @@ impl Machine {
             lut: self.lut.activity.up_to(cycle),
             drain: self.lut.drain_activity.up_to(cycle),
             vector: self.vector.activity.up_to(cycle),
-            unpacker_busy: self.load.unpacker_busy,
+            unpacker: self.load.unpacker.up_to(cycle),
             scratchpad_busy: s.scratchpad.busy_cycles,
             scratchpad_conflicts: s.scratchpad.conflicts,
             scratchpad_words_read: s.scratchpad.words_read,
@@ -581,6 +592,7 @@ impl Machine {
             bursts: s.bursts,
             channels: self.channels.iter().map(|c| c.counters(self.now)).collect(),
             memory_clocks: self.now / self.timebase.memory_period,
+            channels_waited: self.channels.iter().map(|c| c.waited(self.now)).collect(),
         }
     }
 

@@ -193,15 +193,12 @@ impl Scratchpad {
     pub(crate) fn tick(&mut self, now: Tick, wakes: &mut Wakes) -> Tick {
         self.catch_up(now);
         let mut taken: u128 = 0;
-        let mut wake = Tick::MAX;
         let mut remaining = self.occupied;
-        let mut busy = false;
         while remaining != 0 {
             let p = remaining.trailing_zeros() as usize;
             remaining &= remaining - 1;
             let Some(active) = self.ports[p].front_mut() else { continue };
             if active.next > now {
-                wake = wake.min(active.next);
                 continue;
             }
             // Banks are a power of two (checked when the chip loads).
@@ -210,31 +207,42 @@ impl Scratchpad {
             if !self.conflict_free && taken & mask != 0 {
                 self.conflicts += 1;
                 active.next = now + self.period;
-                wake = wake.min(now + self.period);
                 continue;
             }
             taken |= mask;
-            busy = true;
             let words = u64::from(active.run.width);
             active.advance();
             active.next = now + u64::from(active.run.period) * self.period;
-            let (left, next) = (active.left, active.next);
+            let left = active.left;
             self.count_words(p, words);
             if left == 0 {
                 self.finish(p, now, wakes);
                 if let Some(next) = self.ports[p].front_mut() {
                     next.next = next.next.max(now + self.period);
-                    wake = wake.min(next.next);
                 }
-            } else {
-                wake = wake.min(next);
             }
         }
-        if busy && self.last_busy != now {
+        if taken != 0 && self.last_busy != now {
             self.busy_cycles += 1;
             self.last_busy = now;
         }
-        self.alone_until(wake)
+        self.next_due()
+    }
+    /// When something can happen again that is not known already. The first of the occupied ports is never refused: it
+    /// sleeps until its run's last access, and what it did meanwhile is caught up with.
+    fn next_due(&self) -> Tick {
+        let mut wake = Tick::MAX;
+        let mut remaining = self.occupied;
+        while remaining != 0 {
+            let p = remaining.trailing_zeros() as usize;
+            remaining &= remaining - 1;
+            let Some(active) = self.ports[p].front() else { continue };
+            let first = p as u32 == self.occupied.trailing_zeros();
+            let sleeps =
+                if first { (active.left - 1) * u64::from(active.run.period) * self.period } else { 0 };
+            wake = wake.min(active.next + sleeps);
+        }
+        wake
     }
     fn count_words(&mut self, p: usize, words: u64) {
         if WRITES >> p & 1 != 0 {
@@ -251,15 +259,7 @@ impl Scratchpad {
         }
         wakes.at(Port::ALL[p].owner(), now + self.period);
     }
-    /// With one port in use nothing can be refused: sleep until its run's last access.
-    fn alone_until(&self, wake: Tick) -> Tick {
-        if self.occupied.count_ones() != 1 {
-            return wake;
-        }
-        let active = &self.ports[self.occupied.trailing_zeros() as usize][0];
-        active.next + (active.left - 1) * u64::from(active.run.period) * self.period
-    }
-    /// Does the accesses of a lone run that fell due while the arbiter slept.
+    /// Does the accesses of the first port that fell due while the arbiter slept.
     fn catch_up(&mut self, now: Tick) {
         let mut occupied = self.occupied;
         while occupied != 0 {

@@ -223,6 +223,7 @@ impl Sequencer {
                     pass,
                     owned_bytes: 0,
                     macs: 0,
+                    vector_ops: 0,
                     last: Snapshot::default(),
                 });
                 self.instance = Some((operator, instance));

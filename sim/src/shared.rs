@@ -113,7 +113,8 @@ impl Wakes {
     /// The components that want to run at `now`, a bit each.
     #[inline]
     pub(crate) fn due(&self, now: Tick) -> u128 {
-        let bits = |slots: &[Tick]| slots.iter().rev().fold(0u64, |bits, &at| bits << 1 | u64::from(at <= now));
+        let bits =
+            |slots: &[Tick]| slots.iter().rev().fold(0u64, |bits, &at| bits << 1 | u64::from(at <= now));
         let (core, channels) = self.at.split_at(CORE_UNITS);
         u128::from(bits(channels)) << CORE_UNITS | u128::from(bits(core))
     }
@@ -227,6 +228,8 @@ work! {
     psum_accesses,
     /// Bytes of weight planes sent to the cores.
     weight_broadcast_bytes,
+    /// Bytes of activations sent to the cores, once per receiving column of the grid.
+    activation_broadcast_bytes,
     /// Elements that passed the vector lanes, once per sweep.
     vector_lane_ops,
     /// Special functions.
@@ -256,6 +259,7 @@ pub(crate) struct Instance {
     pub(crate) pass: u32,
     pub(crate) owned_bytes: u64,
     pub(crate) macs: u64,
+    pub(crate) vector_ops: u64,
     pub(crate) last: Snapshot,
 }
 

@@ -134,7 +134,7 @@ impl Vector {
     fn start(&mut self, now: Tick, job: Job, shared: &mut Shared) {
         let (passes, count) = match &job.dispatch.op {
             Op::Vector(op) => {
-                count_work(op, shared);
+                count_work(op, job.instance, shared);
                 passes(op)
             }
             _ => ([Pass::default(); MAX_PASSES], 0),
@@ -218,12 +218,13 @@ fn sweep(tile: TileRef, x: TileRef, lanes: u32, sweeps: u32, word: u64) -> Run {
     }
 }
 
-fn count_work(op: &VectorOp, shared: &mut Shared) {
+fn count_work(op: &VectorOp, instance: u32, shared: &mut Shared) {
     let (passes, count) = passes(op);
     for pass in &passes[..count] {
         let Some(x) = pass.reads[0] else { continue };
         let elements = u64::from(x.rows) * u64::from(x.cols);
         shared.work.vector_lane_ops += elements;
+        shared.instances[instance as usize].vector_ops += elements;
         if pass.special {
             shared.work.special_ops += elements;
         }

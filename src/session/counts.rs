@@ -38,6 +38,8 @@ pub struct OperatorCounts {
     pub cycles: u64,
     /// Multiply-accumulates.
     pub macs: u64,
+    /// Elements that passed the vector lanes, once per sweep.
+    pub vector_ops: u64,
     /// Bytes that the pins moved in its intervals.
     pub transferred: u64,
     /// Bytes that it asked for.
@@ -84,7 +86,7 @@ impl Counts {
             memory_clocks: t.memory_clocks,
             events: events(t, chip),
             classes: read + classes(&t.bytes_written),
-            units: units(t),
+            units: units(t, chip),
             operators: Vec::new(),
         }
     }
@@ -116,6 +118,7 @@ impl Counts {
             mine.executions += more.executions * times;
             mine.cycles += more.cycles * times;
             mine.macs += more.macs * times;
+            mine.vector_ops += more.vector_ops * times;
             mine.transferred += more.transferred * times;
             mine.owned += more.owned * times;
             for (mine, more) in mine.units.iter_mut().zip(&more.units) {
@@ -193,7 +196,7 @@ fn events(t: &Totals, chip: &Chip) -> Events {
         group_drains: t.work.group_drains,
         psum_accesses: t.work.psum_accesses,
         weight_broadcast_bytes: t.work.weight_broadcast_bytes,
-        activation_broadcast_bytes: 0,
+        activation_broadcast_bytes: t.work.activation_broadcast_bytes,
         vector_lane_ops: t.work.vector_lane_ops,
         sfu_ops: t.work.special_ops,
         vector_lane_cycles: u64::from(chip.vector.lanes) * t.cycles,
@@ -236,7 +239,7 @@ fn classes(bytes: &ByteCounts) -> DramBytesByClass {
     }
 }
 
-fn units(t: &Totals) -> Vec<(UnitKind, Option<u32>, Tally)> {
+fn units(t: &Totals, chip: &Chip) -> Vec<(UnitKind, Option<u32>, Tally)> {
     let partly = |busy: u64, all: u64| {
         let mut tally = Tally { busy, ..Tally::default() };
         tally.charge(lutsim_record::Cause::Idle, all - busy);
@@ -246,16 +249,41 @@ fn units(t: &Totals) -> Vec<(UnitKind, Option<u32>, Tally)> {
         (UnitKind::Sequencer, None, tally(&t.sequencer)),
         (UnitKind::DmaLoad, None, tally(&t.load)),
         (UnitKind::DmaStore, None, tally(&t.store)),
-        (UnitKind::Unpacker, None, partly(t.unpacker_busy, t.cycles)),
+        (UnitKind::Unpacker, None, unpacker(&t.unpacker)),
         (UnitKind::Lut, None, tally(&t.lut)),
         (UnitKind::Drain, None, tally(&t.drain)),
         (UnitKind::Vector, None, tally(&t.vector)),
         (UnitKind::Scratchpad, None, partly(t.scratchpad_busy, t.cycles)),
     ];
-    for (i, channel) in t.channels.iter().enumerate() {
-        units.push((UnitKind::Dram, Some(i as u32), partly(channel.data_clocks, t.memory_clocks)));
+    let refresh_clocks = device::refresh_clocks(chip);
+    for (i, (channel, &waited)) in t.channels.iter().zip(&t.channels_waited).enumerate() {
+        units.push((
+            UnitKind::Dram,
+            Some(i as u32),
+            channel_clocks(channel, waited, t.memory_clocks, refresh_clocks),
+        ));
     }
     units
+}
+
+/// The unpacker waits for its input, which is DRAM's data.
+fn unpacker(cycles: &Cycles) -> Tally {
+    let mut tally = Tally { busy: cycles.of(Cause::Busy), ..Tally::default() };
+    tally.charge(lutsim_record::Cause::Input, cycles.of(Cause::Dram));
+    tally.charge(lutsim_record::Cause::Scratchpad, cycles.of(Cause::Scratchpad));
+    tally.charge(lutsim_record::Cause::Idle, cycles.of(Cause::Idle));
+    tally
+}
+
+/// A channel's clocks: data on the bus; requests that wait, first for refreshes and then for the standard's timing; idle.
+fn channel_clocks(c: &lutsim_dram::Counters, waited: u64, all: u64, refresh_clocks: u64) -> Tally {
+    let mut tally = Tally { busy: c.data_clocks.min(all), ..Tally::default() };
+    let stalled = waited.saturating_sub(tally.busy).min(all - tally.busy);
+    let refresh = stalled.min(c.refreshes * refresh_clocks);
+    tally.charge(lutsim_record::Cause::Refresh, refresh);
+    tally.charge(lutsim_record::Cause::Timing, stalled - refresh);
+    tally.charge(lutsim_record::Cause::Idle, all - tally.busy - stalled);
+    tally
 }
 
 fn tally(cycles: &Cycles) -> Tally {
@@ -302,6 +330,7 @@ fn operators(report: &Report, step: &Lowered) -> Vec<OperatorCounts> {
             executions: 0,
             cycles: run.cycles,
             macs: run.macs,
+            vector_ops: run.vector_ops,
             transferred: run.bytes_transferred,
             owned: run.bytes_owned,
             units: [tally(&run.lut), tally(&run.load), tally(&run.vector)],

@@ -235,7 +235,7 @@ fn operator_records(counts: &Counts, phase: &str, chip: &Chip) -> Vec<OperatorRe
             executions: o.executions,
             cycles: o.cycles,
             macs: o.macs,
-            vector_ops: 0,
+            vector_ops: o.vector_ops,
             dram_bytes_transferred: o.transferred,
             dram_bytes_owned: o.owned,
             busiest: busiest.0,
