@@ -4,4 +4,5 @@ mod cli;
 mod cli_cases;
 mod docs;
 mod gemm;
+mod laws;
 mod run;

@@ -1,0 +1,60 @@
+//! `tick` visits every cycle and is the oracle; `skip` gives the same report, and so does any order in which the components
+//! of an instant are evaluated. On random programs and random chips, two programs in a row on one machine.
+
+use lutsim_isa::{Program, asm};
+use lutsim_sim::config::Chip;
+use lutsim_sim::{Engine, Machine, Report};
+use proptest::prelude::*;
+
+use super::every::{Demand, check, job};
+use super::programs::{MAILBOX, Recipe, build, chips};
+
+/// A permutation of `n` components, by number.
+pub(crate) fn permutation(n: usize, mut number: u64) -> Vec<usize> {
+    let mut left: Vec<usize> = (0..n).collect();
+    let mut out = Vec::with_capacity(n);
+    while !left.is_empty() {
+        out.push(left.remove((number % left.len() as u64) as usize));
+        number /= left.len() as u64 + 1;
+    }
+    out
+}
+
+fn reports(chip: &Chip, engine: Engine, order: Option<u64>, programs: &[&Program]) -> Vec<Report> {
+    let mut machine = Machine::new(chip, engine).unwrap();
+    if let Some(number) = order {
+        machine.set_evaluation_order(permutation(machine.components(), number));
+    }
+    let run = |program: &&Program| {
+        let marks = vec![0; program.code.len()];
+        machine.flush_program();
+        let report = machine.run(&job(program, &marks, &MAILBOX));
+        report.unwrap_or_else(|stop| panic!("{stop}\n{}", asm::disassemble(program)))
+    };
+    programs.iter().map(run).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn tick_is_skip_in_any_order(
+        chip in chips(),
+        first in prop::collection::vec(any::<Recipe>(), 1..30),
+        second in prop::collection::vec(any::<Recipe>(), 1..12),
+        order in any::<u64>(),
+    ) {
+        let programs = [build(&chip, &first), build(&chip, &second)];
+        let programs = [&programs[0], &programs[1], &programs[0]];
+        let expected = reports(&chip, Engine::Tick, None, &programs);
+        for (program, report) in programs.iter().zip(&expected) {
+            let marks = vec![0; program.code.len()];
+            check(&chip, report, &Demand::of(&job(program, &marks, &MAILBOX)));
+        }
+        for (engine, order) in [(Engine::Skip, None), (Engine::Skip, Some(order)), (Engine::Tick, Some(order))] {
+            let found = reports(&chip, engine, order, &programs);
+            for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                prop_assert_eq!(found, expected, "program {} of 3, {:?}", i, engine);
+            }
+        }
+    }
+}
