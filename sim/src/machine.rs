@@ -467,6 +467,14 @@ impl Machine {
             due |= self.on_edge(at);
         }
         match &self.order {
+            // Alone, the scratchpad may go on to where the next of the others wakes up.
+            None if due == 1 << Unit::Scratchpad as u32 && self.engine == Engine::Skip => {
+                self.stats.evaluations += 1;
+                let Shared { scratchpad, wakes, .. } = &mut self.shared;
+                let others = wakes.at.iter().enumerate().filter(|(i, _)| *i != Unit::Scratchpad as usize);
+                let horizon = others.map(|(_, &at)| at).min().unwrap_or(0);
+                wakes.at[Unit::Scratchpad as usize] = scratchpad.tick(at, horizon, wakes);
+            }
             None => {
                 while due != 0 {
                     let component = due.trailing_zeros() as usize;
@@ -512,7 +520,7 @@ impl Machine {
             Some(Unit::Load) => self.load.tick(now, shared),
             Some(Unit::Scratchpad) => {
                 let Shared { scratchpad, wakes, .. } = shared;
-                scratchpad.tick(now, wakes)
+                scratchpad.tick(now, 0, wakes)
             }
             Some(Unit::Sequencer) => self.sequencer.tick(now, job, shared, &mut self.values)?,
             Some(Unit::Store) => self.store.tick(now, shared),

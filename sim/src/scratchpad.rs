@@ -189,8 +189,22 @@ impl Scratchpad {
         self.occupied |= 1 << port as u32;
         wakes.at(Unit::Scratchpad, now + self.period);
     }
-    /// One cycle; returns when to run again.
-    pub(crate) fn tick(&mut self, now: Tick, wakes: &mut Wakes) -> Tick {
+    /// The cycle at `now`, and those after it up to `horizon`, before which nobody else does anything, or to the end of
+    /// a run; returns when to run again.
+    pub(crate) fn tick(&mut self, now: Tick, horizon: Tick, wakes: &mut Wakes) -> Tick {
+        let mut at = now;
+        loop {
+            let ended = self.cycle(at, wakes);
+            let next = self.next_due();
+            if ended || next >= horizon {
+                return next;
+            }
+            at = next;
+        }
+    }
+    /// One cycle; true if a run came to its end.
+    fn cycle(&mut self, now: Tick, wakes: &mut Wakes) -> bool {
+        let mut ended = false;
         self.catch_up(now);
         let mut taken: u128 = 0;
         let mut remaining = self.occupied;
@@ -216,6 +230,7 @@ impl Scratchpad {
             let left = active.left;
             self.count_words(p, words);
             if left == 0 {
+                ended = true;
                 self.finish(p, now, wakes);
                 if let Some(next) = self.ports[p].front_mut() {
                     next.next = next.next.max(now + self.period);
@@ -226,7 +241,7 @@ impl Scratchpad {
             self.busy_cycles += 1;
             self.last_busy = now;
         }
-        self.next_due()
+        ended
     }
     /// When something can happen again that is not known already. The first of the occupied ports is never refused: it
     /// sleeps until its run's last access, and what it did meanwhile is caught up with.
