@@ -35,7 +35,7 @@ fn reports(chip: &Chip, engine: Engine, order: Option<u64>, programs: &[&Program
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn tick_is_skip_in_any_order(
         chip in chips(),
