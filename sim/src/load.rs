@@ -314,8 +314,8 @@ impl Load {
                 unpacker_moved = true;
             }
             transfer.unpacked += bytes;
-            if bytes > 0 || total == 0 {
-                let freed = match transfer.unpacked == total {
+            if bytes > 0 || transfer.unpacked == ready {
+                let freed = match transfer.unpacked == ready {
                     true => transfer.arrived,
                     false => transfer.unpacked * transfer.bursts / total,
                 };
@@ -412,7 +412,9 @@ impl Load {
             };
             let (first, count) = transfer.rows.bursts(row_addr, shared.interleave.burst_shift);
             let (channel, burst, in_turn) = shared.interleave.locate(first + transfer.burst);
-            let bursts = u64::from(in_turn).min(count - transfer.burst);
+            // A turn longer than the reorder buffer goes out in parts.
+            let most = u64::from(self.config.outstanding_bursts).div_ceil(2);
+            let bursts = u64::from(in_turn).min(count - transfer.burst).min(most);
             let link = &mut shared.lanes[channel].requests[Master::Load as usize];
             if bursts > room || sent >> channel & 1 != 0 || !link.can_push(now) {
                 break;

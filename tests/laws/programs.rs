@@ -397,8 +397,7 @@ pub(crate) fn chips() -> impl Strategy<Value = Chip> {
         let burst = super::every::burst(&chip).0 as u32;
         chip.dram.channels = 1 << memory.1;
         chip.dram.interleave_bytes = burst << memory.2;
-        // A turn of a channel, and a burst whose bytes are not all through yet.
-        chip.dma.outstanding_bursts = dma.0 + (1 << memory.2) + 1;
+        chip.dma.outstanding_bursts = dma.0 + 1;
         chip.refresh.policy = if memory.3 { RefreshPolicy::Timer } else { RefreshPolicy::Aligned };
         if let DramKind::Standard(name) = &chip.dram.kind {
             // Between a quarter of tREFI and all of it: a refresh takes less than that.
