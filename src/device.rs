@@ -138,12 +138,7 @@ pub fn dram_clock(chip: &Chip) -> u64 {
 /// Memory clocks of an all-bank refresh; none under ideal memory.
 pub fn refresh_clocks(chip: &Chip) -> u64 {
     match &chip.dram.kind {
-        DramKind::Standard(name) => {
-            let standard = standard(name);
-            // The references' configurations call it by their own names.
-            let clocks = ["tRFCab", "nRFC", "tRFC"].iter().find_map(|name| standard.timing(name));
-            clocks.map_or(0, |clocks| clocks.unsigned_abs())
-        }
+        DramKind::Standard(name) => standard(name).refresh_clocks(),
         DramKind::Ideal { .. } => 0,
     }
 }

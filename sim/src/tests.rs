@@ -106,29 +106,6 @@ fn bytes_account_to_the_byte() {
     assert_eq!(t.channels.iter().map(|c| c.reads + c.writes).sum::<u64>(), t.bursts);
 }
 
-#[test]
-#[ignore = "a measurement: cargo test --release -p lutsim-sim speed -- --ignored --nocapture"]
-fn speed() {
-    let chip = chip("snapdragon_like");
-    let program = gemv(64, 4, 1024, 1024, 4);
-    for engine in [Engine::Skip, Engine::Tick] {
-        let begin = std::time::Instant::now();
-        let (report, machine) = run(&chip, engine, &program, false);
-        let seconds = begin.elapsed().as_secs_f64();
-        let t = &report.totals;
-        println!(
-            "{engine:?}: {} cycles, {} bursts, {:.3} s, {:.1} ns/burst, {:.2} M cycles/s, {:?}, {:.1}% of peak",
-            t.cycles,
-            t.bursts,
-            seconds,
-            seconds * 1e9 / t.bursts as f64,
-            t.cycles as f64 / seconds / 1e6,
-            machine.stats(),
-            t.bursts as f64 * 32.0 / (t.cycles as f64 * 76.8) * 100.0
-        );
-    }
-}
-
 /// `tiny` with memory and scratchpad that a person can follow by hand: one burst per cycle after 100 cycles, no bank
 /// conflicts, no time at the host.
 fn by_hand() -> Chip {

@@ -263,6 +263,12 @@ impl Standard {
         self.timings.iter().find(|t| t.name == name).map(|t| t.clocks)
     }
 
+    /// Clocks of an all-bank refresh (the references' configurations call it by their own names); 0 if there is none.
+    pub fn refresh_clocks(&self) -> u64 {
+        let named = ["tRFCab", "nRFC", "tRFC"].iter().find_map(|name| self.timing(name));
+        named.map_or(0, i64::unsigned_abs)
+    }
+
     /// Clocks between per-bank refreshes of a scope, such that each bank gets as many as with all-bank refreshes. (Where
     /// a device's REFpb covers a pair of banks, ours come twice as often and cover one.)
     pub fn refresh_bank_interval(&self) -> u64 {

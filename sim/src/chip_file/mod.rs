@@ -287,6 +287,17 @@ fn check_rules(doc: &Document, chip: &Chip) -> Result<(), Box<ChipError>> {
                     },
                 ));
             }
+            if u64::from(chip.refresh.interval_cycles) < 2 * limits.refresh_clocks {
+                return Err(doc.fault(
+                    Key::RefreshIntervalCycles,
+                    Fault::Range {
+                        path: Key::RefreshIntervalCycles.path().into(),
+                        rule: format!("at least {}, twice the tRFC of {name}", 2 * limits.refresh_clocks),
+                        found: chip.refresh.interval_cycles.to_string(),
+                        help: Some("the memory would do little but refresh".into()),
+                    },
+                ));
+            }
             let capacity = limits.channel_bytes.saturating_mul(u64::from(chip.dram.channels));
             if chip.dram.bytes > capacity {
                 return rule(

@@ -9,6 +9,8 @@ use super::error::Fault;
 pub(crate) struct Limits {
     /// tREFI, memory clocks.
     pub(crate) refresh_interval: u64,
+    /// tRFC, memory clocks.
+    pub(crate) refresh_clocks: u64,
     /// Bytes of one burst.
     pub(crate) burst_bytes: u32,
     /// Capacity of one channel.
@@ -25,6 +27,7 @@ pub(crate) fn limits(name: &str) -> Result<Limits, Fault> {
     let banks: u64 = s.levels.iter().map(|l| u64::from(l.count)).product();
     Ok(Limits {
         refresh_interval: s.refresh_interval,
+        refresh_clocks: s.refresh_clocks(),
         burst_bytes: s.request_bytes,
         channel_bytes: banks * u64::from(s.rows) * u64::from(s.bursts_per_row) * u64::from(s.request_bytes),
     })

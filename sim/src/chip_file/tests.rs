@@ -172,6 +172,14 @@ fn rules_between_keys_are_checked() {
   help: the memory would lose data; refreshing more often is legal",
     );
     refused(
+        &tiny("4608", "300"),
+        &[],
+        "\
+`refresh.interval_cycles` must be at least 672, twice the tRFC of lpddr5x_9600, found 300
+  chip.toml: 300
+  help: the memory would do little but refresh",
+    );
+    refused(
         &tiny("\"512 KiB\"", "1000"),
         &[],
         "\
