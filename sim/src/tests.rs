@@ -5,7 +5,8 @@ use lutsim_isa::{Program, asm};
 use crate::activity::Cycles;
 use crate::chip_file;
 use crate::config::{Chip, DramKind};
-use crate::machine::{Engine, Job, Machine, Report};
+use crate::machine::{Engine, Job, Machine};
+use crate::report::Report;
 
 /// A GEMV of `blocks` weight blocks per output tile, `tiles` tiles of `n` columns, INT2 in groups of 128.
 pub(crate) fn gemv(tiles: u32, blocks: u32, n: u32, k: u32, slots: u32) -> Program {
