@@ -93,7 +93,7 @@ keys! {
         "Cycles from the last select of an `lmma` to its last partial sum.";
 
     ScratchpadBytes "scratchpad.bytes": Bytes(1, U32), Always, "Capacity of the scratchpad.";
-    ScratchpadBanks "scratchpad.banks": Power(1, 4096), Always, "Banks; consecutive words go to consecutive banks.";
+    ScratchpadBanks "scratchpad.banks": Power(1, 128), Always, "Banks; consecutive words go to consecutive banks.";
     ScratchpadBankBytes "scratchpad.bank_bytes": Power(1, 1024), Always, "Bytes that a bank moves per access.";
     ScratchpadConflictFree "scratchpad.conflict_free": Flag, Or("false"),
         "No bank ever conflicts: to isolate effects; said in every output.";
