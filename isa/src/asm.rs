@@ -21,7 +21,10 @@ pub(crate) fn unknown_mnemonic(mnemonic: &str) -> String {
     let near = Inst::TABLE
         .iter()
         .map(|row| {
-            (distance(mnemonic.trim_end_matches('.'), row.mnemonic.trim_end_matches('.')), row.mnemonic)
+            (
+                strsim::levenshtein(mnemonic.trim_end_matches('.'), row.mnemonic.trim_end_matches('.')),
+                row.mnemonic,
+            )
         })
         .min();
     match near {
@@ -30,22 +33,6 @@ pub(crate) fn unknown_mnemonic(mnemonic: &str) -> String {
         }
         _ => format!("`{mnemonic}` is no instruction"),
     }
-}
-
-/// Edit distance, for near misses.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, &cb) in b.iter().enumerate() {
-            let substitute = diagonal + usize::from(ca != cb);
-            diagonal = row[j + 1];
-            row[j + 1] = substitute.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// Parses one line that holds an instruction.
