@@ -5,7 +5,7 @@
 //!     |                      |      |
 //!     +----------------------+------+--> channels                          memory clock
 //! ```
-//! Components meet only through registered links ([`link`](mod@self)), so the order in which those of one instant are
+//! Components meet only through registered links (`link.rs`), so the order in which those of one instant are
 //! evaluated cannot matter; each says when it next wants to run, so the rest of time can be skipped.
 
 mod activity;

@@ -351,7 +351,7 @@ impl Pass {
             earliest: 0,
         };
         let activations =
-            if rows * row_words > g.cycles { widen(activations, g.cycles, word) } else { activations };
+            if rows * row_words > g.cycles { widen(activations, g.cycles) } else { activations };
         [spread(planes_at, plane_bytes), scales, activations]
     }
     fn count(&self, g: &GroupShape, shared: &mut Shared) {
@@ -360,7 +360,7 @@ impl Pass {
         let work = &mut shared.work;
         work.lut_selects += rows * n * tables * u64::from(self.planes);
         // Each core's builders make the tables of its own rows: 12 additions for the 8 entries of four activations.
-        let columns = n.div_ceil(shared_columns(self.ty)).min(self.grid.c.into());
+        let columns = n.div_ceil(self.ty.n.into()).min(self.grid.c.into());
         work.table_adds += rows * tables * columns * table_additions(self.ty.k);
         work.activation_broadcast_bytes += rows * k * columns * activation_bytes(self.ty);
         work.group_drains += rows * n;
@@ -373,7 +373,7 @@ impl Pass {
 }
 
 /// Several rows a cycle, when one row a cycle would be too slow.
-fn widen(run: Run, cycles: u64, _word: u64) -> Run {
+fn widen(run: Run, cycles: u64) -> Run {
     let width = (u64::from(run.inner) * u64::from(run.outer)).div_ceil(cycles.max(1));
     let accesses = (u64::from(run.inner) * u64::from(run.outer)).div_ceil(width);
     Run {
@@ -392,10 +392,6 @@ fn activation_bytes(ty: LmmaType) -> u64 {
         AType::Int8 => 1,
         AType::Fp16 => 2,
     }
-}
-
-fn shared_columns(ty: LmmaType) -> u64 {
-    ty.n.into()
 }
 
 /// Additions for the half-table of `k` activations: every sum from the one before by Gray code, and the first.
