@@ -4,6 +4,8 @@
 //! have entered, the next one's time has come and its channel has room; the first refusal ends the tick. A run ends at
 //! the tick of its last completion.
 
+use std::fmt::Write;
+
 use crate::command::Command;
 use crate::controller::Channel;
 use crate::counters::Counters;
@@ -188,43 +190,66 @@ pub fn drive(
     })
 }
 
-/// The commands of one channel as CSV, with the columns and names of the reference data's traces.
-pub fn commands_csv(s: &Standard, policy: &Policy, commands: &[Issued]) -> String {
+/// The commands of every channel ([`Report::commands`]) as CSV in order of time, with the columns and names of the
+/// reference data's traces: DRAMsim3's, which a last column `channel` follows if there is more than one, or Ramulator's.
+pub fn commands_csv(s: &Standard, policy: &Policy, channels: &[Vec<Issued>]) -> String {
     let dramsim3 = policy.scheduler == Scheduler::Dramsim3;
+    let several = channels.len() > 1;
     let mut out = if dramsim3 {
-        "tick,cmd,rank,bankgroup,bank,row,column_in_bursts\n".to_string()
+        format!(
+            "tick,cmd,rank,bankgroup,bank,row,column_in_bursts{}\n",
+            if several { ",channel" } else { "" }
+        )
     } else {
         let levels: Vec<&str> = s.levels.iter().map(|l| l.name.as_str()).collect();
         format!("tick,command,Channel,{},Row,Column\n", levels.join(","))
     };
-    for c in commands {
-        let name = match c.command {
-            Command::Activate if dramsim3 => "activate",
-            Command::Precharge if dramsim3 => "precharge",
-            Command::Read if dramsim3 => "read",
-            Command::Write if dramsim3 => "write",
-            Command::RefreshAll if dramsim3 => "refresh",
-            Command::Activate if s.act2_deadline.is_some() => "ACT1",
-            k => k.name(),
-        };
-        out.push_str(&format!("{},{name}", c.clock));
+    let mut all: Vec<(usize, &Issued)> =
+        channels.iter().enumerate().flat_map(|(i, c)| c.iter().map(move |c| (i, c))).collect();
+    all.sort_by_key(|(_, c)| c.clock); // stable: commands of one clock stay in order of channel and of issue
+    for (channel, c) in all {
+        // Writing to a string cannot fail.
+        let _ = write!(out, "{},{}", c.clock, name(c.command, s, dramsim3));
         if !dramsim3 {
-            out.push_str(",0");
+            let _ = write!(out, ",{channel}");
         }
-        if c.command.is_scope() {
-            let mut rest = c.bank as u32;
-            let mut coordinates: Vec<i64> = vec![-1; s.levels.len()];
-            for level in (0..s.refresh_level).rev() {
-                coordinates[level] = (rest % s.levels[level].count) as i64;
-                rest /= s.levels[level].count;
-            }
-            coordinates.iter().for_each(|c| out.push_str(&format!(",{c}")));
-            out.push_str(",-1,-1\n");
-        } else {
-            s.bank_coordinates(c.bank as u32).iter().for_each(|c| out.push_str(&format!(",{c}")));
-            let signed = |n: u32| if n == NO_ROW { -1 } else { n as i64 };
-            out.push_str(&format!(",{},{}\n", signed(c.row), signed(c.column)));
+        for coordinate in coordinates(s, c) {
+            let _ = write!(out, ",{coordinate}");
         }
+        if dramsim3 && several {
+            let _ = write!(out, ",{channel}");
+        }
+        out.push('\n');
+    }
+    out
+}
+
+fn name(command: Command, s: &Standard, dramsim3: bool) -> &'static str {
+    match command {
+        Command::Activate if dramsim3 => "activate",
+        Command::Precharge if dramsim3 => "precharge",
+        Command::Read if dramsim3 => "read",
+        Command::Write if dramsim3 => "write",
+        Command::RefreshAll if dramsim3 => "refresh",
+        Command::Activate if s.act2_deadline.is_some() => "ACT1",
+        k => k.name(),
+    }
+}
+
+/// One number per level, then row and column; -1 for what the command does not address.
+fn coordinates(s: &Standard, c: &Issued) -> Vec<i64> {
+    let mut out = vec![-1; s.levels.len() + 2];
+    if c.command.is_scope() {
+        let mut rest = u32::from(c.bank);
+        for level in (0..s.refresh_level).rev() {
+            out[level] = i64::from(rest % s.levels[level].count);
+            rest /= s.levels[level].count;
+        }
+    } else if !c.command.is_channel() {
+        let signed = |n: u32| if n == NO_ROW { -1 } else { i64::from(n) };
+        let place = s.bank_coordinates(u32::from(c.bank)).into_iter().map(i64::from);
+        let last = [signed(c.row), signed(c.column)];
+        out.iter_mut().zip(place.chain(last)).for_each(|(out, n)| *out = n);
     }
     out
 }

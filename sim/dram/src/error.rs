@@ -58,30 +58,15 @@ impl Error {
         Error::Policy { message: message.into() }
     }
 
-    /// An [`Error::Unknown`] that suggests the closest of `known`.
+    /// An [`Error::Unknown`] that suggests the closest of `known`, letters in either case.
     pub fn unknown(what: &'static str, name: &str, known: &[&str]) -> Error {
+        let lower = name.to_lowercase();
         let near = known
             .iter()
-            .map(|k| (distance(k, name), *k))
+            .map(|k| (strsim::levenshtein(k, &lower), *k))
             .min()
             .filter(|(d, k)| *d <= 3.max(k.len() / 4))
             .map(|(_, k)| k.to_string());
         Error::Unknown { what, name: name.to_string(), near }
     }
-}
-
-/// Levenshtein distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let change = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -2,6 +2,10 @@
 
 /// Evaluates `text`; `lookup` gives the value of a name.
 pub(crate) fn evaluate(text: &str, lookup: &dyn Fn(&str) -> Option<i64>) -> Result<i64, String> {
+    // Every bracket is a call deeper.
+    if text.matches('(').count() > 32 {
+        return Err("more than 32 brackets".into());
+    }
     let mut parser = Parser { rest: text, lookup };
     let value = parser.sum()?;
     match parser.peek() {
@@ -96,6 +100,7 @@ mod tests {
         ] {
             assert_eq!(super::evaluate(text, &names), Ok(want), "{text}");
         }
+        assert!(super::evaluate(&"(".repeat(1 << 20), &names).is_err());
         for text in ["RL +", "XX", "(RL", "RL RL", "max(RL", "9999999999999999 * 9999999999999999"] {
             assert!(super::evaluate(text, &names).is_err(), "{text}");
         }

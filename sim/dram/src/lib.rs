@@ -32,6 +32,7 @@ mod standard;
 mod timing;
 mod trace;
 mod validate;
+mod variant;
 
 pub use command::Command;
 pub use controller::{Channel, Completion};
@@ -44,3 +45,4 @@ pub use mapping::{Mapping, Place};
 pub use policy::{Page, Policy, PowerDown, Refresh, RefreshPolicy, RefreshScope, Scheduler};
 pub use standard::{Constraint, EventEnergy, Level, MAX_BANKS, Power, Standard, Timing};
 pub use trace::{Pattern, Request, parse_trace};
+pub use variant::configuration;

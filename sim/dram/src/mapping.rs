@@ -93,7 +93,10 @@ impl Mapping {
             else {
                 return bad(format!("`{field}` is neither `Row` nor `Name:bits`"));
             };
-            let mask = (1u64 << bits.min(31)) as u32 - 1;
+            if bits > 31 || bit + bits > 63 {
+                return bad(format!("`{field}` has more bits than an address"));
+            }
+            let mask = (1u64 << bits) as u32 - 1;
             if name == "Column" {
                 if bits > 0 {
                     out.column.push(Piece { from: bit, mask, to: used_column });
@@ -121,6 +124,9 @@ impl Mapping {
         }
         if !row_seen {
             return bad("the last field must be `Row`".into());
+        }
+        if out.channel_bits != channel_bits {
+            return bad(format!("{} channels need `Channel:{channel_bits}`", standard.channels));
         }
         if used_column != column_bits {
             return bad(format!(

@@ -37,7 +37,8 @@ pub fn parse_trace(text: &str, standard: &Standard) -> Result<Vec<Request>, Erro
         };
         let digits =
             address.strip_prefix("0x").ok_or_else(|| bad(format!("`{address}` does not start with 0x")))?;
-        let address = u64::from_str_radix(digits, 16)
+        // A sign would be read too.
+        let address = u64::from_str_radix(if digits.starts_with('+') { "" } else { digits }, 16)
             .map_err(|_| bad(format!("`{address}` is not a hexadecimal address")))?;
         out.push(Request { earliest, write, address });
         check_request(out.len() - 1, &out, standard).map_err(bad)?;
@@ -45,12 +46,18 @@ pub fn parse_trace(text: &str, standard: &Standard) -> Result<Vec<Request>, Erro
     Ok(out)
 }
 
+/// Ticks beyond these 78 hours at 1 GHz are taken for a mistake, and leave room for a run to end.
+const LAST_TICK: u64 = 1 << 48;
+
 /// Checks the request at `index` against the device and its predecessor.
 pub(crate) fn check_request(index: usize, trace: &[Request], standard: &Standard) -> Result<(), String> {
     let request = &trace[index];
     let bytes = standard.channel_bytes() * standard.channels as u64;
     if request.address >= bytes {
         return Err(format!("address {:#x} lies outside the device of {bytes:#x} bytes", request.address));
+    }
+    if request.earliest > LAST_TICK {
+        return Err(format!("tick {} is later than {LAST_TICK}", request.earliest));
     }
     if index > 0 && request.earliest < trace[index - 1].earliest {
         return Err(format!(

@@ -5,6 +5,16 @@ use crate::error::Error;
 use crate::raw::{self, Number};
 use crate::standard::{Constraint, EventEnergy, Level, MAX_BANKS, Power, Standard, Timing};
 
+/// Most channels behind one address space.
+const MAX_CHANNELS: u32 = 64;
+
+/// A clock of up to 8 GHz times this fits 64 bits, which the timebase of two clocks needs.
+const LARGEST_DENOMINATOR: u64 = 1 << 31;
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
 pub(crate) struct Builder<'a> {
     pub(crate) file: &'a str,
     pub(crate) raw: raw::Standard,
@@ -25,6 +35,14 @@ impl Builder<'_> {
         let clock_hz = (raw.clock.hz, raw.clock.per);
         if clock_hz.0 == 0 || clock_hz.1 == 0 || clock_hz.0 / clock_hz.1 > 100_000_000_000 {
             return self.bad("clock", None, "the clock must lie between 0 and 100 GHz");
+        }
+        if clock_hz.1 / gcd(clock_hz.0, clock_hz.1) > LARGEST_DENOMINATOR {
+            let message = format!(
+                "{} / {} Hz has no timebase with another clock that fits 64 bits; choose rounder numbers, such as \
+                 6_400_000_000 / 3",
+                clock_hz.0, clock_hz.1
+            );
+            return self.bad("clock", None, message);
         }
         let o = &raw.organization;
         let levels: Vec<Level> =
@@ -64,6 +82,16 @@ impl Builder<'_> {
                 None,
                 "request_bytes, bursts_per_row and channels must be powers of two",
             );
+        }
+        if o.pin_peak_bytes_per_second.is_some_and(|b| !(b > 0.0 && b.is_finite())) {
+            return self.bad("organization.pin_peak_bytes_per_second", None, "must be above 0");
+        }
+        if o.channels > MAX_CHANNELS {
+            return self.bad("organization.channels", None, format!("at most {MAX_CHANNELS}"));
+        }
+        let factors = [banks.unwrap_or(0), o.rows, o.bursts_per_row, o.request_bytes, o.channels];
+        if factors.iter().try_fold(1u64, |a, n| a.checked_mul(u64::from(*n))).is_none_or(|b| b > 1 << 48) {
+            return self.bad("organization", None, "more than 2^48 bytes in all");
         }
         let timings = self.timings(clock_hz)?;
         let value = |n: &Number, key: &str| -> Result<i64, Error> {
@@ -297,14 +325,18 @@ impl Builder<'_> {
     /// Rules between timings: a table that contradicts itself describes no device.
     fn check(&self, s: &Standard) -> Result<(), Error> {
         let bank = s.levels.len();
-        let longest = |level: usize, a: Command, b: Command, window: u32| {
+        // The longest wait and the row that says so; constraints are in the order of the file's rows.
+        let longest_row = |level: usize, a: Command, b: Command, window: u32| {
             s.constraints
                 .iter()
-                .filter(|c| c.level == level && c.window == window && !c.sibling)
-                .filter(|c| c.preceding.contains(&a) && c.following.contains(&b))
-                .map(|c| c.clocks)
+                .enumerate()
+                .filter(|(_, c)| c.level == level && c.window == window && !c.sibling)
+                .filter(|(_, c)| c.preceding.contains(&a) && c.following.contains(&b))
+                .map(|(row, c)| (c.clocks, row))
                 .max()
         };
+        let longest = |level, a, b, window| longest_row(level, a, b, window).map(|(clocks, _)| clocks);
+        let span = |row: usize| self.raw.constraints.list.get(row).map(|r| r.span());
         use Command::{Activate, Precharge, Read, RefreshAll, Write};
         for (a, b, what) in [
             (Activate, Read, "tRCD"),
@@ -321,21 +353,22 @@ impl Builder<'_> {
                 );
             }
         }
-        let trc = longest(bank, Activate, Activate, 1).unwrap_or(0);
+        let (trc, row) = longest_row(bank, Activate, Activate, 1).unwrap_or((0, usize::MAX));
         let tras = longest(bank, Activate, Precharge, 1).unwrap_or(0);
         if trc < tras {
             return self.bad(
                 "constraints",
-                None,
+                span(row),
                 format!("tRC ({trc} clocks) is shorter than tRAS ({tras} clocks)"),
             );
         }
         for level in 0..=bank {
             let trrd = longest(level, Activate, Activate, 1).unwrap_or(0);
-            for c in s.constraints.iter().filter(|c| c.level == level && c.window > 1) {
+            for (row, c) in s.constraints.iter().enumerate().filter(|(_, c)| c.level == level && c.window > 1)
+            {
                 if c.preceding.contains(&Activate) && c.following.contains(&Activate) && c.clocks < trrd {
                     let message = format!("tFAW ({} clocks) is shorter than tRRD ({trrd} clocks)", c.clocks);
-                    return self.bad("constraints", None, message);
+                    return self.bad("constraints", span(row), message);
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use lutsim_dram::{
     Channel, Command, DriveOptions, Error, Issued, Pattern, Policy, PowerDown, Refresh, RefreshPolicy,
-    Standard, checker, drive, parse_trace,
+    Standard, checker, configuration, drive, parse_trace,
 };
 
 fn commands(standard: &Standard, policy: &Policy, pattern: Pattern, n: usize) -> (Vec<Issued>, u64) {
@@ -146,6 +146,8 @@ fn traces_are_refused_with_their_line() {
         ("0 R", "trace line 1: `0 R` is not `<tick> <R|W> 0x<address>`"),
         ("5 R 0x0\n4 R 0x0", "trace line 2: time goes backwards, from 5 to 4"),
         ("0 W 0xc0000000", "trace line 1: address 0xc0000000 lies outside the device of 0xc0000000 bytes"),
+        ("0 R 0x+40", "trace line 1: `0x+40` is not a hexadecimal address"),
+        ("281474976710657 R 0x0", "trace line 1: tick 281474976710657 is later than 281474976710656"),
         ("0 R 0xzz", "trace line 1: `0xzz` is not a hexadecimal address"),
     ] {
         assert_eq!(parse_trace(text, &s).unwrap_err().to_string(), want);
@@ -163,7 +165,16 @@ fn contradictory_standards_are_refused() {
         ("tFAW = { ns = 15", "tFAW = { ns = 3", "tFAW (4 clocks) is shorter than tRRD (5 clocks)"),
         ("hz = 1_200_000_000", "hz = 0", "the clock must lie between 0 and 100 GHz"),
         ("hz = 1_200_000_000", "hz = 1_200_000_000_000", "the clock must lie between 0 and 100 GHz"),
+        (
+            "hz = 1_200_000_000",
+            "hz = 9007199254740993\nper = 8796093022208",
+            "no timebase with another clock",
+        ),
         ("rows = 98304", "rows = 0", "must be at least 1"),
+        ("rows = 98304", "rows = 98304\nchannels = 64", "`Channel:6`"),
+        ("bursts_per_row = 64", "bursts_per_row = 1073741824", "more than 2^48 bytes"),
+        ("bursts_per_row = 64", "bursts_per_row = 64\nchannels = 128", "channels: at most 64"),
+        ("\"Column:6\"", "\"Column:200\", \"Column:200\"", "`Column:200` has more bits than an address"),
         ("\"Column:6\"", "\"Column:5\"", "Column gets 5 bits"),
         ("[\"Bank\", 4]]", "[\"Bank\", 5]]", "not a power of two"),
         ("tRFCab = { ns = 280", "tRFCab = { ns = 4000", "no time remains"),
@@ -181,6 +192,11 @@ fn contradictory_standards_are_refused() {
 fn names_are_suggested_and_policies_checked() {
     let e = Standard::builtin("lpddr5x_9500").unwrap_err().to_string();
     assert_eq!(e, "no DRAM standard is called `lpddr5x_9500`, did you mean `lpddr5x_9600`?");
+    let e = configuration("HBM3_6400").unwrap_err().to_string();
+    assert_eq!(e, "no DRAM standard is called `HBM3_6400`, did you mean `hbm3_6400`?");
+    // its channels need a field that the variant's mapping lacks
+    let (s, policy) = configuration("ds3_hbm2_8ch_mop").unwrap();
+    assert!(Channel::new(&s, &policy).unwrap_err().to_string().contains("`Channel:3`"));
     assert_eq!(
         Policy::by_name("user").unwrap_err().to_string(),
         "no controller policy is called `user`, did you mean `users`?"

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use lutsim_dram::{
-    DriveOptions, Pattern, Policy, RefreshPolicy, Report, Standard, checker, commands_csv, drive,
+    Command, DriveOptions, Pattern, Policy, RefreshPolicy, Report, Standard, checker, commands_csv,
+    configuration, drive,
 };
 
 fn data(name: &str) -> PathBuf {
@@ -11,37 +12,11 @@ fn data(name: &str) -> PathBuf {
 }
 
 fn builtin(name: &str) -> (Standard, Policy) {
-    let standard = Standard::builtin(name).unwrap();
-    let policy = Policy::by_name(&standard.policy).unwrap();
-    (standard, policy)
-}
-
-/// Ramulator's MOP4CLXOR: two column bits, all levels, the other column bits; levels exclusive-ored with the column.
-fn mop(standard: &Standard, policy: &mut Policy) {
-    let bits = |n: u32| n.trailing_zeros();
-    let levels: Vec<_> = standard.levels.iter().filter(|l| l.count > 1).collect();
-    let mut fields = vec!["Column:2".to_string()];
-    fields.extend(levels.iter().map(|l| format!("{}:{}", l.name, bits(l.count))));
-    fields.push(format!("Column:{}", bits(standard.bursts_per_row) - 2));
-    fields.push("Row".into());
-    let mut at = 0;
-    for l in levels {
-        policy.mapping_xor.push(format!("{}^Column:{at}", l.name));
-        at += bits(l.count);
-    }
-    policy.mapping_xor.push(format!("Row^Column:{at}"));
-    policy.mapping = Some(fields);
+    configuration(name).unwrap()
 }
 
 fn reference_run(config: &str, pattern: &str) -> (Standard, Report) {
-    let base = ["_mop", "_noref", "_frfcfs"].iter().fold(config, |c, s| c.strip_suffix(s).unwrap_or(c));
-    let (standard, mut policy) = builtin(base);
-    if config.ends_with("_mop") {
-        mop(&standard, &mut policy);
-    }
-    if config.ends_with("_noref") {
-        policy.refresh.policy = RefreshPolicy::Off;
-    }
+    let (standard, policy) = builtin(config);
     let trace = Pattern::by_name(pattern).unwrap().generate(&standard, 20_000);
     let report = drive(&trace, &standard, &policy, DriveOptions::default()).unwrap();
     (standard, report)
@@ -134,6 +109,21 @@ fn hbm3_and_gddr6_take_the_cycles_reported_for_them() {
     }
 }
 
+/// The other side of the checker's tests: a clock too many is legal, and still not what the reference does.
+#[test]
+fn mutation_write_to_read_one_clock_long_is_caught() {
+    let (mut standard, policy) = builtin("ram_ddr4_3200");
+    let trace = Pattern::MixedSeq.generate(&standard, 20_000);
+    let cycles = |s: &Standard| drive(&trace, s, &policy, DriveOptions::default()).unwrap().total_cycles;
+    let exact = cycles(&standard);
+    for c in &mut standard.constraints {
+        if c.preceding.contains(&Command::Write) && c.following.contains(&Command::Read) {
+            c.clocks += 1;
+        }
+    }
+    assert!(cycles(&standard) > exact + 100, "{} {exact}", cycles(&standard));
+}
+
 #[test]
 fn command_traces_are_the_references_line_by_line() {
     let mut files = 0;
@@ -145,7 +135,7 @@ fn command_traces_are_the_references_line_by_line() {
         let trace = Pattern::by_name(pattern).unwrap().generate(&standard, 2_000);
         let options = DriveOptions { commands: true, tick: false };
         let r = drive(&trace, &standard, &policy, options).unwrap();
-        let ours = commands_csv(&standard, &policy, &r.commands[0]);
+        let ours = commands_csv(&standard, &policy, &r.commands);
         let theirs = std::fs::read_to_string(&path).unwrap();
         for (i, (a, b)) in ours.lines().zip(theirs.lines()).enumerate() {
             assert_eq!(a, b, "{name} line {}", i + 1);
@@ -158,13 +148,24 @@ fn command_traces_are_the_references_line_by_line() {
 
 #[test]
 fn all_configurations_and_patterns_are_legal() {
+    legal(&Pattern::ALL, 3_000, 0);
+}
+
+#[test]
+fn long_runs_are_legal_and_miss_no_refresh() {
+    legal(&[Pattern::MixedRandom, Pattern::RowConflict], 20_000, 5);
+}
+
+/// Every configuration under its own controller and under ours: no constraint violated, no refresh late.
+fn legal(patterns: &[Pattern], requests: usize, refreshes: u64) {
     for name in Standard::builtin_names() {
         let (standard, own) = builtin(name);
         for policy in [own, Policy::users()] {
-            for pattern in Pattern::ALL {
-                let trace = pattern.generate(&standard, 3_000);
+            for pattern in patterns {
+                let trace = pattern.generate(&standard, requests);
                 let options = DriveOptions { commands: true, tick: false };
                 let r = drive(&trace, &standard, &policy, options).unwrap();
+                assert!(r.counters.refreshes >= refreshes, "{name} {}", pattern.name());
                 for commands in &r.commands {
                     let rules = checker::Rules { postponed_at_most: Some(2), end: r.end };
                     let broken = checker::check(&standard, commands, rules);
