@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 use lutsim_sim::chip_file::{ChipFile, Override};
 
-use crate::commands::{asm, check, config, disasm, docs, exec, gemm, run};
+use crate::commands::{asm, check, config, disasm, docs, dram, exec, gemm, run};
 use crate::failure::Failure;
 use crate::resolve;
 
@@ -25,6 +25,8 @@ pub enum Command {
     Gemm(gemm::Gemm),
     /// Run one program on a chip
     Exec(exec::Exec),
+    /// Run requests on a DRAM standard alone
+    Dram(dram::Dram),
     /// Turn assembly text into a program file
     Asm(asm::Asm),
     /// Turn a program file into assembly text
@@ -54,6 +56,7 @@ impl Command {
             Command::Run(c) => c.execute(),
             Command::Gemm(c) => c.execute(),
             Command::Exec(c) => c.execute(),
+            Command::Dram(c) => c.execute(),
             Command::Asm(c) => c.execute(),
             Command::Disasm(c) => c.execute(),
             Command::Check(c) => c.execute(),

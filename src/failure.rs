@@ -236,6 +236,88 @@ impl From<HostFault> for Failure {
     }
 }
 
+/// What the memory model says about a standard, a policy or a trace, with the file's text where there is one.
+#[derive(Debug)]
+pub struct DramFault {
+    error: lutsim_dram::Error,
+    source: Option<NamedSource<String>>,
+    span: Option<(usize, usize)>,
+}
+
+impl DramFault {
+    /// An error in the text of the file called `name`.
+    pub fn of_text(error: lutsim_dram::Error, name: &str, text: String) -> Self {
+        use lutsim_dram::Error::{Invalid, Toml, Trace};
+        let span = match &error {
+            Toml { span, .. } | Invalid { span, .. } => span.as_ref().map(|s| (s.start, s.end)),
+            Trace { line, .. } => line_span(&text, *line),
+            _ => None,
+        };
+        Self { error, source: Some(NamedSource::new(name, text)), span }
+    }
+}
+
+/// Start and end of a line, counted from 1.
+fn line_span(text: &str, number: usize) -> Option<(usize, usize)> {
+    let before = text.split_inclusive('\n').take(number.checked_sub(1)?).map(str::len).sum();
+    let line = text.get(before..)?.lines().next()?;
+    Some((before, before + line.len()))
+}
+
+impl From<lutsim_dram::Error> for DramFault {
+    fn from(error: lutsim_dram::Error) -> Self {
+        Self { error, source: None, span: None }
+    }
+}
+
+impl fmt::Display for DramFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for DramFault {}
+
+impl Diagnostic for DramFault {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        use lutsim_dram::Error;
+        Some(Box::new(match &self.error {
+            Error::Unknown { .. } => "dram::unknown",
+            Error::Toml { .. } | Error::Invalid { .. } => "dram::standard",
+            Error::Policy { .. } => "dram::policy",
+            Error::Trace { .. } => "dram::trace",
+        }))
+    }
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        use lutsim_dram::{Error, Pattern, Policy, Standard};
+        let help = match &self.error {
+            Error::Unknown { what: "DRAM standard", .. } => {
+                format!("built in: {}; a path to a file works too", Standard::builtin_names().join(", "))
+            }
+            Error::Unknown { what: "pattern", .. } => {
+                format!("there are {}", Pattern::ALL.map(Pattern::name).join(", "))
+            }
+            Error::Unknown { .. } => format!("there are {}", Policy::NAMES.join(", ")),
+            _ => return None,
+        };
+        Some(Box::new(help))
+    }
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.source.as_ref().filter(|_| self.span.is_some()).map(|s| s as _)
+    }
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let (start, end) = self.span?;
+        let span = LabeledSpan::new(Some("here".into()), start, end - start);
+        Some(Box::new(std::iter::once(span)))
+    }
+}
+
+impl From<DramFault> for Failure {
+    fn from(error: DramFault) -> Self {
+        Failure::User(Box::new(error))
+    }
+}
+
 impl From<session::Error> for Failure {
     fn from(error: session::Error) -> Self {
         match error {

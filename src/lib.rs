@@ -11,6 +11,7 @@
 pub mod cli;
 pub mod commands;
 pub mod device;
+pub mod dram;
 pub mod failure;
 pub mod gemm;
 pub mod kernel;

@@ -35,7 +35,7 @@ pub fn complain(report: &dyn Diagnostic) {
     }
 }
 
-/// The folder that is being written, to be removed if the process is told to stop.
+/// The folder or file that is being written, to be removed if the process is told to stop.
 pub struct Unfinished;
 
 static UNFINISHED: Mutex<Option<PathBuf>> = Mutex::new(None);
@@ -45,6 +45,7 @@ impl Unfinished {
     pub fn remove() {
         let mut slot = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(path) = slot.take() {
+            let _ = std::fs::remove_file(&path);
             let _ = std::fs::remove_dir_all(path);
         }
     }
@@ -135,21 +136,60 @@ impl Drop for OutDir {
     }
 }
 
+/// One output file: its temporary sibling is made before the run, so that one that cannot be written is found then.
+#[derive(Debug)]
+pub struct OutFile {
+    target: PathBuf,
+    work: PathBuf,
+}
+
+impl OutFile {
+    /// Makes the temporary sibling.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn prepare(target: &Path) -> Result<Self, Failure> {
+        let name = target.file_name().map_or("out".into(), |n| n.to_string_lossy().into_owned());
+        let work = target.with_file_name(format!(".{name}.{}.unfinished", std::process::id()));
+        let file = Self { target: target.to_owned(), work };
+        if target.is_dir() {
+            return Err(file.refuse("it is a folder"));
+        }
+        Unfinished::set(Some(file.work.clone()));
+        std::fs::File::create(&file.work).map_err(|e| file.refuse(&why(&e)))?;
+        Ok(file)
+    }
+
+    fn refuse(&self, why: &str) -> Failure {
+        UserError::Write { path: self.target.display().to_string(), why: why.into() }.into()
+    }
+
+    /// Writes it and puts it in place.
+    ///
+    /// # Errors
+    /// The disk is full, or the folder is gone.
+    pub fn commit(self, bytes: &[u8]) -> Result<(), Failure> {
+        let write = || -> io::Result<()> {
+            let mut file = std::fs::File::create(&self.work)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            std::fs::rename(&self.work, &self.target)
+        };
+        write().map_err(|e| self.refuse(&why(&e)))
+    }
+}
+
+impl Drop for OutFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.work);
+        Unfinished::set(None);
+    }
+}
+
 /// Writes one file through a temporary sibling.
 ///
 /// # Errors
 /// It cannot be written.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let name = path.file_name().map_or("out".into(), |n| n.to_string_lossy().into_owned());
-    let work = path.with_file_name(format!(".{name}.{}.unfinished", std::process::id()));
-    let write = || -> io::Result<()> {
-        let mut file = std::fs::File::create(&work)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&work, path)
-    };
-    write().map_err(|e| {
-        let _ = std::fs::remove_file(&work);
-        UserError::Write { path: path.display().to_string(), why: why(&e) }.into()
-    })
+    OutFile::prepare(path)?.commit(bytes)
 }

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use lutsim_sim::chip_file::{self, ChipFile, Override};
-
+use lutsim_dram::{Policy, Standard, configuration};
 use lutsim_host::mapping::Mapping;
 use lutsim_host::model::Model;
+use lutsim_sim::chip_file::{self, ChipFile, Override};
 
-use crate::failure::{Failure, HostFault, UserError};
+use crate::failure::{DramFault, Failure, HostFault, UserError};
 
 /// Reads a text file.
 ///
@@ -46,6 +46,25 @@ pub fn chip(name: &str, overrides: &[Override]) -> Result<ChipFile, Failure> {
     let text = chip_file::builtin_text(name)?;
     let stem = name.strip_suffix(".toml").unwrap_or(name);
     Ok(ChipFile::parse(&format!("{stem}.toml"), text, overrides)?)
+}
+
+/// The DRAM standard that `name` means, and the policy of its controller.
+///
+/// # Errors
+/// There is no such standard, or something in its file is wrong.
+pub fn standard(name: &str) -> Result<(Standard, Policy), Failure> {
+    let path = Path::new(name);
+    if path.is_file() {
+        let text = read_text(path)?;
+        let read = |text: &str| {
+            let standard = Standard::parse(name, text)?;
+            let policy = Policy::by_name(&standard.policy)?;
+            Ok((standard, policy))
+        };
+        return read(&text).map_err(|e| DramFault::of_text(e, name, text).into());
+    }
+    let stem = name.strip_suffix(".toml").unwrap_or(name);
+    configuration(stem).map_err(|e| DramFault::from(e).into())
 }
 
 /// The model that `name` means.

@@ -3,6 +3,7 @@
 //! ```text
 //! # a comment
 //! chip NAME.toml from BUILTIN: "old" -> "new"     a built-in chip file with one text replaced
+//! dram NAME.toml from BUILTIN: "old" -> "new"     a built-in DRAM standard likewise
 //! file NAME                                       a file of the `|` lines that follow
 //! truncate NAME BYTES                             cuts a file
 //! $ lutsim ...                                    runs it in a folder of its own; then what is expected:
@@ -63,7 +64,11 @@ fn run(case: &str) -> String {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         match word {
             "" | "#" => {}
-            "chip" => make_chip(folder.path(), rest),
+            "chip" => change(folder.path(), rest, |n| lutsim_sim::chip_file::builtin_text(n).unwrap().into()),
+            "dram" => change(folder.path(), rest, |n| {
+                let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/dram");
+                std::fs::read_to_string(folder.join(n).with_extension("toml")).unwrap()
+            }),
             "file" => {
                 let mut text = String::new();
                 while let Some(line) = lines.next_if(|l| l.starts_with('|')) {
@@ -106,12 +111,13 @@ fn run(case: &str) -> String {
     out
 }
 
-fn make_chip(folder: &Path, rest: &str) {
+/// Writes a built-in file with one text replaced.
+fn change(folder: &Path, rest: &str, text: impl Fn(&str) -> String) {
     let (name, rest) = rest.split_once(" from ").unwrap();
     let (builtin, change) = rest.split_once(": ").unwrap();
     let (old, new) = change.split_once(" -> ").unwrap();
     let unquote = |s: &str| s[1..s.len() - 1].replace("\\n", "\n").replace("\\\"", "\"");
-    let text = lutsim_sim::chip_file::builtin_text(builtin).unwrap();
+    let text = text(builtin);
     let (old, new) = (unquote(old), unquote(new));
     assert!(text.contains(&old), "{builtin} has no `{old}`");
     std::fs::write(folder.join(name), text.replace(&old, &new)).unwrap();

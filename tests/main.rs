@@ -3,6 +3,7 @@
 mod cli;
 mod cli_cases;
 mod docs;
+mod dram;
 mod gemm;
 mod laws;
 mod run;

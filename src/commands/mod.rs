@@ -5,6 +5,7 @@ pub mod check;
 pub mod config;
 pub mod disasm;
 pub mod docs;
+pub mod dram;
 pub mod exec;
 pub mod gemm;
 pub mod run;

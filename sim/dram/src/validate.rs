@@ -2,6 +2,7 @@
 
 use crate::command::Command;
 use crate::error::Error;
+use crate::policy::Policy;
 use crate::raw::{self, Number};
 use crate::standard::{Constraint, EventEnergy, Level, MAX_BANKS, Power, Standard, Timing};
 
@@ -44,6 +45,7 @@ impl Builder<'_> {
             );
             return self.bad("clock", None, message);
         }
+        Policy::by_name(&raw.policy).or_else(|e| self.bad("policy", None, e.to_string()))?;
         let o = &raw.organization;
         let levels: Vec<Level> =
             o.levels.iter().map(|(name, count)| Level { name: name.clone(), count: *count }).collect();
