@@ -21,3 +21,4 @@ mod progress;
 pub mod resolve;
 pub mod session;
 pub mod shell;
+pub mod validation;

@@ -1,4 +1,4 @@
-//! The generated documents are what the tables in the code say.
+//! The generated documents are what the code says.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! `lutsim docs`: the documents that come from tables in the code.
+//! `lutsim docs`: the documents that come from tables in the code and from runs of the memory model.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::failure::{Failure, UserError};
 use crate::latency::latency;
-use crate::output;
+use crate::{output, validation};
 
 /// Write the generated documents.
 #[derive(Debug, Args)]
@@ -25,6 +25,7 @@ pub fn generated() -> Vec<(&'static str, String)> {
         ("config.md", lutsim_sim::chip_file::config_markdown()),
         ("counters.md", lutsim_record::counters_markdown()),
         ("isa.md", lutsim_isa::docs::isa_markdown(|row| latency(row.mnemonic))),
+        ("validation-dram.md", validation::dram_markdown()),
     ]
 }
 
@@ -45,7 +46,7 @@ fn check(path: &Path, text: &str) -> Result<(), Failure> {
     match std::fs::read_to_string(path) {
         Ok(found) if found == text => Ok(()),
         _ => Err(UserError::Refused {
-            what: format!("{} is not what the tables in the code say", path.display()),
+            what: format!("{} is not what the code says", path.display()),
             help: "run `cargo run -- docs`, look at the difference, commit it".into(),
         }
         .into()),
