@@ -95,6 +95,11 @@ impl Cycles {
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
     }
+    /// Both together; either may be a difference below zero.
+    pub(crate) fn plus(mut self, other: &Self) -> Self {
+        self.0.iter_mut().zip(other.0).for_each(|(x, o)| *x = x.wrapping_add(o));
+        self
+    }
     /// What was charged since `earlier`.
     pub fn since(&self, earlier: &Self) -> Self {
         let mut out = *self;
@@ -125,6 +130,14 @@ impl Activity {
         self.cycles.0[this as usize] += 1;
         self.from = cycle + 1;
         self.cause = after;
+    }
+    /// What cycles are charged to now.
+    pub(crate) fn cause(&self) -> Cause {
+        self.cause
+    }
+    /// Goes on at cycle `next`, which goes to `cause` until told otherwise.
+    pub(crate) fn resume(&mut self, next: u64, cause: Cause) {
+        (self.from, self.cause) = (next, cause);
     }
     /// The account up to, not including, `cycle`.
     pub(crate) fn up_to(&self, cycle: u64) -> Cycles {

@@ -7,9 +7,10 @@
 //! ```
 //! A write is acknowledged when it is in the controller's queue: later reads are ordered behind it there.
 
-use lutsim_dram::{Channel as Controller, Completion, Counters};
+use lutsim_dram::{Channel as Controller, Completion, Counters, Margin, UNNUMBERED as FETCH_TAG};
 
 use crate::activity::{Activity, Cause};
+use crate::leap::Walk;
 use crate::link::Tick;
 use crate::shared::{Master, Shared, Unit};
 
@@ -43,7 +44,6 @@ pub(crate) struct Channel {
     waits: bool,
 }
 
-const FETCH_TAG: u32 = 1 << 31;
 /// Queue of the ideal memory, entries.
 const IDEAL_QUEUE: usize = 32;
 
@@ -160,6 +160,73 @@ impl Channel {
         waiting && self.memory.can_accept(write)
     }
 
+    /// Whether [`Channel::walk`] knows this memory.
+    pub(crate) fn can_walk(&self) -> bool {
+        match &self.memory {
+            Memory::Controller(c) => c.can_walk(),
+            Memory::Ideal(_) => true,
+        }
+    }
+    /// First bit of the row in a burst's number, and low bits of the row that belong together.
+    pub(crate) fn row_bits(&self) -> Option<(u32, u32)> {
+        match &self.memory {
+            Memory::Controller(c) => Some((c.row_bit(), c.row_unit())),
+            Memory::Ideal(_) => None,
+        }
+    }
+    /// Walks queues and memory; `hints` have been given so far, and are 0 when it is read.
+    pub(crate) fn walk(&mut self, w: &mut Walk<'_>, hints: u64) {
+        let now = w.now;
+        w.now = now / self.period;
+        let clock = w.now;
+        self.taken.iter_mut().for_each(|taken| w.small(taken));
+        w.flag(&mut self.waits);
+        w.account(&mut self.waiting, clock + 1);
+        let mut hinted = self.hints_seen != hints;
+        w.flag(&mut hinted);
+        if w.reading() {
+            self.hints_seen = if hinted { u64::MAX } else { 0 };
+        }
+        match &mut self.memory {
+            Memory::Controller(c) => c.walk(w),
+            Memory::Ideal(m) => w.queue(
+                &mut m.waiting,
+                |w, (_, tag, write)| {
+                    w.flag(write);
+                    w.tag(tag);
+                },
+                || (clock, 0, false),
+            ),
+        }
+        w.now = now;
+    }
+    /// Clock at which the next refresh falls due.
+    pub(crate) fn due(&self) -> u64 {
+        match &self.memory {
+            Memory::Controller(c) => c.due(),
+            Memory::Ideal(_) => u64::MAX,
+        }
+    }
+    /// The next refresh falls due at `clock`.
+    pub(crate) fn set_due(&mut self, clock: u64) {
+        if let Memory::Controller(c) = &mut self.memory {
+            c.set_due(clock);
+        }
+    }
+    /// Watches how far the next due time could be moved.
+    pub(crate) fn watch_due(&mut self) {
+        if let Memory::Controller(c) = &mut self.memory {
+            c.watch_due();
+        }
+    }
+    /// How far it could have been moved since then, as of `now`.
+    pub(crate) fn due_margin(&self, now: Tick) -> Margin {
+        match &self.memory {
+            Memory::Controller(c) => c.due_margin(now / self.period),
+            Memory::Ideal(_) => Margin::FREE,
+        }
+    }
+
     /// Bursts on their way or waiting.
     pub(crate) fn is_idle(&self) -> bool {
         match &self.memory {
@@ -167,9 +234,9 @@ impl Channel {
             Memory::Ideal(m) => m.waiting.is_empty(),
         }
     }
-    /// Memory clocks in which requests waited, up to `now`.
+    /// Memory clocks in which requests waited, that of `now` included.
     pub(crate) fn waited(&self, now: Tick) -> u64 {
-        self.waiting.up_to(now / self.period).of(Cause::Dram)
+        self.waiting.up_to(now / self.period + 1).of(Cause::Dram)
     }
     /// The controller's counters, background complete up to `now`.
     pub(crate) fn counters(&self, now: Tick) -> Counters {

@@ -5,6 +5,8 @@
 
 use std::collections::VecDeque;
 
+use crate::leap::Walk;
+
 /// Time in ticks of the machine's timebase.
 pub(crate) type Tick = u64;
 
@@ -39,6 +41,10 @@ impl<T> Link<T> {
         self.popped = (now, if self.popped.0 == now { self.popped.1 + 1 } else { 1 });
         self.entries.pop_front().map(|(_, v)| v)
     }
+    /// All entries, with the time at which each was pushed.
+    pub(crate) fn entries(&mut self) -> &mut VecDeque<(Tick, T)> {
+        &mut self.entries
+    }
     /// Whether anything is in it, visible or not.
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -60,6 +66,13 @@ impl Registered {
     /// The value at the beginning of this cycle.
     pub(crate) fn get(&self, now: Tick) -> u64 {
         if self.raised.0 == now { self.value - self.raised.1 } else { self.value }
+    }
+    /// The value as of the next cycle.
+    pub(crate) fn total(&self) -> u64 {
+        self.value
+    }
+    pub(crate) fn set(&mut self, value: u64) {
+        *self = Self { value, ..Self::default() };
     }
     pub(crate) fn raise(&mut self, now: Tick, by: u64) {
         self.raised = (now, if self.raised.0 == now { self.raised.1 + by } else { by });
@@ -84,6 +97,17 @@ impl Semaphores {
     }
     pub(crate) fn give(&mut self, now: Tick, sem: lutsim_isa::Sem) {
         self.given[sem.index()].raise(now, 1);
+    }
+    /// Only what is left of each matters.
+    pub(crate) fn walk(&mut self, w: &mut Walk<'_>) {
+        for (given, taken) in self.given.iter_mut().zip(&mut self.taken) {
+            let mut left = given.total() - *taken;
+            w.exact(&mut left);
+            if w.reading() {
+                given.set(left);
+                *taken = 0;
+            }
+        }
     }
 }
 

@@ -15,9 +15,10 @@ use lutsim_isa::{ByteClass, Format, Op, Queue, TileRef};
 
 use crate::activity::{Activity, Cause, Cycles};
 use crate::config::Dma;
+use crate::leap::Walk;
 use crate::link::Tick;
 use crate::scratchpad::{Port, Run};
-use crate::shared::{BurstRun, Job, Master, Shared};
+use crate::shared::{BurstRun, Interleave, Job, Master, Shared};
 
 /// Rows of bytes in DRAM.
 #[derive(Clone, Copy, Debug)]
@@ -117,6 +118,11 @@ impl Cells {
             },
         }
     }
+    /// Walks how far it is.
+    pub(crate) fn walk(&mut self, w: &mut Walk<'_>) {
+        w.exact(&mut self.row);
+        w.exact(&mut self.at);
+    }
     pub(crate) fn total(&self) -> u64 {
         self.row_bytes * self.rows
     }
@@ -188,7 +194,12 @@ pub(crate) struct Load {
     pub(crate) activity: Activity,
     pub(crate) unpacker: Activity,
     pub(crate) hints: u64,
+    /// Transfers of some length that are over: places to look whether this has been seen before.
+    pub(crate) milestones: u64,
 }
+
+/// Bursts of a transfer whose end is a milestone.
+const MILESTONE: u64 = 16;
 
 impl Load {
     pub(crate) fn new(config: Dma, word: u32) -> Self {
@@ -206,6 +217,7 @@ impl Load {
             activity: Activity::new(Cause::Idle),
             unpacker: Activity::new(Cause::Idle),
             hints: 0,
+            milestones: 0,
         }
     }
 
@@ -376,6 +388,7 @@ impl Load {
                 if front.bursts > 0 {
                     self.hints += 1;
                 }
+                self.milestones += u64::from(front.bursts >= MILESTONE);
                 shared.retire(now, &front.job);
             }
             self.requesting -= 1;
@@ -389,7 +402,9 @@ impl Load {
             return false;
         }
         let Some(job) = shared.accept(now, Queue::Load) else { return false };
-        self.transfers.push_back(Transfer::new(job, shared));
+        let transfer = Transfer::new(job, &shared.mailbox, &shared.interleave);
+        transfer.account(shared);
+        self.transfers.push_back(transfer);
         true
     }
 
@@ -436,6 +451,64 @@ impl Load {
         any
     }
 
+    /// Number of the first burst that still takes up room.
+    pub(crate) fn first_burst(&self) -> u64 {
+        self.freed
+    }
+    /// Walks the transfers; bursts are numbered from 0 again when it is read.
+    pub(crate) fn walk(&mut self, w: &mut Walk<'_>, shared: &mut Shared, mailbox: &[u32]) {
+        let base = shared.scratchpad.finished_by_now(Port::Load);
+        let interleave = &shared.interleave;
+        w.queue(
+            &mut self.transfers,
+            |w, t| {
+                w.job(&mut t.job);
+                if w.reading() {
+                    *t = Transfer::new(t.job, mailbox, interleave);
+                }
+                let progress = [&mut t.row, &mut t.burst, &mut t.arrived, &mut t.unpacked_bursts];
+                progress.into_iter().for_each(|x| w.exact(x));
+                w.flag(&mut t.requested_all);
+                t.cells.walk(w);
+                w.exact(&mut t.unpacked);
+                w.exact(&mut t.written);
+                w.since(&mut t.last_access, base);
+            },
+            || Transfer::new(Walk::blank_job(), &[], interleave),
+        );
+        w.size(&mut self.requesting);
+        let (head, next, freed) = (self.head, self.next, self.freed);
+        w.since(&mut self.head, freed);
+        w.since(&mut self.next, freed);
+        let mask = self.arrived.len() as u64 * 64 - 1;
+        if w.reading() {
+            self.freed = 0;
+            self.arrived.fill(0);
+            self.accesses = shared.scratchpad.posted(Port::Load);
+            self.hints = 0;
+        }
+        // Which of those between head and next have come, 32 at a time.
+        let (head, next) = if w.reading() { (self.head, self.next) } else { (head, next) };
+        let mut at = head;
+        while at < next {
+            let of = |i: u64| (((at + i) & mask) / 64, (at + i) & mask & 63);
+            let count = (next - at).min(32);
+            let mut bits = (0..count).fold(0u64, |bits, i| {
+                let (cell, bit) = of(i);
+                bits | (self.arrived[cell as usize] >> bit & 1) << i
+            });
+            w.exact(&mut bits);
+            if w.reading() {
+                for i in (0..count).filter(|i| bits >> i & 1 != 0) {
+                    let (cell, bit) = of(i);
+                    self.arrived[cell as usize] |= 1 << bit;
+                }
+            }
+            at += count;
+        }
+        w.activity(&mut self.activity);
+        w.activity(&mut self.unpacker);
+    }
     pub(crate) fn is_idle(&self) -> bool {
         self.transfers.is_empty()
     }
@@ -445,7 +518,7 @@ impl Load {
 }
 
 impl Transfer {
-    fn new(job: Job, shared: &mut Shared) -> Self {
+    fn new(job: Job, mailbox: &[u32], interleave: &Interleave) -> Self {
         let rows = dram_rows(&job.dispatch.op);
         let (gather, class, unpacks) = match job.dispatch.op {
             Op::Gather { first, class, .. } => (Some(first), class, false),
@@ -470,24 +543,23 @@ impl Transfer {
             last_access: 0,
             unpacks,
         };
-        transfer.account(shared);
+        transfer.bursts = transfer.count(mailbox, interleave);
         transfer
     }
 
-    /// Counts bursts and books their bytes by class.
-    fn account(&mut self, shared: &mut Shared) {
+    fn count(&self, mailbox: &[u32], interleave: &Interleave) -> u64 {
+        let at = |row: u64| match self.gather {
+            None => row,
+            Some(first) => mailbox.get(first as usize + row as usize).copied().unwrap_or(0).into(),
+        };
+        let bursts =
+            |row| self.rows.bursts(self.rows.addr + at(row) * self.rows.stride, interleave.burst_shift).1;
+        (0..self.rows.rows).map(bursts).sum()
+    }
+
+    /// Books its bytes by class.
+    fn account(&self, shared: &mut Shared) {
         let burst_bytes = shared.interleave.burst_bytes;
-        self.bursts = (0..self.rows.rows)
-            .map(|row| {
-                let at = match self.gather {
-                    None => row,
-                    Some(first) => {
-                        shared.mailbox.get(first as usize + row as usize).copied().unwrap_or(0).into()
-                    }
-                };
-                self.rows.bursts(self.rows.addr + at * self.rows.stride, shared.interleave.burst_shift).1
-            })
-            .sum();
         let useful = match self.job.dispatch.op {
             Op::Load {
                 unpack: Unpack::Weights,

@@ -6,6 +6,8 @@ use lutsim_isa::{Dispatch, Fault, Program, Queue, Reg, Sem};
 use crate::channel::Channel;
 use crate::clock::Timebase;
 use crate::config::Chip;
+use crate::feed::Feed;
+use crate::leap::{Leap, LeapStats};
 use crate::link::{Link, Registered, Semaphores, Tick};
 use crate::load::Load;
 use crate::lut::Lut;
@@ -25,6 +27,8 @@ pub enum Engine {
     Tick,
     /// A component only when it asked to be, or was poked.
     Skip,
+    /// As `skip`, but what the machine has done before from the same state is not done again.
+    Leap,
 }
 
 /// One program to run, and what the doorbell carries.
@@ -81,6 +85,12 @@ pub enum Stop {
     /// Two accesses without an order.
     #[error("{0}")]
     Order(String),
+    /// What was remembered is not what happens.
+    #[error("at cycle {cycle}, executing what was remembered came to something else")]
+    Audit {
+        /// Core cycle.
+        cycle: u64,
+    },
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
@@ -114,17 +124,21 @@ pub struct EngineStats {
 /// A chip at work.
 pub struct Machine {
     chip: Chip,
-    timebase: Timebase,
+    pub(crate) timebase: Timebase,
     engine: Engine,
-    now: Tick,
-    sequencer: Sequencer,
-    load: Load,
-    store: Store,
-    lut: Lut,
-    vector: Vector,
-    channels: Vec<Channel>,
-    shared: Shared,
-    values: Values,
+    pub(crate) now: Tick,
+    pub(crate) feed: Feed,
+    pub(crate) sequencer: Sequencer,
+    pub(crate) load: Load,
+    pub(crate) store: Store,
+    pub(crate) lut: Lut,
+    pub(crate) vector: Vector,
+    pub(crate) channels: Vec<Channel>,
+    pub(crate) shared: Shared,
+    pub(crate) values: Values,
+    /// What was not executed, but counted as it was before; added to what the components counted.
+    pub(crate) leapt: Totals,
+    leap: Option<Box<Leap>>,
     /// Order in which the components of one instant are evaluated, if not the usual; any order gives the same numbers.
     order: Option<Vec<usize>>,
     stats: EngineStats,
@@ -197,7 +211,15 @@ impl Machine {
             mailbox: Vec::new(),
         };
         let word = chip.scratchpad.bank_bytes;
+        let leap = (engine == Engine::Leap).then(|| Leap::new(&shared.interleave, &channels)).flatten();
         Ok(Self {
+            feed: Feed::new(leap.as_ref().map(Leap::prototypes)),
+            leap: leap.map(Box::new),
+            leapt: Totals {
+                channels: vec![Default::default(); channels.len()],
+                channels_waited: vec![0; channels.len()],
+                ..Totals::default()
+            },
             sequencer: Sequencer::new(chip.sequencer),
             load: Load::new(chip.dma, word),
             store: Store::new(chip.dma, word),
@@ -253,6 +275,16 @@ impl Machine {
     pub fn stats(&self) -> EngineStats {
         self.stats
     }
+    /// How the memo of [`Engine::Leap`] fared.
+    pub fn leap_stats(&self) -> Option<&LeapStats> {
+        self.leap.as_ref().map(|leap| &leap.stats)
+    }
+    /// Of 100 times that [`Engine::Leap`] could leap, executes so many all the same and compares.
+    pub fn set_audit(&mut self, share: u32) {
+        if let Some(leap) = &mut self.leap {
+            leap.audit = share;
+        }
+    }
     /// Another program lies where the last one lay.
     pub fn flush_program(&mut self) {
         self.sequencer.flush();
@@ -278,18 +310,33 @@ impl Machine {
         }
         let start = begin + self.core_ticks(self.chip.runtime.doorbell_ns);
         self.sequencer.begin(begin, start, job, &self.shared);
+        self.feed.begin(job.registers);
         self.shared.wakes.at(Unit::Sequencer, start.max(begin + self.timebase.core_period));
 
         let mut checks = 0u32;
+        let walks = self.channels.iter().all(Channel::can_walk) && self.order.is_none();
+        let mut leap = self.leap.take_if(|_| walks);
+        if let Some(leap) = &mut leap {
+            leap.here(self, job)?;
+        }
         while !self.sequencer.done() {
             let at = self.next_instant().ok_or_else(|| self.deadlock())?;
+            let milestones = self.milestones();
             self.instant(at, job)?;
-            checks = checks.wrapping_add(1);
-            if checks & 0xffff == 0
-                && self.interrupt.as_ref().is_some_and(|f| f.load(std::sync::atomic::Ordering::Relaxed))
+            if let Some(leap) = &mut leap
+                && self.milestones() != milestones
+                && !self.sequencer.done()
             {
+                leap.here(self, job)?;
+            }
+            checks = checks.wrapping_add(1);
+            if checks & 0xffff == 0 && self.is_interrupted() {
                 return Err(Stop::Interrupted);
             }
+        }
+        if let Some(mut leap) = leap {
+            leap.leave(self);
+            self.leap = Some(leap);
         }
         let readback = self.chip.runtime.readback_ns
             + (job.result_bytes * 1_000_000_000).div_ceil(self.chip.runtime.readback_bytes_per_second.max(1));
@@ -309,6 +356,9 @@ impl Machine {
         Ok(Report { totals, operators: self.operators(first) })
     }
 
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupt.as_ref().is_some_and(|f| f.load(std::sync::atomic::Ordering::Relaxed))
+    }
     /// Core cycles, rounded up, as ticks.
     fn core_ticks(&self, ns: u64) -> Tick {
         let cycles = (u128::from(ns) * u128::from(self.chip.clock_hz)).div_ceil(1_000_000_000);
@@ -338,7 +388,7 @@ impl Machine {
                 let (c, m) = (self.timebase.core_period, self.timebase.memory_period);
                 Some((self.now + 1).next_multiple_of(c).min((self.now + 1).next_multiple_of(m)))
             }
-            Engine::Skip => Some(all).filter(|&at| at != Tick::MAX),
+            Engine::Skip | Engine::Leap => Some(all).filter(|&at| at != Tick::MAX),
         }
     }
 
@@ -356,7 +406,7 @@ impl Machine {
         }
         match &self.order {
             // Alone, the scratchpad may go on to where the next of the others wakes up.
-            None if due == 1 << Unit::Scratchpad as u32 && self.engine == Engine::Skip => {
+            None if due == 1 << Unit::Scratchpad as u32 && self.engine != Engine::Tick => {
                 self.stats.evaluations += 1;
                 let Shared { scratchpad, wakes, .. } = &mut self.shared;
                 let others = wakes.at.iter().enumerate().filter(|(i, _)| *i != Unit::Scratchpad as usize);
@@ -410,7 +460,9 @@ impl Machine {
                 let Shared { scratchpad, wakes, .. } = shared;
                 scratchpad.tick(now, 0, wakes)
             }
-            Some(Unit::Sequencer) => self.sequencer.tick(now, job, shared, &mut self.values)?,
+            Some(Unit::Sequencer) => {
+                self.sequencer.tick(now, job, shared, &mut self.values, &mut self.feed)?
+            }
             Some(Unit::Store) => self.store.tick(now, shared),
             Some(Unit::Lut) => self.lut.tick(now, shared),
             Some(Unit::Vector) => self.vector.tick(now, shared),
@@ -420,15 +472,21 @@ impl Machine {
         Ok(())
     }
 
-    fn snapshot(&self) -> Snapshot {
+    pub(crate) fn snapshot(&self) -> Snapshot {
         let cycle = self.now / self.timebase.core_period + 1;
+        let leapt = &self.leapt;
         Snapshot {
             time: self.now,
-            dram_bursts: self.shared.bursts,
-            lut: self.lut.activity.up_to(cycle),
-            load: self.load.cycles(cycle),
-            vector: self.vector.activity.up_to(cycle),
+            dram_bursts: self.shared.bursts.wrapping_add(leapt.bursts),
+            lut: self.lut.activity.up_to(cycle).plus(&leapt.lut),
+            load: self.load.cycles(cycle).plus(&leapt.load),
+            vector: self.vector.activity.up_to(cycle).plus(&leapt.vector),
         }
+    }
+
+    /// Where it is worth to look whether the state has been seen before.
+    fn milestones(&self) -> (u64, u64) {
+        (self.load.milestones, self.sequencer.hints)
     }
 
     /// Notes the state of the machine at the last retirement of each operator.
@@ -466,7 +524,14 @@ impl Machine {
     }
 
     /// Everything counted up to now.
-    fn totals(&self) -> Totals {
+    pub(crate) fn totals(&self) -> Totals {
+        let mut totals = self.executed();
+        totals.plus(&self.leapt);
+        totals
+    }
+
+    /// Everything that the components counted up to now.
+    pub(crate) fn executed(&self) -> Totals {
         let cycle = self.now / self.timebase.core_period + 1;
         let s = &self.shared;
         Totals {
@@ -494,7 +559,7 @@ impl Machine {
 
     fn deadlock(&self) -> Stop {
         let now = self.now + 1;
-        let mut report = format!("  sequencer {}\n", self.sequencer.describe());
+        let mut report = format!("  sequencer {}\n", self.sequencer.describe(&self.feed));
         for &queue in Queue::ALL {
             let head = self.shared.queues[queue as usize].front(now);
             let line = match head {

@@ -49,6 +49,34 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// Each number, always in the same order.
+    pub(crate) fn each(&mut self, mut f: impl FnMut(&mut u64)) {
+        let cycles = [&mut self.sequencer, &mut self.load, &mut self.store, &mut self.lut, &mut self.drain];
+        let cycles = cycles.into_iter().chain([&mut self.vector, &mut self.unpacker]);
+        cycles.flat_map(|c| &mut c.0).for_each(&mut f);
+        f(&mut self.cycles);
+        f(&mut self.scratchpad_busy);
+        f(&mut self.scratchpad_conflicts);
+        f(&mut self.scratchpad_words_read);
+        f(&mut self.scratchpad_words_written);
+        self.work.each(&mut f);
+        self.bytes_read.iter_mut().chain(&mut self.bytes_written).for_each(&mut f);
+        f(&mut self.bursts);
+        self.channels.iter_mut().for_each(|c| c.each(&mut f));
+        f(&mut self.memory_clocks);
+        self.channels_waited.iter_mut().for_each(&mut f);
+    }
+    /// All numbers in order.
+    pub(crate) fn numbers(&self) -> Vec<u64> {
+        let mut numbers = Vec::with_capacity(256);
+        self.clone().each(|x| numbers.push(*x));
+        numbers
+    }
+    /// Adds other totals, or a difference below zero.
+    pub(crate) fn plus(&mut self, other: &Self) {
+        let mut other = other.numbers().into_iter();
+        self.each(|x| *x = x.wrapping_add(other.next().unwrap_or(0)));
+    }
     /// What was counted since `earlier`.
     pub fn since(&self, earlier: &Self) -> Self {
         let bytes = |a: &ByteCounts, b: &ByteCounts| std::array::from_fn(|i| a[i] - b[i]);

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use crate::leap::Walk;
 use crate::link::{Registered, Tick};
 use crate::shared::{Unit, Wakes};
 
@@ -97,6 +98,34 @@ impl Active {
         let left = u64::from(run.inner) * u64::from(run.outer);
         Self { run, left, in_row: run.inner, word: run.word, row: run.word, next }
     }
+    fn blank() -> Self {
+        let run = Run {
+            word: 0,
+            width: 1,
+            inner: 1,
+            inner_step: 0,
+            outer: 1,
+            outer_step: 0,
+            period: 1,
+            earliest: 0,
+        };
+        Active::new(run, 0)
+    }
+    /// `first`: the port is at it, and may have slept over some of its accesses.
+    fn walk(&mut self, w: &mut Walk<'_>, first: bool) {
+        let run = &mut self.run;
+        for word in [&mut run.word, &mut run.inner_step, &mut run.outer_step] {
+            w.exact(word);
+        }
+        for size in [&mut run.width, &mut run.inner, &mut run.outer, &mut run.period] {
+            w.small(size);
+        }
+        w.exact(&mut self.left);
+        w.small(&mut self.in_row);
+        w.exact(&mut self.word);
+        w.exact(&mut self.row);
+        if first { w.moment(&mut self.next) } else { w.clock(&mut self.next) }
+    }
     fn advance(&mut self) {
         self.left -= 1;
         self.in_row -= 1;
@@ -170,6 +199,45 @@ impl Scratchpad {
     /// Runs of this port that had finished when this cycle began.
     pub(crate) fn finished(&self, port: Port, now: Tick) -> u64 {
         self.finished[port as usize].get(now)
+    }
+    /// Runs that a port holds, finished or not.
+    pub(crate) fn posted(&self, port: Port) -> u64 {
+        self.posted[port as usize]
+    }
+    /// Runs of this port that have finished.
+    pub(crate) fn finished_by_now(&self, port: Port) -> u64 {
+        self.finished[port as usize].total()
+    }
+    /// Counts a port's runs from `finished` on.
+    pub(crate) fn rebase(&mut self, port: Port, finished: u64) {
+        let p = port as usize;
+        self.finished[p].set(finished);
+        self.posted[p] = finished + self.ports[p].len() as u64;
+    }
+    /// Walks the runs at every port; counts of finished ones begin at 0 when it is read.
+    pub(crate) fn walk(&mut self, w: &mut Walk<'_>) {
+        if !w.reading() {
+            self.catch_up(w.now + 1);
+        }
+        self.occupied = 0;
+        for p in 0..PORTS {
+            let mut first = true;
+            w.queue(
+                &mut self.ports[p],
+                |w, active| {
+                    active.walk(w, first);
+                    first = false;
+                },
+                Active::blank,
+            );
+            if !self.ports[p].is_empty() {
+                self.occupied |= 1 << p;
+            }
+            if w.reading() {
+                self.rebase(Port::ALL[p], 0);
+                self.last_busy = Tick::MAX;
+            }
+        }
     }
     /// Hands a run to a port; it starts in the next cycle at the earliest.
     pub(crate) fn post(&mut self, now: Tick, port: Port, mut run: Run, wakes: &mut Wakes) {

@@ -3,13 +3,15 @@
 use std::collections::VecDeque;
 
 use lutsim_isa::program::WORD_BYTES;
-use lutsim_isa::{Control, Fault, Program, Step};
+use lutsim_isa::{Fault, Program, Step};
 
 use crate::activity::{Activity, Cause};
 use crate::config;
+use crate::feed::Feed;
+use crate::leap::Walk;
 use crate::link::Tick;
 use crate::machine::Stop;
-use crate::shared::{BurstRun, Instance, Job, Master, Shared, Snapshot};
+use crate::shared::{BurstRun, Instance, Job, Master, Shared};
 
 /// Bytes fetched at once.
 const BLOCK: u64 = 1024;
@@ -37,7 +39,6 @@ enum Mode {
 #[derive(Clone, Debug)]
 pub(crate) struct Sequencer {
     config: config::Sequencer,
-    control: Control,
     base: u64,
     start: Tick,
     mode: Mode,
@@ -59,7 +60,6 @@ impl Sequencer {
     pub(crate) fn new(config: config::Sequencer) -> Self {
         Self {
             config,
-            control: Control::new(&[]),
             base: 0,
             start: 0,
             mode: Mode::Done,
@@ -78,7 +78,6 @@ impl Sequencer {
 
     /// Puts a program in; it runs from `start` on.
     pub(crate) fn begin(&mut self, now: Tick, start: Tick, step: &crate::machine::Job<'_>, shared: &Shared) {
-        self.control = Control::new(step.registers);
         self.start = start;
         self.mode = Mode::Run;
         if self.base != step.address {
@@ -107,6 +106,7 @@ impl Sequencer {
         step: &crate::machine::Job<'_>,
         shared: &mut Shared,
         values: &mut crate::machine::Values,
+        feed: &mut Feed,
     ) -> Result<Tick, Stop> {
         let next = now + shared.core_period;
         if self.mode == Mode::Done {
@@ -118,7 +118,7 @@ impl Sequencer {
             return Ok(self.start);
         }
         self.collect(now, shared);
-        let (cause, wake) = self.advance(now, step, shared, values)?;
+        let (cause, wake) = self.advance(now, step, shared, values, feed)?;
         let requesting = self.request(now, shared);
         let after = if self.mode == Mode::Done { Cause::Host } else { cause };
         self.activity.mark(shared.cycle, cause, after);
@@ -137,6 +137,7 @@ impl Sequencer {
         step: &crate::machine::Job<'_>,
         shared: &mut Shared,
         values: &mut crate::machine::Values,
+        feed: &mut Feed,
     ) -> Result<(Cause, Tick), Stop> {
         let next = now + shared.core_period;
         if matches!(self.mode, Mode::Fence | Mode::Halt) {
@@ -149,7 +150,7 @@ impl Sequencer {
             return Ok((Cause::Busy, if self.mode == Mode::Run { next } else { Tick::MAX }));
         }
         if self.pending.is_none() {
-            let block = u64::from(self.control.pc) * WORD_BYTES / BLOCK;
+            let block = u64::from(feed.pc()) * WORD_BYTES / BLOCK;
             if !self.buffer.contains(&block) {
                 self.start_fetch(block, step.program);
                 // A word past the end has no block: the fault is the program's.
@@ -159,8 +160,7 @@ impl Sequencer {
             } else if (block + 1) * BLOCK < step.program.bytes() && !self.buffer.contains(&(block + 1)) {
                 self.start_fetch(block + 1, step.program);
             }
-            let pc = self.control.pc;
-            let what = self.control.step(step.program).map_err(Stop::Fault)?;
+            let (pc, what, prototype) = feed.next(step).map_err(Stop::Fault)?;
             shared.work.instructions += 1;
             self.idle_words += 1;
             match what {
@@ -182,7 +182,7 @@ impl Sequencer {
                     self.idle_words = 0;
                     values.execute(&dispatch).map_err(|kind| Stop::Fault(Fault { pc: dispatch.pc, kind }))?;
                     let instance = self.instance_of(step.marks[pc as usize], shared);
-                    self.pending = Some(Job { dispatch, instance });
+                    self.pending = Some(Job { dispatch, instance, prototype });
                 }
             }
         }
@@ -216,16 +216,8 @@ impl Sequencer {
             Some((current, instance)) if current == operator => instance,
             _ => {
                 let instance = shared.instances.len() as u32;
-                let pass = self.passes[operator as usize];
-                self.passes[operator as usize] += 1;
-                shared.instances.push(Instance {
-                    operator,
-                    pass,
-                    owned_bytes: 0,
-                    macs: 0,
-                    vector_ops: 0,
-                    last: Snapshot::default(),
-                });
+                let pass = self.count_pass(operator);
+                shared.instances.push(Instance::new(operator, pass));
                 self.instance = Some((operator, instance));
                 instance
             }
@@ -285,13 +277,69 @@ impl Sequencer {
         }
     }
 
+    /// Walks everything but the words themselves; counts of operations begin at 0 when it is read.
+    pub(crate) fn walk(&mut self, w: &mut Walk<'_>, shared: &mut Shared, program_bytes: u64) {
+        w.address(&mut self.base, program_bytes);
+        let mut bytes = program_bytes;
+        w.exact(&mut bytes);
+        w.clock(&mut self.start);
+        let mut mode = self.mode as u8;
+        w.small(&mut mode);
+        self.mode = [Mode::Run, Mode::Fence, Mode::Halt, Mode::Done][usize::from(mode & 3)];
+        w.queue(&mut self.buffer, |w, block| w.exact(block), || 0);
+        let base = self.base;
+        w.option(
+            &mut self.fetch,
+            |w, f| {
+                w.exact(&mut f.block);
+                w.exact(&mut f.waiting);
+                for address in [&mut f.next, &mut f.end] {
+                    w.since(address, base);
+                    if w.reading() {
+                        *address += base;
+                    }
+                }
+            },
+            || Fetch { block: 0, next: 0, end: 0, waiting: 0 },
+        );
+        w.optional_job(&mut self.pending);
+        for (q, retired) in shared.retired.iter_mut().enumerate() {
+            let mut under_way = self.dispatched[q] - (retired.total() - self.retired[q]);
+            w.exact(&mut under_way);
+            if w.reading() {
+                retired.set(0);
+                (self.retired[q], self.dispatched[q]) = (0, under_way);
+            }
+        }
+        w.option(
+            &mut self.instance,
+            |w, (operator, instance)| {
+                w.small(operator);
+                w.execution(instance);
+            },
+            || (0, 0),
+        );
+        if w.reading() {
+            self.hints = 0;
+            self.idle_words = 0;
+        }
+        w.activity(&mut self.activity);
+    }
+
+    /// An execution of `operator` begins, without its words being executed.
+    pub(crate) fn count_pass(&mut self, operator: u32) -> u32 {
+        let pass = &mut self.passes[operator as usize];
+        *pass += 1;
+        *pass - 1
+    }
+
     /// What it is doing, for a deadlock report.
-    pub(crate) fn describe(&self) -> String {
+    pub(crate) fn describe(&self, feed: &Feed) -> String {
         let at = match &self.pending {
             Some(job) => {
                 format!("holds instruction {} for the full {} queue", job.dispatch.pc, job.dispatch.queue)
             }
-            None => format!("is at instruction {}", self.control.pc),
+            None => format!("is at instruction {}", feed.pc()),
         };
         match self.mode {
             Mode::Run => at,

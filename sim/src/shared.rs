@@ -70,6 +70,15 @@ impl Wakes {
     pub(crate) fn memory_clock(&self, time: Tick) -> u64 {
         self.memory.quotient(time)
     }
+    /// Wakes everybody at their next edge after `now`, and forgets all else.
+    pub(crate) fn all_after(&mut self, now: Tick) {
+        let edges = [self.core.round_up(now + 1), self.memory.round_up(now + 1)];
+        for (i, at) in self.at.iter_mut().enumerate() {
+            *at = edges[usize::from(i >= CORE_UNITS)];
+        }
+        self.poked.fill(Tick::MAX);
+        self.dirty = 0;
+    }
     /// Wakes a core unit at `time`, an edge of the core clock.
     #[inline]
     pub(crate) fn at(&mut self, unit: Unit, time: Tick) {
@@ -182,6 +191,10 @@ impl Interleave {
             channel: Divider::new(channels),
         }
     }
+    /// Bursts of a channel's turn.
+    pub(crate) fn turn(&self) -> u64 {
+        self.bursts
+    }
     /// Channel, burst within the channel, and bursts left in this channel's turn, of a chip-wide burst number.
     #[inline]
     pub(crate) fn locate(&self, burst: u64) -> (usize, u64, u32) {
@@ -208,6 +221,10 @@ macro_rules! work {
         #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
         pub struct Work { $($(#[$doc])* pub $name: u64),* }
         impl Work {
+            /// Each of them.
+            pub(crate) fn each(&mut self, mut f: impl FnMut(&mut u64)) {
+                $(f(&mut self.$name);)*
+            }
             /// What was counted since `earlier`.
             pub fn since(&self, earlier: &Self) -> Self {
                 Self { $($name: self.$name - earlier.$name),* }
@@ -263,11 +280,19 @@ pub(crate) struct Instance {
     pub(crate) last: Snapshot,
 }
 
+impl Instance {
+    pub(crate) fn new(operator: u32, pass: u32) -> Self {
+        Self { operator, pass, owned_bytes: 0, macs: 0, vector_ops: 0, last: Snapshot::default() }
+    }
+}
+
 /// A dispatched operation and the operator that it belongs to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Job {
     pub(crate) dispatch: Dispatch,
     pub(crate) instance: u32,
+    /// The word's number among those known to the feed.
+    pub(crate) prototype: u32,
 }
 
 /// Shared state.

@@ -6,10 +6,11 @@ use lutsim_isa::{ByteClass, Op, Queue};
 
 use crate::activity::{Activity, Cause};
 use crate::config::Dma;
+use crate::leap::Walk;
 use crate::link::Tick;
 use crate::load::{Cells, Rows, dram_rows};
 use crate::scratchpad::{Port, Run};
-use crate::shared::{BurstRun, Job, Master, Shared};
+use crate::shared::{BurstRun, Interleave, Job, Master, Shared};
 
 #[derive(Clone, Debug)]
 struct Transfer {
@@ -24,6 +25,17 @@ struct Transfer {
     asked: u64,
     pending: std::collections::VecDeque<u64>,
     read: u64,
+}
+
+impl Transfer {
+    fn new(job: Job, pending: std::collections::VecDeque<u64>, interleave: &Interleave) -> Self {
+        let rows = dram_rows(&job.dispatch.op);
+        let cells = Cells::of(&job.dispatch.op);
+        let bursts = (0..rows.rows)
+            .map(|row| rows.bursts(rows.addr + row * rows.stride, interleave.burst_shift).1)
+            .sum::<u64>();
+        Self { job, rows, cells, row: 0, burst: 0, bursts, sent: 0, asked: 0, pending, read: 0 }
+    }
 }
 
 /// DMA out.
@@ -74,11 +86,9 @@ impl Store {
 
     fn accept(&mut self, now: Tick, shared: &mut Shared) -> bool {
         let Some(job) = shared.accept(now, Queue::Store) else { return false };
-        let rows = dram_rows(&job.dispatch.op);
-        let burst_bytes = shared.interleave.burst_bytes;
-        let bursts = (0..rows.rows)
-            .map(|row| rows.bursts(rows.addr + row * rows.stride, shared.interleave.burst_shift).1)
-            .sum::<u64>();
+        let pending = std::mem::take(&mut self.spare);
+        let transfer = Transfer::new(job, pending, &shared.interleave);
+        let (rows, bursts, burst_bytes) = (transfer.rows, transfer.bursts, shared.interleave.burst_bytes);
         if let Op::Store { class, .. } = job.dispatch.op {
             let bytes = rows.bytes * rows.rows;
             shared.bytes_written[class as usize] += bytes;
@@ -86,20 +96,7 @@ impl Store {
             shared.bytes_written[ByteClass::Overfetch as usize] += bursts * burst_bytes - bytes;
             shared.instances[job.instance as usize].owned_bytes += bursts * burst_bytes;
         }
-        let pending = std::mem::take(&mut self.spare);
-        let cells = Cells::of(&job.dispatch.op);
-        self.transfer = Some(Transfer {
-            job,
-            rows,
-            cells,
-            row: 0,
-            burst: 0,
-            bursts,
-            sent: 0,
-            asked: 0,
-            pending,
-            read: 0,
-        });
+        self.transfer = Some(transfer);
         true
     }
 
@@ -174,6 +171,37 @@ impl Store {
                 true
             }
         }
+    }
+    /// Walks the transfer; counts begin at 0 when it is read.
+    pub(crate) fn walk(&mut self, w: &mut Walk<'_>, shared: &mut Shared) {
+        let mut unseen = shared.scratchpad.finished_by_now(Port::Store) - self.finished;
+        let mut unacknowledged =
+            self.sent.wrapping_sub(shared.lanes.iter().map(|lane| lane.stored.total()).sum::<u64>());
+        w.exact(&mut unseen);
+        w.exact(&mut unacknowledged);
+        if w.reading() {
+            self.finished = 0;
+            shared.scratchpad.rebase(Port::Store, unseen);
+            self.sent = unacknowledged;
+            shared.lanes.iter_mut().for_each(|lane| lane.stored.set(0));
+        }
+        let interleave = shared.interleave;
+        w.option(
+            &mut self.transfer,
+            |w, t| {
+                w.job(&mut t.job);
+                if w.reading() {
+                    *t = Transfer::new(t.job, Default::default(), &interleave);
+                }
+                for x in [&mut t.row, &mut t.burst, &mut t.sent, &mut t.asked, &mut t.read] {
+                    w.exact(x);
+                }
+                t.cells.walk(w);
+                w.queue(&mut t.pending, |w, bytes| w.exact(bytes), || 0);
+            },
+            || Transfer::new(Walk::blank_job(), Default::default(), &interleave),
+        );
+        w.activity(&mut self.activity);
     }
     pub(crate) fn is_idle(&self) -> bool {
         self.transfer.is_none()

@@ -80,6 +80,44 @@ fn tick_and_skip_agree_in_any_order() {
     }
 }
 
+/// Reports of one machine that runs the same program again and again.
+fn again(chip: &Chip, engine: Engine, program: &Program, times: usize, audit: u32) -> (Vec<Report>, Machine) {
+    let mut machine = Machine::new(chip, engine).unwrap();
+    machine.set_audit(audit);
+    let marks: Vec<u32> = (0..program.code.len() as u32).map(|i| i / 9).collect();
+    let operators = marks.last().unwrap() + 1;
+    let job = Job {
+        program,
+        address: 1 << 20,
+        marks: &marks,
+        operators,
+        registers: &[],
+        mailbox: &[],
+        result_bytes: 4,
+    };
+    let reports = (0..times).map(|_| machine.run(&job).unwrap()).collect();
+    (reports, machine)
+}
+
+#[test]
+fn leaping_is_skipping() {
+    let mut ideal = chip("tiny");
+    ideal.dram.kind = DramKind::Ideal { latency_ns: 100, bytes_per_second: 19_200_000_000, burst_bytes: 32 };
+    for chip in [chip("tiny"), ideal, chip("snapdragon_like")] {
+        for program in [gemv(30, 2, 64, 512, 2), gemv(20, 3, 128, 256, 3), gemv(1, 1, 128, 128, 1)] {
+            let (expected, _) = again(&chip, Engine::Skip, &program, 5, 0);
+            for audit in [0, 100, 50] {
+                let (reports, machine) = again(&chip, Engine::Leap, &program, 5, audit);
+                println!("{} {audit} {:?}", chip.name, machine.leap_stats());
+                for (i, (ours, theirs)) in reports.iter().zip(&expected).enumerate() {
+                    assert_eq!(ours.totals, theirs.totals, "{} run {i} audit {audit}", chip.name);
+                    assert_eq!(ours.operators, theirs.operators, "{} run {i} audit {audit}", chip.name);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn causes_sum_to_cycles() {
     let chip = chip("tiny");

@@ -5,6 +5,7 @@ use lutsim_isa::{Elem, Format, Op, Queue, TileRef};
 
 use crate::activity::{Activity, Cause};
 use crate::config;
+use crate::leap::Walk;
 use crate::link::Tick;
 use crate::scratchpad::{Port, Run};
 use crate::shared::{Job, Shared};
@@ -77,6 +78,16 @@ struct Running {
     retire: Option<Tick>,
 }
 
+impl Running {
+    fn new(job: Job) -> Self {
+        let (passes, count) = match &job.dispatch.op {
+            Op::Vector(op) => passes(op),
+            _ => ([Pass::default(); MAX_PASSES], 0),
+        };
+        Self { job, passes, count, at: 0, until: 0, runs: [0; 3], retire: None }
+    }
+}
+
 const PORTS: [Port; 3] = [Port::VectorRead, Port::VectorRead2, Port::VectorWrite];
 
 /// Vector unit.
@@ -132,14 +143,10 @@ impl Vector {
     }
 
     fn start(&mut self, now: Tick, job: Job, shared: &mut Shared) {
-        let (passes, count) = match &job.dispatch.op {
-            Op::Vector(op) => {
-                count_work(op, job.instance, shared);
-                passes(op)
-            }
-            _ => ([Pass::default(); MAX_PASSES], 0),
-        };
-        self.running = Some(Running { job, passes, count, at: 0, until: now, runs: [0; 3], retire: None });
+        if let Op::Vector(op) = &job.dispatch.op {
+            count_work(op, job.instance, shared);
+        }
+        self.running = Some(Running { until: now, ..Running::new(job) });
         self.begin_pass(now, shared);
     }
 
@@ -189,6 +196,28 @@ impl Vector {
             r.until <= now
                 && PORTS.iter().zip(r.runs).all(|(&p, runs)| shared.scratchpad.finished(p, now) >= runs)
         })
+    }
+    /// Walks the operation under way; counts of scratchpad runs begin at 0 when it is read.
+    pub(crate) fn walk(&mut self, w: &mut Walk<'_>, shared: &Shared) {
+        let base = PORTS.map(|port| shared.scratchpad.finished_by_now(port));
+        w.option(
+            &mut self.running,
+            |w, r| {
+                w.job(&mut r.job);
+                if w.reading() {
+                    *r = Running::new(r.job);
+                }
+                w.size(&mut r.at);
+                w.clock(&mut r.until);
+                r.runs.iter_mut().zip(base).for_each(|(runs, base)| w.since(runs, base));
+                w.optional_clock(&mut r.retire);
+            },
+            || Running::new(Walk::blank_job()),
+        );
+        if w.reading() {
+            self.posted = PORTS.map(|port| shared.scratchpad.posted(port));
+        }
+        w.activity(&mut self.activity);
     }
     pub(crate) fn is_idle(&self) -> bool {
         self.running.is_none()

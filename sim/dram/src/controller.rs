@@ -5,6 +5,7 @@
 //! step(now) --> completions with their clock, and the next clock worth running
 //! ```
 
+use crate::canon::Canon;
 use crate::command::Command;
 use crate::counters::Counters;
 use crate::device::{Device, Issued};
@@ -15,6 +16,7 @@ use crate::mapping::Mapping;
 use crate::policy::{Page, Policy, RefreshPolicy, RefreshScope, Scheduler};
 use crate::queue::Entry;
 use crate::ramulator2::Ramulator2;
+use crate::refresh::Margin;
 use crate::standard::Standard;
 
 /// A request's data is on its way: reported when its column command issues.
@@ -50,6 +52,22 @@ impl Inbox {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// All that is in it was inserted at or before `c.now`, and so will be taken at the next step.
+    fn walk(&mut self, c: &mut Canon) {
+        let mut len = self.entries.len() - self.next;
+        c.size(&mut len);
+        if c.reading() {
+            *self = Inbox::default();
+            for _ in 0..len {
+                let mut entry = Entry { arrival: c.now, ..Entry::default() };
+                entry.walk(c);
+                self.push(entry);
+            }
+            return;
+        }
+        self.entries[self.next..].iter_mut().for_each(|entry| entry.walk(c));
     }
 
     /// The oldest request inserted before `now`.
@@ -258,6 +276,60 @@ impl Channel {
             core.count_rest(&self.device, &mut c, now);
         }
         c
+    }
+
+    /// Whether [`Channel::walk`] knows this controller: ours, without a command log.
+    pub fn can_walk(&self) -> bool {
+        matches!(self.core, Core::FrFcfs(_)) && self.device.log.is_none()
+    }
+
+    /// Rows that a change of the row's low bits may move to other banks: that many low bits belong together.
+    pub fn row_unit(&self) -> u32 {
+        self.mapping.row_unit()
+    }
+
+    /// First bit of the row in a burst's number.
+    pub fn row_bit(&self) -> u32 {
+        self.mapping.row_bit()
+    }
+
+    /// Walks the state relative to clock `c.now`, at which all is done; reading it back leaves the counters as they are,
+    /// and wants [`Channel::set_due`] after it. Only if [`Channel::can_walk`].
+    pub fn walk(&mut self, c: &mut Canon) {
+        let Core::FrFcfs(core) = &mut self.core else { return };
+        core.walk(&mut self.device, c);
+        self.inbox.walk(c);
+    }
+
+    /// Clock at which the next refresh falls due, `u64::MAX` if none.
+    pub fn due(&self) -> u64 {
+        match &self.core {
+            Core::FrFcfs(c) => c.refresh.next_due,
+            _ => u64::MAX,
+        }
+    }
+
+    /// The next refresh falls due at `clock`.
+    pub fn set_due(&mut self, clock: u64) {
+        if let Core::FrFcfs(c) = &mut self.core {
+            c.refresh.next_due = clock;
+            c.wake = c.wake.min(clock);
+        }
+    }
+
+    /// Watches from now on how far the next due time could be moved.
+    pub fn watch_due(&mut self) {
+        if let Core::FrFcfs(c) = &mut self.core {
+            c.refresh.watch();
+        }
+    }
+
+    /// How far it could have been moved, since it was watched and up to `now`, with nothing else changed.
+    pub fn due_margin(&self, now: u64) -> Margin {
+        match &self.core {
+            Core::FrFcfs(c) => c.refresh.watched(now),
+            _ => Margin::FREE,
+        }
     }
 
     /// Starts (or stops) recording issued commands.

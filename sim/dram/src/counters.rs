@@ -14,6 +14,11 @@ macro_rules! counters {
                 $(self.$name += other.$name;)*
             }
 
+            /// Each of them.
+            pub fn each(&mut self, mut f: impl FnMut(&mut u64)) {
+                $(f(&mut self.$name);)*
+            }
+
             /// What was counted since `earlier`.
             pub fn since(&self, earlier: &Counters) -> Counters {
                 Counters { $($name: self.$name - earlier.$name,)* }

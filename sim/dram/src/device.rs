@@ -1,5 +1,6 @@
 //! The device behind a controller: which rows are open, when each command may issue, and what was issued.
 
+use crate::canon::Canon;
 use crate::command::Command;
 use crate::counters::Counters;
 use crate::standard::Standard;
@@ -157,6 +158,22 @@ impl Device {
             self.counters.refreshes += 1;
         }
         self.record(now, command, scope, NO_ROW, NO_ROW);
+    }
+
+    /// Walks rows and timing; the background goes on from where it is.
+    pub(crate) fn walk(&mut self, c: &mut Canon) {
+        c.exact(&mut self.open);
+        c.exact(&mut self.activating);
+        let mut rest = self.open | self.activating;
+        while rest != 0 {
+            c.row(&mut self.open_row[rest.trailing_zeros() as usize]);
+            rest &= rest - 1;
+        }
+        self.timing.walk(c);
+        c.clock(&mut self.data_clock_until);
+        if c.reading() {
+            self.since.fill(c.now);
+        }
     }
 
     fn opening(&mut self, bank: usize, now: u64) {

@@ -24,6 +24,7 @@ use crate::timing::Class;
 mod issue;
 mod pick;
 mod rest;
+mod walk;
 
 use pick::Pick;
 use rest::Rest;
@@ -32,8 +33,8 @@ const NONE: u32 = 64;
 const COLUMN: u8 = 1 << Class::Column as u8;
 const ACTIVATE: u8 = 1 << Class::Activate as u8;
 const PRECHARGE: u8 = 1 << Class::Precharge as u8;
-/// Position of a precharge that no request asks for.
-const IDLE: u32 = 63;
+/// Position of a precharge that no request asks for: behind them all.
+const IDLE: u32 = 64;
 
 #[derive(Debug, Clone)]
 pub(crate) struct FrFcfs {
@@ -52,7 +53,7 @@ pub(crate) struct FrFcfs {
     /// The command that must follow the CAS of the clock before.
     after_cas: Option<Pick>,
     act2: Option<(u8, u64)>,
-    refresh: Refresh,
+    pub(crate) refresh: Refresh,
     refresh_pick: Pick,
     /// Banks that wait for a refresh.
     blocked: u64,
@@ -129,7 +130,7 @@ impl FrFcfs {
 
     pub(crate) fn hint(&mut self, now: u64, device: &mut Device) {
         let idle = self.idle();
-        if self.refresh.hint() {
+        if self.refresh.hint(now) {
             if idle {
                 self.rouse(device, now + 1);
             }

@@ -10,6 +10,7 @@
 //! Reading order: `standard`, `timing`, `device`, `queue`, `frfcfs`, `controller`; then `dramsim3` and `ramulator2` (the
 //! references' controllers), `drive` (traces), `checker` (the judge), `energy`.
 
+mod canon;
 pub mod checker;
 mod command;
 mod controller;
@@ -34,6 +35,7 @@ mod trace;
 mod validate;
 mod variant;
 
+pub use canon::{Canon, Clusters, Rows, UNNUMBERED};
 pub use command::Command;
 pub use controller::{Channel, Completion};
 pub use counters::Counters;
@@ -43,6 +45,7 @@ pub use energy::{Energy, Estimate, energy};
 pub use error::Error;
 pub use mapping::{Mapping, Place};
 pub use policy::{Page, Policy, PowerDown, Refresh, RefreshPolicy, RefreshScope, Scheduler};
+pub use refresh::Margin;
 pub use standard::{Constraint, EventEnergy, Level, MAX_BANKS, Power, Standard, Timing};
 pub use trace::{Pattern, Request, parse_trace};
 pub use variant::configuration;

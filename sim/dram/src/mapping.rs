@@ -166,6 +166,23 @@ impl Mapping {
         Ok(out)
     }
 
+    /// First bit of the row in a burst's index.
+    pub(crate) fn row_bit(&self) -> u32 {
+        self.row_from.into()
+    }
+
+    /// Low bits of the row that the exclusive-or rules read or write: adding a multiple of that many rows to an address
+    /// changes its row by as much and nothing else.
+    pub(crate) fn row_unit(&self) -> u32 {
+        let column_bits: u32 = self.column.iter().map(|p| p.mask.count_ones()).sum();
+        let bits = |x: &Xor| match (x.to_row, x.row) {
+            (true, _) => column_bits.saturating_sub(x.from.into()),
+            (false, true) => u32::from(x.from) + x.mask.count_ones(),
+            (false, false) => 0,
+        };
+        self.xor.iter().map(bits).max().unwrap_or(0)
+    }
+
     /// Splits a device-wide burst index into channel and channel-local burst index.
     pub fn split(&self, burst: u64) -> (u32, u64) {
         let low = burst & ((1 << self.channel_from) - 1);

@@ -1,7 +1,10 @@
 //! A request queue in order of age, with per-bank bit sets: position p in a 64-bit word, lower is older.
 //!
 //! Taking an entry out leaves a hole; when the positions run out the words are shifted down, or, if an old entry
-//! lingers at the bottom, the entries are renumbered. Ages never change order, so neither is visible outside.
+//! lingers at the bottom, the entries are renumbered. Ages never change order, and who remembers a position renumbers it
+//! too, so nothing of this is visible outside.
+
+use crate::canon::Canon;
 
 /// A request as the scheduler sees it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -82,13 +85,15 @@ impl Queue {
         self.bits[bank & 63].hit.trailing_zeros()
     }
 
-    /// Appends; the flag tells that positions were renumbered. There must be room (`len < 64`).
+    /// Entries older than the one at `position`.
+    pub(crate) fn rank(&self, position: u32) -> u32 {
+        rank(self.valid, position)
+    }
+
+    /// Appends; returns the position, and how older positions changed, if they did. There must be room (`len < 64`).
     #[inline]
-    pub(crate) fn push(&mut self, entry: Entry, hit: bool) -> (u32, bool) {
-        let renumbered = self.tail == 64;
-        if renumbered {
-            self.compact();
-        }
+    pub(crate) fn push(&mut self, entry: Entry, hit: bool) -> (u32, Option<Renumbered>) {
+        let renumbered = (self.tail == 64).then(|| self.compact());
         let position = self.tail;
         self.tail += 1;
         self.len += 1;
@@ -158,8 +163,9 @@ impl Queue {
         self.hit_banks &= !banks;
     }
 
+    /// Moves everything down over the holes at the bottom, or closes all holes.
     #[cold]
-    fn compact(&mut self) {
+    fn compact(&mut self) -> Renumbered {
         let holes = self.valid.trailing_zeros();
         if holes >= 16 {
             self.valid >>= holes;
@@ -170,26 +176,82 @@ impl Queue {
             }
             self.base = (self.base + holes) & 63;
             self.tail -= holes;
-            return;
+            return Renumbered::Down(holes);
         }
         let old = self.clone();
-        (self.base, self.tail, self.valid, self.hits) = (0, 0, 0, 0);
-        self.bits.fill(BankBits::default());
+        self.clear();
         let mut rest = old.valid;
         while rest != 0 {
             let from = rest.trailing_zeros();
-            let entry = *old.entry(from);
-            let bit = 1u64 << self.tail;
-            let bits = &mut self.bits[entry.bank as usize & 63];
-            bits.all |= bit;
-            if old.hits >> from & 1 != 0 {
-                bits.hit |= bit;
-                self.hits |= bit;
-            }
-            self.valid |= bit;
-            self.entries[self.tail as usize] = entry;
-            self.tail += 1;
+            self.push(*old.entry(from), old.hits >> from & 1 != 0);
             rest &= rest - 1;
+        }
+        Renumbered::ToRank(old.valid)
+    }
+
+    fn clear(&mut self) {
+        (self.len, self.tail, self.base) = (0, 0, 0);
+        (self.valid, self.hits, self.banks, self.hit_banks) = (0, 0, 0, 0);
+        self.bits.fill(BankBits::default());
+    }
+
+    /// Walks the entries, oldest first; `hit` tells which of them hit an open row.
+    pub(crate) fn walk(&mut self, c: &mut Canon, hit: impl Fn(&Entry) -> bool) {
+        let mut len = self.len;
+        c.small(&mut len);
+        if c.reading() {
+            self.clear();
+            for _ in 0..len {
+                let mut entry = Entry { arrival: c.now, ..Entry::default() };
+                entry.walk(c);
+                self.push(entry, hit(&entry));
+            }
+            return;
+        }
+        let mut rest = self.valid;
+        while rest != 0 {
+            self.entry_mut(rest.trailing_zeros()).walk(c);
+            rest &= rest - 1;
+        }
+    }
+}
+
+/// How positions changed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Renumbered {
+    /// By that many.
+    Down(u32),
+    /// To the number of older entries, a bit for each position that had one.
+    ToRank(u64),
+}
+
+impl Renumbered {
+    /// What has become of a position.
+    pub(crate) fn of(self, position: u32) -> u32 {
+        match self {
+            Renumbered::Down(holes) => position.saturating_sub(holes),
+            Renumbered::ToRank(valid) => rank(valid, position),
+        }
+    }
+}
+
+fn rank(valid: u64, position: u32) -> u32 {
+    (valid & ((1u64 << position) - 1)).count_ones()
+}
+
+impl Entry {
+    /// Its column is for the command log only, its arrival for the inbox.
+    pub(crate) fn walk(&mut self, c: &mut Canon) {
+        let mut flags = u64::from(self.bank) << 3
+            | u64::from(self.write) << 2
+            | u64::from(self.precharged) << 1
+            | u64::from(self.activated);
+        c.exact(&mut flags);
+        self.bank = (flags >> 3) as u8;
+        (self.write, self.precharged, self.activated) = (flags & 4 != 0, flags & 2 != 0, flags & 1 != 0);
+        c.row(&mut self.row);
+        if !self.write {
+            c.tag(&mut self.tag);
         }
     }
 }

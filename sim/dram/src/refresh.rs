@@ -1,5 +1,6 @@
 //! When refreshes fall due, are owed, and must be issued; shared by every scheduler of ours.
 
+use crate::canon::Canon;
 use crate::policy::{Policy, RefreshPolicy, RefreshScope};
 use crate::standard::Standard;
 
@@ -21,6 +22,38 @@ pub(crate) struct Refresh {
     turn: u32,
     banks_per_scope: u32,
     pub(crate) forced: u64,
+    pub(crate) margin: Margin,
+}
+
+/// How far the next due time could have been moved, since [`Refresh::watch`], without anything else changing.
+///
+/// Under `aligned` a refresh that falls due is only counted; what can be seen is how many are owed when a hint comes. So
+/// the due times may move as long as each stays on its side of every hint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Margin {
+    /// Clocks by which it could have been earlier.
+    pub earlier: u64,
+    /// Clocks by which it could have been later.
+    pub later: u64,
+    /// The last time that one fell due.
+    last_due: Option<u64>,
+}
+
+impl Margin {
+    /// Nothing has been looked at.
+    pub const FREE: Margin = Margin { earlier: u64::MAX, later: u64::MAX, last_due: None };
+
+    /// Somebody looks at the count at `now`; those that fall due at `now` itself come after that.
+    fn look(&mut self, now: u64, next_due: u64) {
+        self.earlier = self.earlier.min(next_due.saturating_sub(now));
+        if let Some(last) = self.last_due {
+            self.later = self.later.min(now.saturating_sub(last + 1));
+        }
+    }
+    /// The time itself mattered.
+    pub(crate) fn pin(&mut self) {
+        (self.earlier, self.later) = (0, 0);
+    }
 }
 
 impl Refresh {
@@ -41,6 +74,7 @@ impl Refresh {
             turn: 0,
             banks_per_scope: s.banks() / scopes,
             forced: 0,
+            margin: Margin::FREE,
         }
     }
 
@@ -48,13 +82,16 @@ impl Refresh {
     pub(crate) fn fall_due(&mut self, now: u64) -> bool {
         let mut news = false;
         while now >= self.next_due {
+            self.margin.last_due = Some(self.next_due);
             self.next_due += self.interval;
             if self.policy == RefreshPolicy::Timer {
+                self.margin.pin();
                 self.demand();
                 news = true;
             } else {
                 self.owed += 1;
                 if self.owed > self.postpone {
+                    self.margin.pin();
                     self.owed -= 1;
                     self.forced += 1;
                     self.demand();
@@ -67,22 +104,47 @@ impl Refresh {
 
     /// The device refreshes itself from now on.
     pub(crate) fn suspend(&mut self) {
+        self.margin.pin();
         self.owed = 0;
         self.next_due = u64::MAX;
     }
 
     /// The device was woken at `now`.
     pub(crate) fn resume(&mut self, now: u64) {
+        self.margin.pin();
         self.next_due = now + self.interval;
     }
 
     /// Everything owed is to be issued now; true if there was anything.
-    pub(crate) fn hint(&mut self) -> bool {
+    pub(crate) fn hint(&mut self, now: u64) -> bool {
+        self.margin.look(now, self.next_due);
         let owed = std::mem::take(&mut self.owed);
         for _ in 0..owed {
             self.demand();
         }
         owed > 0
+    }
+
+    /// From now on, [`Margin`] is kept anew.
+    pub(crate) fn watch(&mut self) {
+        self.margin = Margin::FREE;
+    }
+
+    /// The margin up to and including clock `now`.
+    pub(crate) fn watched(&self, now: u64) -> Margin {
+        let mut margin = self.margin;
+        margin.look(now + 1, self.next_due);
+        margin
+    }
+
+    /// All but the next due time, of which only [`Margin`] speaks, and whether there is one.
+    pub(crate) fn walk(&mut self, c: &mut Canon) {
+        let mut none = self.next_due == u64::MAX;
+        c.flag(&mut none);
+        c.exact(&mut self.owed);
+        c.exact(&mut self.wanted);
+        c.small(&mut self.turn);
+        self.pending.iter_mut().for_each(|p| c.small(p));
     }
 
     /// One more refresh of every scope, or of the next bank of every scope.

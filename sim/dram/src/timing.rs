@@ -3,6 +3,7 @@
 //! A node is a bank, a bank group, ... up to the channel; levels with one member per parent are merged into it. A
 //! command may issue when `now` has reached the entry of every node on its bank's path.
 
+use crate::canon::Canon;
 use crate::command::{COMMANDS, Command};
 use crate::standard::Standard;
 
@@ -61,6 +62,15 @@ struct Window {
     cursor: usize,
 }
 
+/// The last times of a command at one node.
+#[derive(Debug, Clone, Copy)]
+struct Ring {
+    base: usize,
+    size: usize,
+    cursor: usize,
+    clocks: u64,
+}
+
 /// Compiled constraints and their state.
 #[derive(Debug, Clone)]
 pub(crate) struct Timing {
@@ -85,6 +95,9 @@ pub(crate) struct Timing {
     sibling: [Vec<Update>; COMMANDS],
     history: Vec<u64>,
     cursor: Vec<u8>,
+    /// Entries of `ready` that any command can delay, and the rings of `history` that are in use.
+    live: Vec<u16>,
+    rings: Vec<Ring>,
     /// Commands that some row below the refresh scope makes wait.
     deep: u16,
     /// Classes (a bit each) that a command of one class delays in other banks too.
@@ -142,6 +155,8 @@ impl Timing {
             sibling: Default::default(),
             history: Vec::new(),
             cursor: Vec::new(),
+            live: Vec::new(),
+            rings: Vec::new(),
             deep: 0,
             crosses: [0; 3],
         };
@@ -192,7 +207,56 @@ impl Timing {
             list.retain(|u| !all.iter().any(|v| covers(v, u)));
         }
         out.resolve(banks as usize);
+        out.list_live(banks as usize);
         out
+    }
+
+    /// Lists the state that can ever change.
+    fn list_live(&mut self, banks: usize) {
+        let nodes = |level: u8| {
+            let of = |bank: usize| self.path[bank][level as usize];
+            let mut nodes: Vec<u8> = (0..banks).map(of).collect();
+            nodes.dedup();
+            nodes
+        };
+        let mut live: Vec<u16> = (0..COMMANDS).map(|c| slot(c, 0) as u16).collect();
+        let mut rings = Vec::new();
+        for u in self.plain.iter().chain(&self.sibling).flatten() {
+            live.extend(nodes(u.level).into_iter().map(|n| slot(u.following as usize, n) as u16));
+        }
+        for w in self.windows.iter().flatten() {
+            for node in nodes(w.update.level) {
+                live.push(slot(w.update.following as usize, node) as u16);
+                let (size, node) = (w.size as usize, node as usize);
+                let (base, cursor) = (w.base + node * size, w.cursor + node);
+                rings.push(Ring { base, size, cursor, clocks: w.update.clocks.into() });
+            }
+        }
+        live.sort_unstable();
+        live.dedup();
+        (self.live, self.rings) = (live, rings);
+    }
+
+    /// Walks the earliest clocks, and the last times as far as they still make anything wait.
+    pub(crate) fn walk(&mut self, c: &mut Canon) {
+        for &slot in &self.live {
+            c.clock(&mut self.ready[slot as usize]);
+        }
+        for ring in &self.rings {
+            let times = &mut self.history[ring.base..][..ring.size];
+            let cursor = &mut self.cursor[ring.cursor];
+            if c.reading() {
+                *cursor = 0;
+            }
+            for i in 0..ring.size {
+                let time = &mut times[(*cursor as usize + i) % ring.size];
+                let mut over = if *time == u64::MAX { 0 } else { *time + ring.clocks };
+                c.clock(&mut over);
+                if c.reading() {
+                    *time = if over == c.now { u64::MAX } else { over - ring.clocks };
+                }
+            }
+        }
     }
 
     /// Fills the tables by bank.

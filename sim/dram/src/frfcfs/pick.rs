@@ -3,7 +3,7 @@
 use super::{ACTIVATE, COLUMN, FrFcfs, IDLE, NONE, PRECHARGE, column_command};
 use crate::command::Command;
 use crate::device::Device;
-use crate::queue::{Entry, Queue};
+use crate::queue::{Entry, Queue, Renumbered};
 
 /// The first clock at which anything of a class can issue, and what it is.
 #[derive(Debug, Clone, Copy)]
@@ -37,21 +37,16 @@ impl FrFcfs {
         let queue = &mut self.queues[side];
         let (had, had_hit) = (queue.banks & bit != 0, queue.hit_banks & bit != 0);
         let (position, renumbered) = queue.push(entry, hit);
+        if let Some(renumbered) = renumbered {
+            self.renumber(renumbered, side);
+        }
         if self.closed_page && self.precharge.bank == entry.bank {
             self.stale |= PRECHARGE;
-        }
-        if renumbered
-            && let Some(pick) = &mut self.after_cas
-            && (pick.command == Command::Write) == entry.write
-        {
-            pick.position = queue.oldest_hit(pick.bank as usize) as u8;
         }
         if side != self.mode {
             return;
         }
-        if renumbered {
-            self.forget();
-        } else if self.blocked & bit != 0 {
+        if self.blocked & bit != 0 {
             // it waits for the refresh
         } else if hit {
             if !had_hit && (self.capped & bit == 0 || !had) {
@@ -74,6 +69,23 @@ impl FrFcfs {
             } else {
                 self.offer_activate(d, bank, position, now);
             }
+        }
+    }
+
+    /// The picks that remember positions of this queue.
+    fn renumber(&mut self, renumbered: Renumbered, side: usize) {
+        let mut of = |pick: &mut Pick| {
+            if (pick.position as u32) < IDLE {
+                pick.position = renumbered.of(pick.position.into()) as u8;
+            }
+        };
+        if side == self.mode {
+            [&mut self.column, &mut self.precharge, &mut self.activate].into_iter().for_each(&mut of);
+        }
+        if let Some(pick) = &mut self.after_cas
+            && (pick.command == Command::Write) as usize == side
+        {
+            of(pick);
         }
     }
 

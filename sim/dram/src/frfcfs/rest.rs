@@ -48,7 +48,11 @@ impl FrFcfs {
 
     /// A refresh falls due while the channel is idle: true if the device takes over from here.
     pub(super) fn fall_asleep(&mut self, d: &mut Device, now: u64) -> bool {
-        if self.rest.is_none() || !self.idle() {
+        if self.rest.is_none() {
+            return false;
+        }
+        self.refresh.margin.pin();
+        if !self.idle() {
             return false;
         }
         if let Some(rest) = &mut self.rest

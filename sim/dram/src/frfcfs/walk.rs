@@ -1,0 +1,109 @@
+//! The scheduler's state relative to now.
+
+use super::{FrFcfs, IDLE, Pick};
+use crate::canon::Canon;
+use crate::command::Command;
+use crate::device::Device;
+use crate::queue::Queue;
+
+impl Pick {
+    /// `queue` turns the position into a rank: holes are not part of the state.
+    fn walk(&mut self, c: &mut Canon, queue: &Queue) {
+        c.moment(&mut self.clock);
+        let mut command = self.command as u8;
+        c.small(&mut command);
+        self.command = Command::ALL[command as usize % Command::ALL.len()];
+        c.small(&mut self.bank);
+        let mut rank = match self.position as u32 {
+            position if c.reading() || position >= IDLE => position,
+            position => queue.rank(position),
+        };
+        c.small(&mut rank);
+        if c.reading() {
+            self.position = rank as u8;
+        }
+    }
+}
+
+impl FrFcfs {
+    /// Walks everything but the next refresh's due time.
+    pub(crate) fn walk(&mut self, d: &mut Device, c: &mut Canon) {
+        d.walk(c);
+        for queue in &mut self.queues {
+            queue.walk(c, |entry| d.hits(entry.bank as usize, entry.row));
+        }
+        c.size(&mut self.mode);
+        self.mode &= 1;
+        let queue = &self.queues[self.mode];
+        for pick in [&mut self.column, &mut self.precharge, &mut self.activate] {
+            pick.walk(c, queue);
+        }
+        c.moment(&mut self.column_at);
+        c.small(&mut self.stale);
+        let mut after_cas = self.after_cas.is_some();
+        c.flag(&mut after_cas);
+        if after_cas {
+            let mut pick = self.after_cas.unwrap_or(Pick::NOTHING);
+            let side = (pick.command == Command::Write) as usize;
+            pick.walk(c, &self.queues[side]);
+            self.after_cas = Some(pick);
+        } else {
+            self.after_cas = None;
+        }
+        let mut act2 = self.act2.is_some();
+        c.flag(&mut act2);
+        self.act2 = act2.then(|| {
+            let (mut bank, mut deadline) = self.act2.unwrap_or_default();
+            c.small(&mut bank);
+            c.moment(&mut deadline);
+            (bank, deadline)
+        });
+        self.refresh.walk(c);
+        // A scope, not a position.
+        c.moment(&mut self.refresh_pick.clock);
+        let mut command = self.refresh_pick.command as u8;
+        c.small(&mut command);
+        self.refresh_pick.command = Command::ALL[command as usize % Command::ALL.len()];
+        c.small(&mut self.refresh_pick.bank);
+        c.small(&mut self.refresh_pick.position);
+        c.exact(&mut self.blocked);
+        c.exact(&mut self.capped);
+        if c.reading() {
+            self.served = [0; 64];
+        }
+        let mut rest = d.open;
+        while rest != 0 {
+            let served = &mut self.served[rest.trailing_zeros() as usize];
+            // Behind the cap all is one: `capped` knows.
+            let mut counted = (*served).min(self.cap + 1);
+            c.small(&mut counted);
+            *served = counted;
+            rest &= rest - 1;
+        }
+        self.walk_rest(c);
+        // The next refresh is watched apart, so it is taken out of the wake time, and put back by `set_due`.
+        let mut wake = self.wake;
+        if self.stale != 0 || self.after_cas.is_some() || self.act2.is_some() {
+            wake = 0;
+        } else if wake == self.refresh.next_due {
+            wake = self.column_at.min(self.row().clock).min(self.refresh_pick.clock);
+        }
+        c.clock(&mut wake);
+        if c.reading() {
+            self.wake = wake;
+        }
+    }
+
+    fn walk_rest(&mut self, c: &mut Canon) {
+        let Some(rest) = &mut self.rest else { return };
+        c.moment(&mut rest.last_command);
+        c.moment(&mut rest.last_data);
+        let mut asleep = rest.asleep.is_some();
+        c.flag(&mut asleep);
+        rest.asleep = asleep.then(|| {
+            let mut since = rest.asleep.unwrap_or_default();
+            c.moment(&mut since);
+            since
+        });
+    }
+}

@@ -1,0 +1,155 @@
+//! The words that the sequencer executes, one after the other; they can be looked at before it gets to them.
+//!
+//! Control flow does not depend on time, so what comes next is known ahead. A word is recognised by its prototype: the
+//! same operation on the same tiles, wherever in DRAM; its addresses are kept apart.
+
+use std::collections::{HashMap, VecDeque};
+
+use lutsim_dram::Rows;
+use lutsim_isa::{Control, Dispatch, Fault, Op, Reg, Step};
+
+use crate::leap::addresses;
+
+/// A word and what it asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Word {
+    pub(crate) pc: u32,
+    pub(crate) step: Step,
+    /// Which prototype it is of; a word of control is its own.
+    pub(crate) prototype: u32,
+    /// Its addresses in DRAM: how far into a row, and the rows.
+    pub(crate) places: Vec<(u64, Rows)>,
+}
+
+/// Prototypes of words of control have this bit, and their kind and number.
+const CONTROL: u32 = 1 << 31;
+
+/// Operations without their addresses, numbered as they come.
+#[derive(Debug, Default)]
+pub(crate) struct Prototypes {
+    known: Vec<(Dispatch, u32)>,
+    /// By word and first tile.
+    by_word: HashMap<(u32, u64), Vec<u32>>,
+    /// Bytes of DRAM in which a row unit of every channel and bank lies.
+    span: u64,
+}
+
+impl Prototypes {
+    pub(crate) fn new(span: u64) -> Self {
+        Self { span, ..Self::default() }
+    }
+    pub(crate) fn dispatch(&self, prototype: u32) -> Dispatch {
+        self.known[prototype as usize].0
+    }
+    fn word(&mut self, pc: u32, step: Step, mark: u32, mailbox: &[u32]) -> Word {
+        let mut places = Vec::new();
+        let kind = match step {
+            Step::Control => 0,
+            Step::Fence => 1,
+            Step::Halt => 2,
+            Step::Dispatch(dispatch) => {
+                let mut bare = dispatch;
+                let span = self.span;
+                addresses(&mut bare.op, mailbox, |address, bytes| {
+                    places.push((*address % span, (*address / span, (*address + bytes.max(1) - 1) / span)));
+                    *address = 0;
+                });
+                return Word { pc, step, prototype: self.number(bare, mark), places };
+            }
+        };
+        Word { pc, step, prototype: CONTROL | pc << 2 | kind, places }
+    }
+    fn number(&mut self, bare: Dispatch, mark: u32) -> u32 {
+        let tile = match bare.op {
+            Op::Load { tile, .. } | Op::Store { tile, .. } | Op::Gather { tile, .. } => u64::from(tile.base),
+            Op::Lmma { a, w, .. } => u64::from(a.base) << 32 | u64::from(w.base),
+            Op::Drain { o, .. } => u64::from(o.base),
+            _ => 0,
+        };
+        let same = self.by_word.entry((bare.pc, tile)).or_default();
+        let known = &mut self.known;
+        match same.iter().find(|&&i| known[i as usize] == (bare, mark)) {
+            Some(&i) => i,
+            None => {
+                let i = known.len() as u32;
+                known.push((bare, mark));
+                same.push(i);
+                i
+            }
+        }
+    }
+}
+
+/// The words of one program run.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    control: Control,
+    ahead: VecDeque<Result<Word, Fault>>,
+    /// Kept if words are to be recognised.
+    pub(crate) prototypes: Option<Prototypes>,
+    /// Words taken since it was last cleared, if anybody wants to know.
+    pub(crate) taken: Vec<Word>,
+    pub(crate) watched: bool,
+}
+
+impl Feed {
+    pub(crate) fn new(prototypes: Option<Prototypes>) -> Self {
+        Self {
+            control: Control::new(&[]),
+            ahead: VecDeque::new(),
+            prototypes,
+            taken: Vec::new(),
+            watched: false,
+        }
+    }
+    /// Another run begins.
+    pub(crate) fn begin(&mut self, registers: &[(Reg, u64)]) {
+        self.control = Control::new(registers);
+        self.ahead.clear();
+        self.taken.clear();
+        self.watched = false;
+    }
+    /// The next word's number.
+    pub(crate) fn pc(&self) -> u32 {
+        match self.ahead.front() {
+            Some(Ok(word)) => word.pc,
+            Some(Err(fault)) => fault.pc,
+            None => self.control.pc,
+        }
+    }
+    fn pull(&mut self, job: &crate::machine::Job<'_>) -> Result<Word, Fault> {
+        let pc = self.control.pc;
+        let step = self.control.step(job.program)?;
+        let Some(prototypes) = &mut self.prototypes else {
+            return Ok(Word { pc, step, prototype: 0, places: Vec::new() });
+        };
+        Ok(prototypes.word(pc, step, job.marks[pc as usize], job.mailbox))
+    }
+    /// Takes the next word.
+    pub(crate) fn next(&mut self, job: &crate::machine::Job<'_>) -> Result<(u32, Step, u32), Fault> {
+        let word = match self.ahead.pop_front() {
+            Some(word) => word,
+            None => self.pull(job),
+        }?;
+        let next = (word.pc, word.step, word.prototype);
+        if self.watched {
+            self.taken.push(word);
+        }
+        Ok(next)
+    }
+    /// Looks at a word that has not been taken yet; none behind a fault or the end.
+    pub(crate) fn peek(&mut self, i: usize, job: &crate::machine::Job<'_>) -> Option<&Word> {
+        while self.ahead.len() <= i {
+            if self.ahead.back().is_some_and(|w| !matches!(w, Ok(word) if !matches!(word.step, Step::Halt))) {
+                return None;
+            }
+            let word = self.pull(job);
+            self.ahead.push_back(word);
+        }
+        self.ahead[i].as_ref().ok()
+    }
+    /// Leaves out words that were peeked at.
+    pub(crate) fn skip(&mut self, count: usize) -> impl Iterator<Item = Word> + '_ {
+        self.ahead.drain(..count).flatten()
+    }
+}

@@ -1,0 +1,463 @@
+//! The engine that does not do the same thing twice.
+//!
+//! At milestones (a transfer is over, a fence is passed) the machine's state is written down relative to now, and
+//! recognised if it has been met before. What happened from such a state to the next milestone is remembered, under
+//! what it depended on; if that holds again, the counts are added and time moves on, and no cycle is executed.
+//!
+//! ```text
+//! milestone --> state number (memo) --> an entry whose guards hold?  --yes--> add its counts, go to its next state
+//!                                            |                                        |
+//!                                            no                                       +--> and so on; then put the
+//!                                            v                                             last state into the machine
+//!                                       execute to the next milestone, remember it
+//! ```
+//!
+//! # Why this is exact
+//! The machine is deterministic: what happens next is a function of its state, the words to come, the host's mailbox,
+//! and nothing else. Of time it knows differences only (`walk.rs` writes those, and the phase of the two clocks). Of
+//! DRAM addresses it knows channel, bank and which rows are equal: phases within a row unit are written exactly; rows
+//! are ranges of which only the overlaps are written ([`lutsim_dram::Canon`]). Words to come are compared one by one
+//! with those that were executed: the same operation on the same tiles, its addresses at the same phase, its rows
+//! overlapping the same ranges. A refresh that falls due changes nothing until a hint or the postponement limit; how
+//! far its time could have moved without that is measured while executing ([`lutsim_dram::Margin`]). All that is
+//! counted is counted by addition.
+
+mod memo;
+mod walk;
+
+use lutsim_dram::{Canon, Clusters, Rows};
+use lutsim_isa::Step;
+
+pub(crate) use walk::{Walk, addresses};
+
+use self::memo::{Due, Entry, Execution, Guard, Memo, Miss};
+use crate::channel::Channel;
+use crate::feed::{Prototypes, Word};
+use crate::link::Tick;
+use crate::machine::{Job, Machine, Stop};
+use crate::report::Totals;
+use crate::shared::{Instance, Interleave, Master, Snapshot};
+
+/// How the memo fared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeapStats {
+    /// Core cycles that were executed, and those that were leapt over.
+    pub executed_cycles: u64,
+    /// Core cycles leapt over.
+    pub leapt_cycles: u64,
+    /// Entries applied.
+    pub hits: u64,
+    /// Milestones in a state never met.
+    pub new_states: u64,
+    /// Milestones in a known state from which other words, addresses or rows were to come.
+    pub other_words: u64,
+    /// Milestones in a known state, the same words to come, with the next refresh too near or too far.
+    pub other_refresh: u64,
+    /// Entries thrown away because the memo was full.
+    pub evictions: u64,
+    /// States and bytes held.
+    pub states: u64,
+    /// Bytes held.
+    pub bytes: u64,
+    /// Hits that were executed all the same, and compared.
+    pub audited: u64,
+    /// Milestones that were no hit, by the operator whose words come next.
+    pub misses_by_operator: Vec<u64>,
+}
+
+/// What is being executed, to be remembered.
+struct Recording {
+    state: u32,
+    now: Tick,
+    clusters: Clusters,
+    totals: Totals,
+    begin: Snapshot,
+    due: Vec<u64>,
+    /// The executions of operators that jobs under way belong to, from number `first` on, and how many there were.
+    first: u32,
+    open: Vec<Instance>,
+    instances: u32,
+    /// What it must come to, if this is an audit.
+    expected: Option<(Entry, u32)>,
+}
+
+/// The engine's memory.
+pub(crate) struct Leap {
+    canon: Canon,
+    row_bit: u32,
+    span: u64,
+    memo: Memo,
+    recording: Option<Recording>,
+    /// Of 100 hits, how many are executed all the same.
+    pub(crate) audit: u32,
+    pub(crate) stats: LeapStats,
+}
+
+/// Rows of an interleave that does not repeat: everything is one.
+const NO_ROWS: u32 = 40;
+
+impl Leap {
+    /// For these channels; `None` if they cannot be walked.
+    pub(crate) fn new(interleave: &Interleave, channels: &[Channel]) -> Option<Self> {
+        if !channels.iter().all(Channel::can_walk) {
+            return None;
+        }
+        let turn = interleave.turn();
+        let (row_bit, row_unit) = match channels.first()?.row_bits() {
+            Some(bits) => bits,
+            // Without rows, one turn of the channels after the other.
+            None => (turn.trailing_zeros(), 0),
+        };
+        let whole = (1u64 << (row_bit + row_unit).min(NO_ROWS)).is_multiple_of(turn);
+        let (row_bit, row_unit) = if whole { (row_bit, row_unit) } else { (NO_ROWS, 0) };
+        let span = (channels.len() as u64 * interleave.burst_bytes) << (row_bit + row_unit);
+        Some(Self {
+            canon: Canon::new(row_unit, span),
+            row_bit,
+            span,
+            memo: Memo::default(),
+            recording: None,
+            audit: 0,
+            stats: LeapStats::default(),
+        })
+    }
+    pub(crate) fn prototypes(&self) -> Prototypes {
+        Prototypes::new(self.span)
+    }
+
+    /// A milestone: remembers what led here, goes on from here as far as is known, and begins to record.
+    pub(crate) fn here(&mut self, machine: &mut Machine, job: &Job<'_>) -> Result<(), Stop> {
+        let (mut state, mut clusters, mut oldest) = self.write(machine, job);
+        let mut totals = machine.totals();
+        if let Some(recording) = self.recording.take() {
+            let state_now = Arrived { state, clusters: &clusters, totals: &totals };
+            let evicted = self.remember(machine, recording, &state_now)?;
+            if evicted {
+                (state, clusters, _) = self.write(machine, job);
+            }
+        }
+        let mut due: Vec<u64> = machine.channels.iter().map(Channel::due).collect();
+        let begin = machine.now;
+        let mut expected = None;
+        let mut hops = 0u32;
+        loop {
+            let clocks = machine.now / machine.timebase.memory_period;
+            let found = self.memo.find(state, &clusters, &due, clocks, &mut machine.feed, job);
+            let (entry, known) = match found {
+                Ok(found) => found,
+                Err(miss) => {
+                    self.stats.count(miss, machine.feed.peek(0, job), job);
+                    break;
+                }
+            };
+            if self.audit > 0 && self.stats.hits % 100 < u64::from(self.audit) {
+                self.stats.hits += 1;
+                expected = Some((self.memo.entry(state, entry).clone(), self.memo.entry(state, entry).next));
+                break;
+            }
+            self.stats.hits += 1;
+            hops += 1;
+            let entry = self.memo.entry(state, entry);
+            entry.apply(machine, &mut totals, &mut due)?;
+            clusters = self
+                .memo
+                .clusters(entry.next, entry.bases.iter().map(|&(i, off)| known.0[i as usize].0 + off));
+            state = entry.next;
+            if hops & 0xfff == 0 && machine.is_interrupted() {
+                return Err(Stop::Interrupted);
+            }
+        }
+        if hops > 0 || self.audit > 0 {
+            oldest = self.restore(machine, job, state, &clusters, &due, totals);
+        }
+        if self.audit > 0 && self.write(machine, job).0 != state {
+            return Err(Stop::Audit { cycle: machine.now / machine.timebase.core_period });
+        }
+        self.stats.leapt_cycles += (machine.now - begin) / machine.timebase.core_period;
+        self.begin(machine, state, clusters, due, oldest, expected);
+        Ok(())
+    }
+
+    /// The run goes on without the memo.
+    pub(crate) fn leave(&mut self, machine: &mut Machine) {
+        if let Some(recording) = self.recording.take() {
+            self.stats.executed_cycles += (machine.now - recording.now) / machine.timebase.core_period;
+        }
+        machine.feed.watched = false;
+        machine.feed.taken.clear();
+        (self.stats.states, self.stats.bytes) = self.memo.size();
+    }
+
+    /// The number of the machine's state, where its rows are, and how many executions of operators are open.
+    fn write(&mut self, machine: &mut Machine, job: &Job<'_>) -> (u32, Clusters, u32) {
+        self.canon.write();
+        let oldest = machine.walk(&mut self.canon, self.row_bit, job.program.bytes());
+        let (bytes, fields, clusters) = self.canon.written();
+        (self.memo.number(bytes, fields, &clusters), clusters, oldest)
+    }
+
+    /// Puts a state into the machine, which has counted `totals`.
+    fn restore(
+        &mut self,
+        machine: &mut Machine,
+        job: &Job<'_>,
+        state: u32,
+        clusters: &Clusters,
+        due: &[u64],
+        totals: Totals,
+    ) -> u32 {
+        let (bytes, fields) = self.memo.state(state);
+        let bases: Vec<u64> = clusters.0.iter().map(|rows| rows.0).collect();
+        self.canon.read(bytes, fields, &bases);
+        let oldest = machine.walk(&mut self.canon, self.row_bit, job.program.bytes());
+        for (channel, due) in machine.channels.iter_mut().zip(due) {
+            channel.set_due(*due);
+        }
+        machine.shared.wakes.all_after(machine.now);
+        let mut executed = machine.executed().numbers().into_iter();
+        machine.leapt = totals;
+        machine.leapt.each(|x| *x = x.wrapping_sub(executed.next().unwrap_or(0)));
+        oldest
+    }
+
+    fn begin(
+        &mut self,
+        machine: &mut Machine,
+        state: u32,
+        clusters: Clusters,
+        due: Vec<u64>,
+        oldest: u32,
+        expected: Option<(Entry, u32)>,
+    ) {
+        machine.channels.iter_mut().for_each(Channel::watch_due);
+        machine.feed.watched = true;
+        machine.feed.taken.clear();
+        let instances = machine.shared.instances.len() as u32;
+        let first = instances - oldest;
+        self.recording = Some(Recording {
+            state,
+            now: machine.now,
+            clusters,
+            totals: machine.totals(),
+            begin: machine.snapshot(),
+            due,
+            first,
+            open: machine.shared.instances[first as usize..].to_vec(),
+            instances,
+            expected,
+        });
+    }
+
+    /// Keeps what was recorded; true if the memo was emptied for it.
+    fn remember(&mut self, machine: &mut Machine, r: Recording, to: &Arrived<'_>) -> Result<bool, Stop> {
+        self.stats.executed_cycles += (machine.now - r.now) / machine.timebase.core_period;
+        let Some(entry) = entry(machine, &r, to) else { return Ok(false) };
+        if let Some((expected, next)) = r.expected {
+            self.stats.audited += 1;
+            let same = expected.same_effect(&entry, next, to.state);
+            return if same {
+                Ok(false)
+            } else {
+                Err(Stop::Audit { cycle: machine.now / machine.timebase.core_period })
+            };
+        }
+        let evicted = self.memo.insert(r.state, entry);
+        self.stats.evictions += evicted;
+        Ok(evicted > 0)
+    }
+}
+
+/// Where a recording ended.
+struct Arrived<'a> {
+    state: u32,
+    clusters: &'a Clusters,
+    totals: &'a Totals,
+}
+
+/// What happened since the recording began, relative to its beginning.
+fn entry(machine: &Machine, r: &Recording, to: &Arrived<'_>) -> Option<Entry> {
+    let period = machine.timebase.memory_period;
+    let (from, until) = (r.now / period, machine.now / period);
+    let due = machine.channels.iter().zip(&r.due).map(|(channel, &due)| {
+        let margin = channel.due_margin(machine.now);
+        Due::new(due, channel.due(), from, until, margin)
+    });
+    let mut ranges = r.clusters.clone();
+    let words = machine.feed.taken.iter().map(|word| Guard::new(word, &mut ranges)).collect();
+    let bases = to.clusters.0.iter().map(|&(lo, _)| {
+        let i = ranges.0.iter().position(|range| range.0 <= lo && lo <= range.1)?;
+        Some((i as u32, lo - ranges.0[i].0))
+    });
+    let (before, after) = (r.totals.numbers(), to.totals.numbers());
+    let counts = after.iter().zip(before).map(|(now, before)| u32::try_from(now - before).ok());
+    let executions =
+        machine.shared.instances[r.first as usize..].iter().enumerate().filter_map(|(i, now)| {
+            Execution::new(i as i64 - (r.instances - r.first) as i64, r.open.get(i), now, &r.begin)
+        });
+    Some(Entry {
+        words,
+        due: due.collect(),
+        ticks: machine.now - r.now,
+        counts: counts.collect::<Option<_>>()?,
+        executions: executions.collect(),
+        next: to.state,
+        bases: bases.collect::<Option<_>>()?,
+    })
+}
+
+impl Entry {
+    /// Moves the machine on by what is remembered; its components stay behind.
+    fn apply(&self, machine: &mut Machine, totals: &mut Totals, due: &mut [u64]) -> Result<(), Stop> {
+        let begin = Snapshot {
+            time: machine.now,
+            dram_bursts: totals.bursts,
+            lut: totals.lut,
+            load: totals.load,
+            vector: totals.vector,
+        };
+        let before = machine.now / machine.timebase.memory_period;
+        machine.now += self.ticks;
+        let after = machine.now / machine.timebase.memory_period;
+        for (due, change) in due.iter_mut().zip(&self.due) {
+            *due = change.apply(*due, before, after);
+        }
+        let mut counts = self.counts.iter();
+        totals.each(|x| *x += u64::from(*counts.next().unwrap_or(&0)));
+        let instances = &mut machine.shared.instances;
+        let count = instances.len() as i64;
+        for execution in &self.executions {
+            let i = (count + execution.back) as usize;
+            if i == instances.len() {
+                let pass = machine.sequencer.count_pass(execution.operator);
+                instances.push(Instance::new(execution.operator, pass));
+            }
+            execution.apply(&mut instances[i], &begin);
+        }
+        let Machine { feed, values, .. } = machine;
+        for word in feed.skip(self.words.len()) {
+            if let Step::Dispatch(dispatch) = &word.step {
+                values
+                    .execute(dispatch)
+                    .map_err(|kind| Stop::Fault(lutsim_isa::Fault { pc: dispatch.pc, kind }))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl LeapStats {
+    fn count(&mut self, miss: Miss, next: Option<&Word>, job: &Job<'_>) {
+        match miss {
+            Miss::State => self.new_states += 1,
+            Miss::Words => self.other_words += 1,
+            Miss::Refresh => self.other_refresh += 1,
+        }
+        if let Some(operator) = next.and_then(|word| job.marks.get(word.pc as usize)) {
+            let operator = *operator as usize;
+            if self.misses_by_operator.len() <= operator {
+                self.misses_by_operator.resize(operator + 1, 0);
+            }
+            self.misses_by_operator[operator] += 1;
+        }
+    }
+}
+
+impl Machine {
+    /// Walks everything that what happens next depends on, except the words to come and the next refresh's due time;
+    /// returns how many of the last executions of operators are still referred to.
+    fn walk(&mut self, canon: &mut Canon, row_bit: u32, program_bytes: u64) -> u32 {
+        let mailbox = std::mem::take(&mut self.shared.mailbox);
+        let Some(prototypes) = self.feed.prototypes.take() else { return 0 };
+        canon.now = self.now;
+        canon.first_tag = self.load.first_burst() as u32;
+        let hints = self.load.hints + self.sequencer.hints;
+        let mut w = Walk {
+            canon,
+            prototypes: &prototypes,
+            mailbox: &mailbox,
+            instances: self.shared.instances.len() as u32,
+            oldest: 0,
+            cycle: self.now / self.timebase.core_period + 1,
+            row_bit,
+        };
+        let mut phase = self.now % (self.timebase.core_period * self.timebase.memory_period);
+        w.exact(&mut phase);
+        self.shared.scratchpad.walk(&mut w);
+        self.sequencer.walk(&mut w, &mut self.shared, program_bytes);
+        for queue in &mut self.shared.queues {
+            w.link(queue, |w, job| w.job(job), Walk::blank_job);
+        }
+        self.shared.semaphores.walk(&mut w);
+        for waiter in &mut self.shared.waiter {
+            w.option(
+                waiter,
+                |w, queue| {
+                    let mut number = *queue as u8;
+                    w.small(&mut number);
+                    *queue = lutsim_isa::Queue::ALL[usize::from(number & 3)];
+                },
+                || lutsim_isa::Queue::Load,
+            );
+        }
+        self.store.walk(&mut w, &mut self.shared);
+        self.lut.walk(&mut w, &self.shared);
+        self.vector.walk(&mut w, &self.shared);
+        self.load.walk(&mut w, &mut self.shared, &mailbox);
+        for lane in &mut self.shared.lanes {
+            lane.walk(&mut w);
+        }
+        for channel in &mut self.channels {
+            channel.walk(&mut w, hints);
+        }
+        let oldest = w.oldest;
+        self.shared.mailbox = mailbox;
+        self.feed.prototypes = Some(prototypes);
+        oldest
+    }
+}
+
+impl crate::shared::Lane {
+    fn walk(&mut self, w: &mut Walk<'_>) {
+        let row_bit = w.row_bit;
+        for (master, link) in self.requests.iter_mut().enumerate() {
+            w.link(
+                link,
+                |w, run| {
+                    w.burst(&mut run.burst, row_bit);
+                    w.small(&mut run.bursts);
+                    if master == Master::Load as usize {
+                        w.tag(&mut run.sequence);
+                    } else {
+                        w.small(&mut run.sequence);
+                    }
+                },
+                || crate::shared::BurstRun { burst: 0, bursts: 0, sequence: 0 },
+            );
+        }
+        for (master, replies) in self.replies.iter_mut().enumerate() {
+            w.queue(
+                replies,
+                |w, (edge, sequence)| {
+                    w.clock(edge);
+                    if master == Master::Load as usize { w.tag(sequence) } else { w.small(sequence) }
+                },
+                || (0, 0),
+            );
+        }
+    }
+}
+
+/// Range `rows`' place among `ranges`: those that it overlaps, and by how much further up it begins. A range that is not
+/// inside another joins them.
+fn relate(rows: Rows, ranges: &mut Clusters, mut each: impl FnMut(u32, i64)) {
+    let mut inside = false;
+    for (i, &(lo, hi)) in ranges.0.iter().enumerate() {
+        if lo <= rows.1 && rows.0 <= hi {
+            each(i as u32, rows.0 as i64 - lo as i64);
+            inside |= lo <= rows.0 && rows.1 <= hi;
+        }
+    }
+    if !inside {
+        ranges.0.push(rows);
+    }
+}
