@@ -62,6 +62,9 @@ struct Cut {
 
 const ALIGN: u64 = 1 << 16;
 
+/// Scratchpad that a program of constants can address: the ring's end is a 24-bit constant.
+const REACH: u64 = (1 << 24) - 64;
+
 impl Gemm {
     /// Scratchpad that a cut takes.
     fn bytes(&self, chunk: u32, n_tile: u32, slots: u64) -> u64 {
@@ -78,7 +81,7 @@ impl Gemm {
         let lut = chip.lut;
         let square = 1 << (lut.cores.ilog2() / 2);
         let rows = self.m.div_ceil(lut.m).next_power_of_two().min(square);
-        let room = chip.scratchpad.bytes;
+        let room = chip.scratchpad.bytes.min(REACH);
         let mut columns = (lut.cores / rows).min(255).min(self.n.div_ceil(lut.n));
         let mut n_tile = columns * lut.n;
         while self.bytes(1, n_tile, 2) > room && n_tile > 16 {

@@ -103,3 +103,12 @@ fn chunks_and_tiles_do_not_change_it() {
     // 600 rows x 1000 bytes do not fit 512 KiB at once.
     check("tiny", 600, 20, 1000, WeightKind::Int2, Group::Of(128));
 }
+
+#[test]
+fn a_scratchpad_beyond_what_programs_can_address_is_used_in_part() {
+    let mut chip = chip_file::load_builtin("tiny").unwrap().chip;
+    chip.scratchpad.bytes = 64 << 20;
+    let format = WeightFormat { kind: WeightKind::Int2, group: Group::Of(128) };
+    let lowered = Gemm { m: 4000, n: 4096, k: 4096, format }.lower(&chip).unwrap();
+    assert!(lowered.text.contains("chunks of "), "{}", lowered.text);
+}

@@ -180,6 +180,8 @@ impl Tech {
     pub const BUILTIN: &'static [(&'static str, &'static str)] = &[
         ("28nm", include_str!("../../../configs/tech/28nm.toml")),
         ("7nm", include_str!("../../../configs/tech/7nm.toml")),
+        ("hbm2e", include_str!("../../../configs/tech/hbm2e.toml")),
+        ("lpddr4x", include_str!("../../../configs/tech/lpddr4x.toml")),
         ("lpddr5x", include_str!("../../../configs/tech/lpddr5x.toml")),
     ];
 

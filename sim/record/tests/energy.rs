@@ -18,9 +18,9 @@ fn without(text: &str, entry: &str) -> String {
 
 #[test]
 fn built_in_technologies_are_complete_and_say_where_from() {
-    for logic in ["28nm", "7nm"] {
-        let tech = Tech::for_chip(logic, "lpddr5x").unwrap();
-        assert_eq!(tech.name, format!("{logic} + lpddr5x"));
+    for (logic, dram) in [("28nm", "lpddr5x"), ("7nm", "lpddr5x"), ("7nm", "lpddr4x"), ("7nm", "hbm2e")] {
+        let tech = Tech::for_chip(logic, dram).unwrap();
+        assert_eq!(tech.name, format!("{logic} + {dram}"));
         for name in energy::entry_names() {
             let e = tech.entry(name).unwrap_or_else(|| panic!("{logic}: no {name}"));
             assert!(e.value > 0.0 && e.low < e.value && e.value < e.high, "{name} has no band");
@@ -77,7 +77,7 @@ fn wrong_files_are_refused_with_the_place() {
     assert_eq!(twice.to_string(), "technologies `7nm` and `28nm` both have the entry `lut_select`");
     assert_eq!(
         Tech::builtin("5nm").unwrap_err().to_string(),
-        "unknown technology `5nm`; there are 28nm, 7nm, lpddr5x"
+        "unknown technology `5nm`; there are 28nm, 7nm, hbm2e, lpddr4x, lpddr5x"
     );
 }
 

@@ -1,0 +1,62 @@
+//! The chip files in `configs/chips`: each is read, runs a product and a small model, and its energies agree.
+
+use std::path::{Path, PathBuf};
+
+use lutsim_dram::Standard;
+use lutsim_record::Tech;
+use lutsim_sim::chip_file::ChipFile;
+use lutsim_sim::config::DramKind;
+
+use crate::cli_cases::lutsim;
+
+fn chips() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/chips");
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    paths.sort();
+    assert!(paths.len() >= 5);
+    paths
+}
+
+#[test]
+fn every_chip_runs_a_product_and_a_small_model() {
+    for path in chips() {
+        let chip = path.to_str().unwrap();
+        for args in [
+            "gemm 1,512,512 --weights int2",
+            "gemm 20,300,256 --weights int4",
+            "run --model tiny-2l --prompt 4 --generate 1 --weights int2 --group 32 --set workload.head_group=32",
+        ] {
+            let args: Vec<&str> = args.split(' ').chain(["--config", chip]).collect();
+            let (code, _, stderr) = lutsim(Path::new("."), &args);
+            assert_eq!(code, 0, "{chip}: {args:?}\n{stderr}");
+        }
+    }
+}
+
+/// A standard's own `[energy]` and the technology that a chip prices it with are two files about one device.
+#[test]
+fn a_chips_dram_technology_agrees_with_its_standard() {
+    for path in chips() {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let file = ChipFile::parse(name, &std::fs::read_to_string(&path).unwrap(), &[]).unwrap();
+        let DramKind::Standard(standard) = &file.chip.dram.kind else { continue };
+        let energy = Standard::builtin(standard).unwrap().event_energy.unwrap();
+        let tech = Tech::builtin(&file.dram_technology).unwrap();
+        for (entry, unit, ours) in [
+            ("dram_activate", "nJ", energy.activate_pj.map(|pj| pj / 1000.0)),
+            ("dram_read", "pJ/bit", energy.read_pj_per_bit),
+            ("dram_write", "pJ/bit", energy.write_pj_per_bit),
+            ("dram_background_active", "mW", energy.active_mw),
+            ("dram_background_idle", "mW", energy.precharged_mw),
+            ("interface_read", "pJ/bit", energy.interface_pj_per_bit),
+            ("interface_write", "pJ/bit", energy.interface_pj_per_bit),
+        ] {
+            let e = tech.entry(entry).unwrap();
+            assert_eq!((e.unit.as_str(), [e.low, e.value, e.high]), (unit, ours), "{name}: {entry}");
+        }
+        // A technology serves channels of several sizes; a refresh costs by the pages.
+        let refresh = tech.entry("dram_refresh").unwrap().value * 1000.0;
+        let ratio = refresh / energy.refresh_pj[1];
+        assert!((0.7..1.4).contains(&ratio), "{name}: {ratio}");
+    }
+}
