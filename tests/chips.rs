@@ -60,3 +60,27 @@ fn a_chips_dram_technology_agrees_with_its_standard() {
         assert!((0.7..1.4).contains(&ratio), "{name}: {ratio}");
     }
 }
+
+/// Also where pseudo-channels have a data bus each.
+#[test]
+fn a_channel_is_as_busy_as_its_share_of_the_peak() {
+    for path in chips() {
+        let chip = path.to_str().unwrap();
+        let (_, stdout, _) = lutsim(Path::new("."), &["gemm", "1,4096,1024", "--json", "--config", chip]);
+        let found: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+        let number = |v: &serde_json::Value| v.as_f64().unwrap();
+        let file = ChipFile::parse(chip, &std::fs::read_to_string(&path).unwrap(), &[]).unwrap();
+        let bytes = number(&found["dram_read_bytes"]) + number(&found["dram_write_bytes"]);
+        let share = bytes / (lutsim::device::dram_peak(&file.chip) * number(&found["seconds"]));
+        let channels: Vec<_> = found["units"].as_array().unwrap().iter().collect();
+        let channels: Vec<_> =
+            channels.into_iter().filter(|u| u["name"].as_str().unwrap().starts_with("dram.")).collect();
+        let clocks = |u: &serde_json::Value| {
+            number(&u["busy_cycles"])
+                + u["stall_cycles"].as_object().unwrap().values().map(number).sum::<f64>()
+        };
+        let busy: f64 = channels.iter().map(|u| number(&u["busy_cycles"])).sum();
+        let all: f64 = channels.iter().map(|u| clocks(u)).sum();
+        assert!((busy / all - share).abs() < 0.005, "{chip}: {} {share}", busy / all);
+    }
+}

@@ -1,9 +1,10 @@
 //! What steps counted, in integers: added up, and interpolated where a step was not simulated.
 
+use lutsim_dram::Standard;
 use lutsim_host::lower::Lowered;
 use lutsim_isa::ByteClass;
 use lutsim_record::{DramBytesByClass, Events, Tally, UnitKind};
-use lutsim_sim::config::Chip;
+use lutsim_sim::config::{Chip, DramKind};
 use lutsim_sim::{ByteCounts, Cause, Cycles, OperatorRun, Report, Totals};
 
 use crate::device;
@@ -256,11 +257,17 @@ fn units(t: &Totals, chip: &Chip) -> Vec<(UnitKind, Option<u32>, Tally)> {
         (UnitKind::Scratchpad, None, partly(t.scratchpad_busy, t.cycles)),
     ];
     let refresh_clocks = device::refresh_clocks(chip);
+    let (buses, scopes) = sharing(chip);
     for (i, (channel, &waited)) in t.channels.iter().zip(&t.channels_waited).enumerate() {
         units.push((
             UnitKind::Dram,
             Some(i as u32),
-            channel_clocks(channel, waited, t.memory_clocks, refresh_clocks),
+            channel_clocks(
+                channel.data_clocks / buses,
+                channel.refreshes * refresh_clocks / scopes,
+                waited,
+                t.memory_clocks,
+            ),
         ));
     }
     units
@@ -275,11 +282,23 @@ fn unpacker(cycles: &Cycles) -> Tally {
     tally
 }
 
+/// Data buses of a channel, and scopes that refresh apart: pseudo-channels have both for themselves, and their clocks
+/// are counted together.
+fn sharing(chip: &Chip) -> (u64, u64) {
+    match &chip.dram.kind {
+        DramKind::Ideal { .. } => (1, 1),
+        DramKind::Standard(name) => {
+            let s = Standard::builtin(name).unwrap_or_else(|e| panic!("the chip file named {name}: {e}"));
+            (u64::from(s.data_buses()), u64::from(s.nodes(s.refresh_level)))
+        }
+    }
+}
+
 /// A channel's clocks: data on the bus; requests that wait, first for refreshes and then for the standard's timing; idle.
-fn channel_clocks(c: &lutsim_dram::Counters, waited: u64, all: u64, refresh_clocks: u64) -> Tally {
-    let mut tally = Tally { busy: c.data_clocks.min(all), ..Tally::default() };
+fn channel_clocks(data: u64, refreshing: u64, waited: u64, all: u64) -> Tally {
+    let mut tally = Tally { busy: data.min(all), ..Tally::default() };
     let stalled = waited.saturating_sub(tally.busy).min(all - tally.busy);
-    let refresh = stalled.min(c.refreshes * refresh_clocks);
+    let refresh = stalled.min(refreshing);
     tally.charge(lutsim_record::Cause::Refresh, refresh);
     tally.charge(lutsim_record::Cause::Timing, stalled - refresh);
     tally.charge(lutsim_record::Cause::Idle, all - tally.busy - stalled);

@@ -224,7 +224,7 @@ impl Standard {
     }
 
     /// Pseudo-channels have a data bus each; everything else shares one.
-    pub(crate) fn data_buses(&self) -> u32 {
+    pub fn data_buses(&self) -> u32 {
         self.levels.iter().filter(|l| l.name == "PseudoChannel").map(|l| l.count).product()
     }
 
