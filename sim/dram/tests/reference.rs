@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use lutsim_dram::{
-    Command, DriveOptions, Pattern, Policy, RefreshPolicy, Report, Standard, checker, commands_csv,
-    configuration, drive,
+    Command, DriveOptions, Pattern, Policy, RefreshPolicy, Report, Scheduler, Standard, checker,
+    commands_csv, configuration, drive,
 };
 
 fn data(name: &str) -> PathBuf {
@@ -106,6 +106,37 @@ fn hbm3_and_gddr6_take_the_cycles_reported_for_them() {
         let trace = pattern.generate(&standard, 20_000);
         let r = drive(&trace, &standard, &policy, DriveOptions::default()).unwrap();
         assert_eq!(r.total_cycles, cycles, "{config} {}", pattern.name());
+    }
+}
+
+/// A read alone on the bus: what its commands must wait for, and the clocks of the controller that schedules them.
+#[test]
+fn idle_latencies_are_the_sums_of_their_timings() {
+    for name in Standard::builtin_names() {
+        let (s, policy) = builtin(name);
+        let bank = s.levels.len();
+        let wait = |a: Command, b: Command| {
+            let rows = s.constraints.iter().filter(|c| c.level == bank && c.window == 1);
+            let rows = rows.filter(|c| c.preceding.contains(&a) && c.following.contains(&b));
+            rows.map(|c| c.clocks as u64).max().unwrap()
+        };
+        let (trcd, trp) =
+            (wait(Command::Activate, Command::Read), wait(Command::Precharge, Command::Activate));
+        // A CAS that starts the data clock takes the clock before a read: ours hides it behind tRCD.
+        let cas = u64::from(s.data_clock_hold.is_some());
+        let (fixed, cas_cold, cas_hit) = match policy.scheduler {
+            Scheduler::Dramsim3 => (2, 0, 0),
+            Scheduler::Ramulator2 => (1, cas, cas),
+            Scheduler::FrFcfs => (1, 0, cas),
+        };
+        // HBM3 commands other than precharges start at every second clock.
+        let slot = |clock: u64| if s.half_rate_columns { clock.next_multiple_of(2) } else { clock };
+        let hit = |t: u64| slot(t + fixed) + s.read_latency + cas_hit - t;
+        let after = |t: u64, wait: u64| slot(slot(t + fixed + wait) + trcd) + s.read_latency + cas_cold - t;
+        let trace = Pattern::Idle.generate(&s, 4);
+        let r = drive(&trace, &s, &policy, DriveOptions::default()).unwrap();
+        let [a, b, c, d] = [0, 1, 2, 3].map(|i: usize| trace[i].earliest);
+        assert_eq!(r.latencies, [after(a, 0), hit(b), after(c, trp), after(d, 0)], "{name}");
     }
 }
 
