@@ -201,6 +201,9 @@ fn names_are_suggested_and_policies_checked() {
         Policy::by_name("user").unwrap_err().to_string(),
         "no controller policy is called `user`, did you mean `users`?"
     );
+    for name in Standard::builtin_names() {
+        assert_eq!(&Standard::builtin(name).unwrap().name, name, "a file is called as its standard");
+    }
     let s = Standard::builtin("lpddr5x_9600").unwrap();
     assert_eq!(s.refresh_interval, 4687);
     for (policy, want) in [
