@@ -10,7 +10,7 @@ use lutsim_host::weights::WeightSource;
 use lutsim_host::{image, lower};
 use lutsim_isa::exec::{LutShape, State};
 use lutsim_sim::config::{Chip, DramKind};
-use lutsim_sim::{BuildError, Engine, EngineStats, Job, Machine, Report, Stop};
+use lutsim_sim::{BuildError, Engine, EngineStats, Job, LeapStats, Machine, Report, Stop};
 
 /// A simulated chip.
 pub struct SimDevice {
@@ -74,6 +74,10 @@ impl SimDevice {
     /// How the engine fared.
     pub fn stats(&self) -> EngineStats {
         self.machine.stats()
+    }
+    /// How the memo of `leap` fared, if that is the engine.
+    pub fn leap_stats(&self) -> Option<LeapStats> {
+        self.machine.leap_stats().cloned()
     }
     /// What the last [`Device::run`] left behind.
     pub fn report(&self) -> Option<&Report> {
@@ -166,29 +170,29 @@ pub fn target(chip: &Chip) -> Target {
         scratchpad_bytes: chip.scratchpad.bytes,
         dram_bytes: chip.dram.bytes,
         burst_bytes: burst_bytes(chip),
-        bank_span_bytes: bank_span(chip),
+        scratchpad_row_bytes: chip.scratchpad.banks * chip.scratchpad.bank_bytes,
+        bank_span_bytes: span(chip, "Column"),
+        row_span_bytes: span(chip, "Row"),
         queue_depth: chip.sequencer.queue_depth,
         buffer_bytes: chip.sequencer.buffer_bytes,
         vector_lanes: chip.vector.lanes,
     }
 }
 
-/// Consecutive bytes that fill the open rows of every channel: what the address mapping counts up to the last column bit.
-fn bank_span(chip: &Chip) -> u64 {
+/// Consecutive bytes that the address mapping counts up to the last bit of `level`, or up to where rows begin.
+fn span(chip: &Chip, level: &str) -> u64 {
     let DramKind::Standard(name) = &chip.dram.kind else { return u64::from(chip.dram.interleave_bytes) };
     let standard = standard(name);
-    let mut bursts = 1u64;
-    for item in &standard.mapping {
-        let (level, bits) = item.split_once(':').map_or((item.as_str(), None), |(l, b)| (l, b.parse().ok()));
-        let whole = match level {
-            "Column" => u64::from(standard.bursts_per_row),
-            _ => standard.levels.iter().find(|l| l.name == level).map_or(1, |l| u64::from(l.count)),
-        };
-        bursts *= bits.map_or(whole, |b: u32| 1 << b);
-        if level == "Column" {
-            break;
-        }
-    }
+    let fields = standard.mapping.iter().map(|item| item.split_once(':').unwrap_or((item, "")));
+    let last = fields.clone().position(|(name, _)| name == level).unwrap_or(0);
+    let counted = fields.take(last + 1).filter(|(name, _)| !matches!(*name, "Row" | "Channel"));
+    let bursts: u64 = counted
+        .map(|(name, bits)| match (bits.parse::<u32>(), name) {
+            (Ok(bits), _) => 1 << bits,
+            (_, "Column") => u64::from(standard.bursts_per_row),
+            (_, name) => standard.levels.iter().find(|l| l.name == name).map_or(1, |l| u64::from(l.count)),
+        })
+        .product();
     bursts * u64::from(standard.request_bytes) * u64::from(chip.dram.channels)
 }
 
@@ -199,7 +203,7 @@ mod tests {
     #[test]
     fn a_bank_span_is_one_row_of_each_bank_group_of_each_channel() {
         let chip = lutsim_sim::chip_file::load_builtin("snapdragon_like").unwrap().chip;
-        assert_eq!(bank_span(&chip), 4 * 4 * 2048);
+        assert_eq!((span(&chip, "Column"), span(&chip, "Row")), (4 * 4 * 2048, 4 * 16 * 2048));
         assert_eq!(dram_peak(&chip), 76.8e9);
         assert_eq!(dram_clock(&chip), 1_200_000_000);
     }

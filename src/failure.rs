@@ -135,6 +135,9 @@ impl UserError {
             Stop::Livelock { .. } => "a loop's body has to give some unit work".into(),
             Stop::TwoWaiters { .. } => "use another semaphore for the second queue".into(),
             Stop::Order(_) => "put a semaphore or a fence between the two".into(),
+            Stop::Audit { .. } => {
+                "that is a fault of ours: please report it; `--engine skip` does without".into()
+            }
             Stop::Interrupted => "it was interrupted".into(),
         };
         Self::Stopped { path: path.into(), what: stop.to_string(), help }

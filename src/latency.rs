@@ -9,6 +9,10 @@ pub(crate) fn latency(mnemonic: &str) -> String {
             "one cycle of the sequencer, once the word is in its buffer.".into()
         }
         "sync" => "one cycle of the sequencer; in its queue it retires when everything before it has.".into(),
+        "refresh" => "in the load queue, after the last load before it: at the next common edge of the two clocks (for simple \
+             ratios; else one cycle); under `refresh.policy = \"aligned\"` the controllers then refresh once more than is owed \
+             and count `refresh.interval_cycles` from there."
+            .into(),
         "load" | "gather" => "the sequencer hands it on in one cycle. The DMA engine asks for its bursts without a gap to the \
              transfer before, `dma.outstanding_bursts` at most in flight; bytes enter the unpacker in order, leave it at up \
              to `dma.unpacker_bytes` a cycle (a plain load: `dma.port_bytes`) and are written to the scratchpad; it retires \

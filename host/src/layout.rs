@@ -302,7 +302,7 @@ impl Layout {
             code_stride,
             scale_stride,
         };
-        let layer_stride = cursor.at - layer_base;
+        let layer_stride = (cursor.at - layer_base).next_multiple_of(target.row_span_bytes.max(1));
         let end = layer_base + u64::from(model.layers) * layer_stride;
         tensors.push(head);
         per_layer.push(final_norm);

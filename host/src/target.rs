@@ -17,12 +17,16 @@ pub struct Target {
     pub accumulator_bits: u32,
     /// Scratchpad, bytes.
     pub scratchpad_bytes: u64,
+    /// One word of every bank of the scratchpad, bytes: weight slots are multiples of it, and so all alike.
+    pub scratchpad_row_bytes: u32,
     /// DRAM, bytes.
     pub dram_bytes: u64,
     /// One DRAM burst, bytes.
     pub burst_bytes: u32,
     /// Consecutive bytes that open one row in every channel: tensors start at multiples of it.
     pub bank_span_bytes: u64,
+    /// Consecutive bytes after which the same banks follow, one row further: layers are multiples of it apart, and so all alike.
+    pub row_span_bytes: u64,
     /// Entries of each queue.
     pub queue_depth: u32,
     /// Instruction buffer of the sequencer, bytes.
@@ -40,9 +44,11 @@ impl Target {
         k: 4,
         accumulator_bits: 24,
         scratchpad_bytes: 4 << 20,
+        scratchpad_row_bytes: 1024,
         dram_bytes: 12 << 30,
         burst_bytes: 32,
         bank_span_bytes: 8192,
+        row_span_bytes: 32768,
         queue_depth: 16,
         buffer_bytes: 16 << 10,
         vector_lanes: 64,
@@ -51,8 +57,10 @@ impl Target {
     pub const TINY: Target = Target {
         cores: 2,
         scratchpad_bytes: 512 << 10,
+        scratchpad_row_bytes: 512,
         dram_bytes: 1 << 30,
         bank_span_bytes: 2048,
+        row_span_bytes: 8192,
         queue_depth: 8,
         vector_lanes: 8,
         ..Target::PHONE

@@ -73,12 +73,38 @@ pub enum VectorOp {
 #[allow(missing_docs)]
 pub enum Op {
     Sync,
+    Refresh,
     Load { unpack: Unpack, tile: TileRef, addr: u64, stride: u64, class: ByteClass },
     Gather { tile: TileRef, addr: u64, stride: u64, first: u32, class: ByteClass },
     Store { tile: TileRef, addr: u64, stride: u64, class: ByteClass },
     Lmma { ty: LmmaType, a: TileRef, w: TileRef, grid: Grid, first: bool },
     Drain { mode: DrainMode, o: TileRef, scale: TileRef, grid: Grid },
     Vector(VectorOp),
+}
+
+impl Op {
+    /// Every tile that it reads or writes.
+    pub fn each_tile(&mut self, mut f: impl FnMut(&mut TileRef)) {
+        match self {
+            Op::Sync | Op::Refresh => {}
+            Op::Load { tile, .. } | Op::Gather { tile, .. } | Op::Store { tile, .. } => f(tile),
+            Op::Lmma { a, w, .. } => [a, w].into_iter().for_each(f),
+            Op::Drain { o, scale, .. } => [o, scale].into_iter().for_each(f),
+            Op::Vector(op) => match op {
+                VectorOp::Norm { d, x, w: y, .. }
+                | VectorOp::Rope { d, x, tab: y, .. }
+                | VectorOp::Glu { d, x, y, .. }
+                | VectorOp::Add { d, x, y }
+                | VectorOp::Mul { d, x, y }
+                | VectorOp::Quant { d, s: y, x, .. } => [d, x, y].into_iter().for_each(f),
+                VectorOp::Fold { d, s, x, f: factors } => [d, s, x, factors].into_iter().for_each(f),
+                VectorOp::Softmax { d, x, .. }
+                | VectorOp::Act { d, x, .. }
+                | VectorOp::Copy { d, x }
+                | VectorOp::ArgMax { d, x, .. } => [d, x].into_iter().for_each(f),
+            },
+        }
+    }
 }
 
 /// An operation on its way to a queue.
@@ -289,6 +315,7 @@ impl Control {
         let vector = |op| Ok(Op::Vector(op));
         match inst {
             Inst::Sync { .. } => Ok(Op::Sync),
+            Inst::Refresh { .. } => Ok(Op::Refresh),
             Inst::Load { unpack, td, base, offset, stride, class, .. } => {
                 let (addr, stride) = (self.address(base, offset)?, u64::from(stride.get()));
                 Ok(Op::Load { unpack, tile: t(td)?, addr, stride, class })
@@ -369,7 +396,7 @@ impl Inst {
     pub fn queue(&self) -> Option<Queue> {
         match self {
             Inst::Sync { queue, .. } => Some(*queue),
-            Inst::Load { .. } | Inst::Gather { .. } => Some(Queue::Load),
+            Inst::Load { .. } | Inst::Gather { .. } | Inst::Refresh { .. } => Some(Queue::Load),
             Inst::Store { .. } => Some(Queue::Store),
             Inst::Lmma { .. } | Inst::Drain { .. } => Some(Queue::Lut),
             i if i.mnemonic().starts_with('v') => Some(Queue::Vector),
@@ -387,6 +414,7 @@ impl Inst {
     fn tokens(&self) -> (Wait, Signal) {
         match *self {
             Inst::Sync { wait, signal, .. }
+            | Inst::Refresh { wait, signal }
             | Inst::Load { wait, signal, .. }
             | Inst::Gather { wait, signal, .. }
             | Inst::Store { wait, signal, .. }

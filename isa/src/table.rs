@@ -41,6 +41,9 @@ define_isa! {
     0x11 "gather" Gather { td: TileId, base: Reg, offset: Imm32, stride: Imm24, first: Dim, class: ByteClass, wait: Wait, signal: Signal }
     /// A tile to DRAM at `base` + `offset`, rows `stride` bytes apart.
     0x12 "store" Store { ts: TileId, base: Reg, offset: Imm32, stride: Imm24, class: ByteClass, wait: Wait, signal: Signal }
+    /// In the load queue, once the loads before it are over: tells the memory controllers that this is a good moment to refresh,
+    /// and to count the interval from here. Over at the next common edge of the core's and the memory's clock.
+    0x13 "refresh" Refresh { wait: Wait, signal: Signal }
 
     // LUT: executed by the gang of cores.
     /// Partial sums += A (M x K) x W (N x K) transposed, M <= R m rows, N <= C n columns; `first` clears the partial sums before.

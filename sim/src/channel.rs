@@ -12,7 +12,7 @@ use lutsim_dram::{Channel as Controller, Completion, Counters, Margin, UNNUMBERE
 use crate::activity::{Activity, Cause};
 use crate::leap::Walk;
 use crate::link::Tick;
-use crate::shared::{Master, Shared, Unit};
+use crate::shared::{Hints, Master, Shared, Unit};
 
 /// Latency and bandwidth and nothing else.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ pub(crate) struct Channel {
     /// Bursts already taken from the run at the head of each master's requests.
     taken: [u32; 3],
     completions: Vec<Completion>,
-    hints_seen: u64,
+    hints_seen: Hints,
     /// Whether requests wait, in memory clocks.
     waiting: Activity,
     waits: bool,
@@ -62,20 +62,24 @@ impl Channel {
             memory,
             taken: [0; 3],
             completions: Vec::with_capacity(4),
-            hints_seen: 0,
+            hints_seen: Hints::default(),
             waiting: Activity::new(Cause::Idle),
             waits: false,
         }
     }
 
     /// One memory clock; returns when to run again.
-    pub(crate) fn tick(&mut self, now: Tick, hints: u64, shared: &mut Shared) -> Tick {
+    pub(crate) fn tick(&mut self, now: Tick, hints: Hints, shared: &mut Shared) -> Tick {
         let clock = shared.wakes.memory_clock(now);
         let mut next = match &mut self.memory {
             Memory::Controller(c) => {
                 if hints != self.hints_seen {
+                    if hints.restarts != self.hints_seen.restarts {
+                        c.refresh_restart(clock);
+                    } else {
+                        c.refresh_hint(clock);
+                    }
                     self.hints_seen = hints;
-                    c.refresh_hint(clock);
                 }
                 c.step(clock, &mut self.completions)
             }
@@ -175,17 +179,21 @@ impl Channel {
         }
     }
     /// Walks queues and memory; `hints` have been given so far, and are 0 when it is read.
-    pub(crate) fn walk(&mut self, w: &mut Walk<'_>, hints: u64) {
+    pub(crate) fn walk(&mut self, w: &mut Walk<'_>, hints: Hints) {
         let now = w.now;
         w.now = now / self.period;
         let clock = w.now;
         self.taken.iter_mut().for_each(|taken| w.small(taken));
         w.flag(&mut self.waits);
         w.account(&mut self.waiting, clock + 1);
-        let mut hinted = self.hints_seen != hints;
-        w.flag(&mut hinted);
-        if w.reading() {
-            self.hints_seen = if hinted { u64::MAX } else { 0 };
+        // Whether there are new ones is all that matters of their numbers.
+        let Hints { moments, restarts } = &mut self.hints_seen;
+        for (seen, given) in [(moments, hints.moments), (restarts, hints.restarts)] {
+            let mut new = *seen != given;
+            w.flag(&mut new);
+            if w.reading() {
+                *seen = if new { u64::MAX } else { 0 };
+            }
         }
         match &mut self.memory {
             Memory::Controller(c) => c.walk(w),

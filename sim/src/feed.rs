@@ -1,7 +1,7 @@
 //! The words that the sequencer executes, one after the other; they can be looked at before it gets to them.
 //!
 //! Control flow does not depend on time, so what comes next is known ahead. A word is recognised by its prototype: the
-//! same operation on the same tiles, wherever in DRAM; its addresses are kept apart.
+//! same operation on tiles in the same banks, wherever in DRAM; its addresses there are kept apart.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -32,11 +32,13 @@ pub(crate) struct Prototypes {
     by_word: HashMap<(u32, u64), Vec<u32>>,
     /// Bytes of DRAM in which a row unit of every channel and bank lies.
     span: u64,
+    /// Bytes of the scratchpad in which one word of every bank lies; which of those it is makes no difference to time.
+    banks: u32,
 }
 
 impl Prototypes {
-    pub(crate) fn new(span: u64) -> Self {
-        Self { span, ..Self::default() }
+    pub(crate) fn new(span: u64, banks: u32) -> Self {
+        Self { span, banks, ..Self::default() }
     }
     pub(crate) fn dispatch(&self, prototype: u32) -> Dispatch {
         self.known[prototype as usize].0
@@ -49,7 +51,9 @@ impl Prototypes {
             Step::Halt => 2,
             Step::Dispatch(dispatch) => {
                 let mut bare = dispatch;
-                let span = self.span;
+                let (span, banks) = (self.span, self.banks);
+                bare.op.each_tile(|tile| tile.base %= banks);
+                crate::vector::forget_values(&mut bare.op);
                 addresses(&mut bare.op, mailbox, |address, bytes| {
                     places.push((*address % span, (*address / span, (*address + bytes.max(1) - 1) / span)));
                     *address = 0;

@@ -32,7 +32,7 @@ mod vector;
 pub use activity::{Cause, Cycles};
 pub use clock::Timebase;
 pub use config::Chip;
-pub use leap::LeapStats;
+pub use leap::{LeapStats, PARTS};
 pub use machine::{BuildError, Engine, EngineStats, Job, Machine, Stop};
 pub use report::{OperatorRun, Report, Totals};
 pub use shared::{ByteCounts, Work};

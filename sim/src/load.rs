@@ -18,7 +18,7 @@ use crate::config::Dma;
 use crate::leap::Walk;
 use crate::link::Tick;
 use crate::scratchpad::{Port, Run};
-use crate::shared::{BurstRun, Interleave, Job, Master, Shared};
+use crate::shared::{BurstRun, Hints, Interleave, Job, Master, Shared};
 
 /// Rows of bytes in DRAM.
 #[derive(Clone, Copy, Debug)]
@@ -175,6 +175,8 @@ struct Transfer {
     /// Accesses posted, and the port's count at which the last one is done.
     last_access: u64,
     unpacks: bool,
+    /// Not over before: a refresh waits for an edge.
+    until: Tick,
 }
 
 /// DMA in.
@@ -193,7 +195,7 @@ pub(crate) struct Load {
     accesses: u64,
     pub(crate) activity: Activity,
     pub(crate) unpacker: Activity,
-    pub(crate) hints: u64,
+    pub(crate) hints: Hints,
     /// Transfers of some length that are over: places to look whether this has been seen before.
     pub(crate) milestones: u64,
 }
@@ -216,7 +218,7 @@ impl Load {
             accesses: 0,
             activity: Activity::new(Cause::Idle),
             unpacker: Activity::new(Cause::Idle),
-            hints: 0,
+            hints: Hints::default(),
             milestones: 0,
         }
     }
@@ -244,6 +246,9 @@ impl Load {
         let mut wake = Tick::MAX;
         if busy {
             wake = now + shared.core_period;
+        }
+        if let Some(front) = self.transfers.front().filter(|t| t.until > now) {
+            wake = wake.min(front.until);
         }
         for lane in &shared.lanes {
             if let Some(&(ready, _)) = lane.replies[Master::Load as usize].front() {
@@ -380,13 +385,17 @@ impl Load {
             let done = front.requested_all
                 && front.arrived == front.bursts
                 && front.written == front.total
+                && front.until <= now
                 && shared.scratchpad.finished(Port::Load, now) >= front.last_access;
             if !done {
                 break;
             }
             if let Some(front) = self.transfers.pop_front() {
-                if front.bursts > 0 {
-                    self.hints += 1;
+                if matches!(front.job.dispatch.op, Op::Refresh) {
+                    self.hints.restarts += 1;
+                    self.milestones += 1;
+                } else if front.bursts > 0 {
+                    self.hints.moments += 1;
                 }
                 self.milestones += u64::from(front.bursts >= MILESTONE);
                 shared.retire(now, &front.job);
@@ -401,9 +410,17 @@ impl Load {
         if self.transfers.len() == self.config.transfers as usize {
             return false;
         }
+        let refresh = |job: &Job| matches!(job.dispatch.op, Op::Refresh);
+        // A refresh comes when everything before it is over.
+        if !self.transfers.is_empty() && shared.queues[Queue::Load as usize].front(now).is_some_and(refresh) {
+            return false;
+        }
         let Some(job) = shared.accept(now, Queue::Load) else { return false };
-        let transfer = Transfer::new(job, &shared.mailbox, &shared.interleave);
+        let mut transfer = Transfer::new(job, &shared.mailbox, &shared.interleave);
         transfer.account(shared);
+        if refresh(&job) {
+            transfer.until = (now + 1).next_multiple_of(shared.common_period);
+        }
         self.transfers.push_back(transfer);
         true
     }
@@ -473,6 +490,7 @@ impl Load {
                 w.exact(&mut t.unpacked);
                 w.exact(&mut t.written);
                 w.since(&mut t.last_access, base);
+                w.clock(&mut t.until);
             },
             || Transfer::new(Walk::blank_job(), &[], interleave),
         );
@@ -485,7 +503,7 @@ impl Load {
             self.freed = 0;
             self.arrived.fill(0);
             self.accesses = shared.scratchpad.posted(Port::Load);
-            self.hints = 0;
+            self.hints = Hints::default();
         }
         // Which of those between head and next have come, 32 at a time.
         let (head, next) = if w.reading() { (self.head, self.next) } else { (head, next) };
@@ -542,6 +560,7 @@ impl Transfer {
             written: 0,
             last_access: 0,
             unpacks,
+            until: 0,
         };
         transfer.bursts = transfer.count(mailbox, interleave);
         transfer

@@ -15,7 +15,7 @@ use crate::report::{OperatorRun, Report, Totals};
 use crate::scratchpad::Scratchpad;
 use crate::sequencer::Sequencer;
 use crate::shared::{
-    ByteCounts, CORE_UNITS, Instance, Interleave, Lane, Shared, Snapshot, Unit, Wakes, Work,
+    ByteCounts, CORE_UNITS, Hints, Instance, Interleave, Lane, Shared, Snapshot, Unit, Wakes, Work,
 };
 use crate::store::Store;
 use crate::vector::Vector;
@@ -121,6 +121,9 @@ pub struct EngineStats {
     pub evaluations: u64,
 }
 
+/// Core cycles between common edges of the two clocks beyond which nobody waits for one.
+const LONG_PHASE: u64 = 64;
+
 /// A chip at work.
 pub struct Machine {
     chip: Chip,
@@ -189,6 +192,10 @@ impl Machine {
         (0..channels.len()).for_each(|channel| wakes.channel_after(channel, 0));
         let shared = Shared {
             core_period,
+            common_period: match core_period * memory_period {
+                far if far > LONG_PHASE * core_period => core_period,
+                near => near,
+            },
             cycle: 0,
             wakes,
             queues: std::array::from_fn(|_| Link::new(depth)),
@@ -213,7 +220,7 @@ impl Machine {
         let word = chip.scratchpad.bank_bytes;
         let leap = (engine == Engine::Leap).then(|| Leap::new(&shared.interleave, &channels)).flatten();
         Ok(Self {
-            feed: Feed::new(leap.as_ref().map(Leap::prototypes)),
+            feed: Feed::new(leap.as_ref().map(|leap| leap.prototypes(&chip.scratchpad))),
             leap: leap.map(Box::new),
             leapt: Totals {
                 channels: vec![Default::default(); channels.len()],
@@ -398,8 +405,7 @@ impl Machine {
         self.now = at;
         self.shared.cycle = self.shared.wakes.core_cycle(at);
         self.stats.instants += 1;
-        let hints = self.load.hints + self.sequencer.hints;
-        let before = hints;
+        let before = self.hints();
         let mut due = self.shared.wakes.due(at);
         if self.engine == Engine::Tick {
             due |= self.on_edge(at);
@@ -431,12 +437,17 @@ impl Machine {
         if !self.shared.retirements.is_empty() {
             self.book_retirements();
         }
-        if self.load.hints + self.sequencer.hints != before {
+        if self.hints() != before {
             for channel in 0..self.channels.len() {
                 self.shared.wakes.channel_after(channel, at);
             }
         }
         Ok(())
+    }
+
+    /// What the controllers have been told so far.
+    pub(crate) fn hints(&self) -> Hints {
+        Hints { moments: self.load.hints.moments + self.sequencer.hints, ..self.load.hints }
     }
 
     /// The components whose clock has an edge at `at`, a bit each.
@@ -449,7 +460,7 @@ impl Machine {
     }
 
     #[inline]
-    fn evaluate(&mut self, component: usize, now: Tick, hints: u64, job: &Job<'_>) -> Result<(), Stop> {
+    fn evaluate(&mut self, component: usize, now: Tick, hints: Hints, job: &Job<'_>) -> Result<(), Stop> {
         self.shared.wakes.at[component] = Tick::MAX;
         self.stats.evaluations += 1;
         let shared = &mut self.shared;

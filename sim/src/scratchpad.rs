@@ -111,10 +111,11 @@ impl Active {
         };
         Active::new(run, 0)
     }
-    /// `first`: the port is at it, and may have slept over some of its accesses.
-    fn walk(&mut self, w: &mut Walk<'_>, first: bool) {
+    /// `first`: the port is at it, and may have slept over some of its accesses. Of a word its bank matters.
+    fn walk(&mut self, w: &mut Walk<'_>, first: bool, banks: u64) {
         let run = &mut self.run;
-        for word in [&mut run.word, &mut run.inner_step, &mut run.outer_step] {
+        for word in [&mut run.word, &mut self.word, &mut self.row, &mut run.inner_step, &mut run.outer_step] {
+            *word %= banks;
             w.exact(word);
         }
         for size in [&mut run.width, &mut run.inner, &mut run.outer, &mut run.period] {
@@ -122,8 +123,6 @@ impl Active {
         }
         w.exact(&mut self.left);
         w.small(&mut self.in_row);
-        w.exact(&mut self.word);
-        w.exact(&mut self.row);
         if first { w.moment(&mut self.next) } else { w.clock(&mut self.next) }
     }
     fn advance(&mut self) {
@@ -220,12 +219,13 @@ impl Scratchpad {
             self.catch_up(w.now + 1);
         }
         self.occupied = 0;
+        let banks = u64::from(self.banks);
         for p in 0..PORTS {
             let mut first = true;
             w.queue(
                 &mut self.ports[p],
                 |w, active| {
-                    active.walk(w, first);
+                    active.walk(w, first, banks);
                     first = false;
                 },
                 Active::blank,

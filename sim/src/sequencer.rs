@@ -157,8 +157,8 @@ impl Sequencer {
                 if block * BLOCK < step.program.bytes() {
                     return Ok((Cause::Fetch, Tick::MAX));
                 }
-            } else if (block + 1) * BLOCK < step.program.bytes() && !self.buffer.contains(&(block + 1)) {
-                self.start_fetch(block + 1, step.program);
+            } else if let Some(next) = self.ahead(block) {
+                self.start_fetch(next, step.program);
             }
             let (pc, what, prototype) = feed.next(step).map_err(Stop::Fault)?;
             shared.work.instructions += 1;
@@ -188,14 +188,7 @@ impl Sequencer {
         }
         let Some(job) = self.pending else { return Ok((Cause::Busy, next)) };
         let queue = job.dispatch.queue;
-        if let Some(sem) = job.dispatch.wait {
-            match shared.waiter[sem.index()] {
-                Some(other) if other != queue => {
-                    return Err(Stop::TwoWaiters { pc: job.dispatch.pc, sem, queues: [other, queue] });
-                }
-                _ => shared.waiter[sem.index()] = Some(queue),
-            }
-        }
+        shared.waits(&job.dispatch)?;
         let link = &mut shared.queues[queue as usize];
         if !link.can_push(now) {
             return Ok((Cause::QueueFull, Tick::MAX));
@@ -222,6 +215,16 @@ impl Sequencer {
                 instance
             }
         }
+    }
+
+    /// What to fetch while `block` is executed: the one behind it; if that is there and there is room, the program goes on
+    /// to be read.
+    fn ahead(&self, block: u64) -> Option<u64> {
+        if !self.buffer.contains(&(block + 1)) {
+            return Some(block + 1);
+        }
+        let room = (self.buffer.len() as u64 + 1) * BLOCK <= u64::from(self.config.buffer_bytes);
+        self.buffer.iter().max().filter(|_| room).map(|last| last + 1)
     }
 
     fn start_fetch(&mut self, block: u64, program: &Program) {

@@ -5,6 +5,7 @@ use lutsim_isa::{ByteClass, Dispatch, Queue, Sem};
 use crate::activity::Cycles;
 use crate::clock::Divider;
 use crate::link::{Link, Registered, Semaphores, Tick};
+use crate::machine::Stop;
 use crate::scratchpad::Scratchpad;
 
 /// A component of the core clock.
@@ -147,6 +148,15 @@ pub(crate) enum Master {
     Fetch,
     Load,
     Store,
+}
+
+/// What the memory controllers have been told about refreshes so far.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Hints {
+    /// Good moments.
+    pub(crate) moments: u64,
+    /// Good moments at which the interval is to begin anew.
+    pub(crate) restarts: u64,
 }
 
 /// What runs between a master and the channels: requests out, numbers of finished bursts back.
@@ -299,6 +309,8 @@ pub(crate) struct Job {
 #[derive(Clone, Debug)]
 pub(crate) struct Shared {
     pub(crate) core_period: Tick,
+    /// From one common edge of the two clocks to the next; of the core's alone if that is far.
+    pub(crate) common_period: Tick,
     /// Core cycle of this instant.
     pub(crate) cycle: u64,
     pub(crate) wakes: Wakes,
@@ -336,6 +348,15 @@ impl Shared {
         self.semaphores.give(now, sem);
         if let Some(queue) = self.waiter[sem.index()] {
             self.wakes.at(Unit::of(queue), now + self.core_period);
+        }
+    }
+    /// Notes who waits for an operation's semaphore.
+    pub(crate) fn waits(&mut self, dispatch: &Dispatch) -> Result<(), Stop> {
+        let &Dispatch { queue, pc, wait, .. } = dispatch;
+        let Some(sem) = wait else { return Ok(()) };
+        match self.waiter[sem.index()].replace(queue) {
+            Some(other) if other != queue => Err(Stop::TwoWaiters { pc, sem, queues: [other, queue] }),
+            _ => Ok(()),
         }
     }
     /// Takes the oldest operation off a queue, and its semaphore.

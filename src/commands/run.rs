@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use lutsim_sim::chip_file::Override;
 
 use crate::cli::ChipArgs;
-use crate::failure::{Failure, UserError};
+use crate::failure::Failure;
 use crate::output::{self, OutDir};
 use crate::progress::Bar;
 use crate::resolve;
@@ -27,7 +27,7 @@ pub struct Run {
     #[arg(long, value_enum, default_value_t = Switch::Off)]
     values: Switch,
     /// How time passes: every cycle, only where something happens, or from memory; the records are the same
-    #[arg(long, value_enum, default_value_t = Engine::Skip)]
+    #[arg(long, value_enum, default_value_t = Engine::Leap)]
     engine: Engine,
     /// Write record.json, operators.csv, engine.json and roofline.svg to this folder
     #[arg(long, value_name = "DIR")]
@@ -150,13 +150,7 @@ impl Run {
         let engine = match self.engine {
             Engine::Tick => lutsim_sim::Engine::Tick,
             Engine::Skip => lutsim_sim::Engine::Skip,
-            Engine::Leap => {
-                return Err(UserError::Refused {
-                    what: "`--engine leap` is not there yet".into(),
-                    help: "`--engine skip` gives the same record".into(),
-                }
-                .into());
-            }
+            Engine::Leap => lutsim_sim::Engine::Leap,
         };
         let session = Session {
             phase: self.phase.into(),
@@ -201,6 +195,17 @@ fn files(finished: &Finished, engine: Engine, wall: f64) -> Vec<(&'static str, S
         "engine": match engine { Engine::Tick => "tick", Engine::Skip => "skip", Engine::Leap => "leap" },
         "instants": finished.stats.instants,
         "evaluations": finished.stats.evaluations,
+        "leap": finished.leap.as_ref().map(|leap| serde_json::json!({
+            "executed_cycles": leap.executed_cycles,
+            "leapt_cycles": leap.leapt_cycles,
+            "hits": leap.hits,
+            "misses": { "new_state": leap.new_states, "other_words": leap.other_words, "other_refresh": leap.other_refresh },
+            "new_parts": lutsim_sim::PARTS.iter().zip(leap.new_parts).collect::<std::collections::BTreeMap<_, _>>(),
+            "misses_by_operator": leap.misses_by_operator,
+            "evictions": leap.evictions,
+            "states": leap.states,
+            "bytes": leap.bytes,
+        })),
         "wall_seconds": wall,
     });
     let stats = serde_json::to_string_pretty(&stats).expect("string keys only") + "\n";

@@ -22,7 +22,7 @@ use lutsim_host::workload::Workload;
 use lutsim_isa::format::WeightFormat;
 use lutsim_record::Record;
 use lutsim_sim::chip_file::ChipFile;
-use lutsim_sim::{BuildError, Engine, EngineStats};
+use lutsim_sim::{BuildError, Engine, EngineStats, LeapStats};
 
 use crate::device::{self, SimDevice};
 
@@ -65,6 +65,8 @@ pub struct Finished {
     pub plan: Plan,
     /// How the engine fared: no part of the record.
     pub stats: EngineStats,
+    /// How the memo of `leap` fared, if that was the engine.
+    pub leap: Option<LeapStats>,
 }
 
 /// Hears how far a run is.
@@ -99,7 +101,7 @@ impl Session {
             model,
             phase: Phase::All,
             values: false,
-            engine: Engine::Skip,
+            engine: Engine::Leap,
             every_step: false,
             mapping: None,
             decode_ids: None,
@@ -149,11 +151,11 @@ impl Session {
         let vocab = workload.sampling.then_some(self.model.vocab);
         let mut measured = 0;
         // All engines measure the same; this one is fast.
-        SimDevice::new(&self.chip.chip, Engine::Skip)?;
+        SimDevice::new(&self.chip.chip, Engine::Leap)?;
         Ok(search(&self.model, workload, &target, &mut |step, doorbell| {
             progress.step("mapping", measured, None);
             measured += 1;
-            let device = SimDevice::new(&self.chip.chip, Engine::Skip);
+            let device = SimDevice::new(&self.chip.chip, Engine::Leap);
             let mut device = device.map_err(|e| DeviceError(e.to_string()))?;
             let report = device.step(step, doorbell, vocab).map_err(|e| DeviceError(e.to_string()))?;
             Ok(report.totals.cycles)
@@ -186,10 +188,10 @@ impl Session {
         for counts in counts {
             counts.settle_memory_clocks(self.chip.chip.clock_hz, device::dram_clock(&self.chip.chip));
         }
-        let stats = run.device.stats();
+        let (stats, leap) = (run.device.stats(), run.device.leap_stats());
         let tokens = self.values.then_some(run.tokens);
         let record = record::assemble(self, &plan, &technology, prefill, decode, tokens)?;
-        Ok(Finished { record, plan, stats })
+        Ok(Finished { record, plan, stats, leap })
     }
 }
 

@@ -163,6 +163,10 @@ impl Asm {
             format: Format::Weights(format),
         });
     }
+    /// A good moment for the memory to refresh: what follows does not depend on when the last one was.
+    pub(crate) fn refresh(&mut self) {
+        self.push(Inst::Refresh { wait: FREE.w(), signal: FREE.s() });
+    }
     pub(crate) fn sync(&mut self, queue: Queue, tokens: Tokens) {
         self.push(Inst::Sync { queue, wait: tokens.w(), signal: tokens.s() });
     }

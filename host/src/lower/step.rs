@@ -91,6 +91,7 @@ impl Lower<'_> {
         let (m, buf, rows) = (self.model, self.buf, self.phase.rows);
         let (q, kv) = (m.q_width(), m.kv_width());
         self.op("attn_norm", 0, 0);
+        self.b.refresh();
         let params: Vec<Vector> = self.layout.vectors.iter().filter(|v| v.per_layer).copied().collect();
         params.iter().for_each(|p| self.load_param(p));
         self.b.sync(Queue::Vector, FREE.wait(sem::OUT));
@@ -131,6 +132,8 @@ impl Lower<'_> {
         self.quantise(heads, buf.xq, buf.xs, FREE);
 
         self.attention();
+        // However long that took.
+        self.b.refresh();
 
         self.op("o_proj", self.macs("wo"), 0);
         let sums = Rows { base: buf.t1, rows, cols: q, elem: Elem::F32 };
@@ -220,6 +223,7 @@ impl Lower<'_> {
         } else {
             self.b.set(reg::H, 0);
         }
+        self.b.refresh();
         self.stream(reg::W, &tensor);
         self.b.set(reg::GATE, buf.logit);
         let stride = 4 * u64::from(tensor.n_tile);

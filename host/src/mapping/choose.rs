@@ -126,7 +126,8 @@ impl Mapping {
             .scratchpad_bytes(n_tile, k_block)
             .max(values.scratchpad_bytes(model.head_dim.min(cores.min(255) * target.n), KV_TILE))
             .max(group(workload.weights, u32::MAX))
-            .max(group(workload.head, model.hidden));
+            .max(group(workload.head, model.hidden))
+            .next_multiple_of(u64::from(target.scratchpad_row_bytes.max(64)));
         let block = |name: &str, k: u32| {
             let format = if name == "head" { workload.head } else { workload.weights };
             let most = largest_block(format, n_tile, k, slot_bytes, longest(format.kind))?;

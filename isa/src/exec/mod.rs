@@ -85,7 +85,7 @@ impl State {
     /// not go together, an accumulator that overflows.
     pub fn exec(&mut self, op: &Op) -> Result<(), FaultKind> {
         match *op {
-            Op::Sync => Ok(()),
+            Op::Sync | Op::Refresh => Ok(()),
             Op::Load { unpack, tile, addr, stride, .. } => self.load(unpack, &tile, addr, stride),
             Op::Gather { tile, addr, stride, first, .. } => self.gather(&tile, addr, stride, first),
             Op::Store { tile, addr, stride, .. } => self.store(&tile, addr, stride),

@@ -174,7 +174,7 @@ fn row_bytes(t: &TileRef) -> u64 {
 pub fn accesses(op: &Op, mailbox: &[u32]) -> Vec<Access> {
     let mut out = Accesses(Vec::with_capacity(4));
     match *op {
-        Op::Sync => {}
+        Op::Sync | Op::Refresh => {}
         Op::Load { unpack, ref tile, addr, stride, .. } => out.load(unpack, tile, addr, stride),
         Op::Gather { ref tile, addr, stride, first, .. } => {
             let ids = mailbox.iter().skip(first as usize).take(tile.rows as usize);

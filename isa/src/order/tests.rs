@@ -21,7 +21,7 @@ fn tile(base: u32, rows: u32, cols: u32, stride: u32) -> TileRef {
 
 fn dispatch(op: Op, wait: Option<u64>, signal: Option<u64>, pc: u32) -> Dispatch {
     let queue = match op {
-        Op::Load { .. } | Op::Gather { .. } => Queue::Load,
+        Op::Load { .. } | Op::Gather { .. } | Op::Refresh => Queue::Load,
         Op::Store { .. } => Queue::Store,
         Op::Lmma { .. } | Op::Drain { .. } => Queue::Lut,
         Op::Vector(_) | Op::Sync => Queue::Vector,

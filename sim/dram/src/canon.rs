@@ -25,6 +25,8 @@ pub struct Canon {
     /// Number of the first burst that its requester still waits for; requesters' numbers are relative to it.
     pub first_tag: u32,
     reading: bool,
+    /// Where parts of the state end, if anybody wants to know.
+    parts: Vec<usize>,
     bytes: Vec<u8>,
     at: usize,
     mentions: Vec<Rows>,
@@ -77,6 +79,7 @@ impl Canon {
     /// Begins to write.
     pub fn write(&mut self) {
         self.reading = false;
+        self.parts.clear();
         self.bytes.clear();
         self.mentions.clear();
     }
@@ -110,6 +113,16 @@ impl Canon {
     /// Whether this walk puts state back.
     pub fn reading(&self) -> bool {
         self.reading
+    }
+
+    /// A part of the state ends here.
+    pub fn part(&mut self) {
+        self.parts.push(self.bytes.len());
+    }
+    /// The parts of what was written, relations of rows last.
+    pub fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        let ends = self.parts.iter().copied().chain([self.bytes.len()]);
+        ends.scan(0, |from, to| Some(&self.bytes[std::mem::replace(from, to)..to]))
     }
 
     #[inline]

@@ -253,6 +253,14 @@ impl Channel {
         }
     }
 
+    /// Under the `aligned` refresh policy: issue one more refresh than is owed, and count the interval from here, so that
+    /// what follows does not depend on what was before. Step the channel at `now + 1`.
+    pub fn refresh_restart(&mut self, now: u64) {
+        if let Core::FrFcfs(c) = &mut self.core {
+            c.restart(now, &mut self.device);
+        }
+    }
+
     /// Requests that have not been issued yet.
     pub fn pending(&self) -> u32 {
         let queued = match &self.core {

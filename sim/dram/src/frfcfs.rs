@@ -130,7 +130,19 @@ impl FrFcfs {
 
     pub(crate) fn hint(&mut self, now: u64, device: &mut Device) {
         let idle = self.idle();
-        if self.refresh.hint(now) {
+        let news = self.refresh.hint(now);
+        self.refresh_news(device, now, idle, news);
+    }
+
+    pub(crate) fn restart(&mut self, now: u64, device: &mut Device) {
+        let idle = self.idle();
+        let news = self.refresh.restart(now);
+        self.refresh_news(device, now, idle, news);
+    }
+
+    /// There is a refresh to issue that was not there before.
+    fn refresh_news(&mut self, device: &mut Device, now: u64, idle: bool, news: bool) {
+        if news {
             if idle {
                 self.rouse(device, now + 1);
             }

@@ -37,14 +37,19 @@ pub struct Margin {
     pub later: u64,
     /// The last time that one fell due.
     last_due: Option<u64>,
+    /// The interval was begun anew since: what comes after that does not depend on the time watched.
+    restarted: bool,
 }
 
 impl Margin {
     /// Nothing has been looked at.
-    pub const FREE: Margin = Margin { earlier: u64::MAX, later: u64::MAX, last_due: None };
+    pub const FREE: Margin = Margin { earlier: u64::MAX, later: u64::MAX, last_due: None, restarted: false };
 
     /// Somebody looks at the count at `now`; those that fall due at `now` itself come after that.
     fn look(&mut self, now: u64, next_due: u64) {
+        if self.restarted {
+            return;
+        }
         self.earlier = self.earlier.min(next_due.saturating_sub(now));
         if let Some(last) = self.last_due {
             self.later = self.later.min(now.saturating_sub(last + 1));
@@ -52,7 +57,13 @@ impl Margin {
     }
     /// The time itself mattered.
     pub(crate) fn pin(&mut self) {
-        (self.earlier, self.later) = (0, 0);
+        if !self.restarted {
+            (self.earlier, self.later) = (0, 0);
+        }
+    }
+    /// Whether the next due time at the end was counted from a restart.
+    pub fn is_restarted(&self) -> bool {
+        self.restarted
     }
 }
 
@@ -145,6 +156,20 @@ impl Refresh {
         c.exact(&mut self.wanted);
         c.small(&mut self.turn);
         self.pending.iter_mut().for_each(|p| c.small(p));
+    }
+
+    /// One more refresh than is owed is to be issued now, and the interval begins anew; true if that is the policy.
+    pub(crate) fn restart(&mut self, now: u64) -> bool {
+        if self.policy != RefreshPolicy::Aligned || self.next_due == u64::MAX {
+            return false;
+        }
+        self.margin.look(now, self.next_due);
+        self.margin.restarted = true;
+        self.next_due = now + self.interval;
+        for _ in 0..=std::mem::take(&mut self.owed) {
+            self.demand();
+        }
+        true
     }
 
     /// One more refresh of every scope, or of the next bank of every scope.

@@ -41,7 +41,10 @@ impl Feed {
     fn clock(&mut self, clock: u64, trace: &[Request], hints: &[u64], done: &mut Vec<Completion>) {
         let now = self.began + clock;
         if hints.contains(&clock) {
-            self.channel.refresh_hint(now);
+            match clock % 3 {
+                0 => self.channel.refresh_restart(now),
+                _ => self.channel.refresh_hint(now),
+            }
         }
         self.channel.step(now, done);
         for d in done.iter_mut() {

@@ -86,6 +86,7 @@ impl Due {
         };
         let then = match (due, then) {
             (_, u64::MAX) => Then::Never,
+            (_, then) if margin.is_restarted() => Then::After(then - end),
             (u64::MAX, then) => Then::After(then - end),
             (due, then) if then >= due => Then::Later(then - due),
             (_, then) => Then::After(then.saturating_sub(end)),
@@ -235,14 +236,15 @@ impl Default for Memo {
 }
 
 impl Memo {
-    /// The number of a state, which is new if it was not met before.
-    pub(super) fn number(&mut self, bytes: &[u8], fields: usize, clusters: &Clusters) -> u32 {
+    /// The number of a state, and whether it is new.
+    pub(super) fn number(&mut self, bytes: &[u8], fields: usize, clusters: &Clusters) -> (u32, bool) {
         if let Some(number) = self.states.get_index_of(bytes) {
-            return number as u32;
+            return (number as u32, false);
         }
         let lengths: Box<[u64]> = clusters.0.iter().map(|rows| rows.1 - rows.0).collect();
         self.bytes += bytes.len() + lengths.len() * 8 + size_of::<State>() + 32;
-        self.states.insert_full(bytes.into(), State { fields, lengths, entries: Vec::new() }).0 as u32
+        let state = State { fields, lengths, entries: Vec::new() };
+        (self.states.insert_full(bytes.into(), state).0 as u32, true)
     }
     /// A state's bytes, and how many of them are fields.
     pub(super) fn state(&self, number: u32) -> (&[u8], usize) {

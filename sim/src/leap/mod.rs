@@ -25,6 +25,9 @@
 mod memo;
 mod walk;
 
+use std::collections::HashMap;
+use std::hash::Hasher;
+
 use lutsim_dram::{Canon, Clusters, Rows};
 use lutsim_isa::Step;
 
@@ -32,11 +35,27 @@ pub(crate) use walk::{Walk, addresses};
 
 use self::memo::{Due, Entry, Execution, Guard, Memo, Miss};
 use crate::channel::Channel;
+use crate::config;
 use crate::feed::{Prototypes, Word};
 use crate::link::Tick;
 use crate::machine::{Job, Machine, Stop};
 use crate::report::Totals;
 use crate::shared::{Instance, Interleave, Master, Snapshot};
+
+/// Parts of the state, as they are walked.
+pub const PARTS: [&str; 11] = [
+    "clock_phase",
+    "scratchpad",
+    "sequencer",
+    "queues",
+    "store",
+    "lut",
+    "vector",
+    "load",
+    "lanes",
+    "channels",
+    "rows",
+];
 
 /// How the memo fared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,6 +80,9 @@ pub struct LeapStats {
     pub bytes: u64,
     /// Hits that were executed all the same, and compared.
     pub audited: u64,
+    /// Of the milestones in a new state, those in which each of [`PARTS`] was not as it was when the same word was next for
+    /// the last time.
+    pub new_parts: [u64; PARTS.len()],
     /// Milestones that were no hit, by the operator whose words come next.
     pub misses_by_operator: Vec<u64>,
 }
@@ -88,6 +110,8 @@ pub(crate) struct Leap {
     span: u64,
     memo: Memo,
     recording: Option<Recording>,
+    /// The parts of the last new state before each word, hashed.
+    last: HashMap<u32, [u64; PARTS.len()]>,
     /// Of 100 hits, how many are executed all the same.
     pub(crate) audit: u32,
     pub(crate) stats: LeapStats,
@@ -117,12 +141,13 @@ impl Leap {
             span,
             memo: Memo::default(),
             recording: None,
+            last: HashMap::new(),
             audit: 0,
             stats: LeapStats::default(),
         })
     }
-    pub(crate) fn prototypes(&self) -> Prototypes {
-        Prototypes::new(self.span)
+    pub(crate) fn prototypes(&self, scratchpad: &config::Scratchpad) -> Prototypes {
+        Prototypes::new(self.span, scratchpad.banks * scratchpad.bank_bytes)
     }
 
     /// A milestone: remembers what led here, goes on from here as far as is known, and begins to record.
@@ -193,7 +218,26 @@ impl Leap {
         self.canon.write();
         let oldest = machine.walk(&mut self.canon, self.row_bit, job.program.bytes());
         let (bytes, fields, clusters) = self.canon.written();
-        (self.memo.number(bytes, fields, &clusters), clusters, oldest)
+        let (number, new) = self.memo.number(bytes, fields, &clusters);
+        if new {
+            self.compare(machine.feed.pc());
+        }
+        (number, clusters, oldest)
+    }
+
+    /// What is new about a state: for the statistics only.
+    fn compare(&mut self, pc: u32) {
+        let mut parts = [0; PARTS.len()];
+        for (hash, part) in parts.iter_mut().zip(self.canon.parts()) {
+            let mut hasher = std::hash::DefaultHasher::new();
+            hasher.write(part);
+            *hash = hasher.finish();
+        }
+        if let Some(before) = self.last.insert(pc, parts) {
+            for ((count, now), before) in self.stats.new_parts.iter_mut().zip(parts).zip(before) {
+                *count += u64::from(now != before);
+            }
+        }
     }
 
     /// Puts a state into the machine, which has counted `totals`.
@@ -333,9 +377,10 @@ impl Entry {
             }
             execution.apply(&mut instances[i], &begin);
         }
-        let Machine { feed, values, .. } = machine;
+        let Machine { feed, values, shared, .. } = machine;
         for word in feed.skip(self.words.len()) {
             if let Step::Dispatch(dispatch) = &word.step {
+                shared.waits(dispatch)?;
                 values
                     .execute(dispatch)
                     .map_err(|kind| Stop::Fault(lutsim_isa::Fault { pc: dispatch.pc, kind }))?;
@@ -363,14 +408,15 @@ impl LeapStats {
 }
 
 impl Machine {
-    /// Walks everything that what happens next depends on, except the words to come and the next refresh's due time;
+    /// Walks everything that what happens next depends on, except the words to come and the next refresh's due time (and
+    /// who waits for which semaphore, which only says whom to wake);
     /// returns how many of the last executions of operators are still referred to.
     fn walk(&mut self, canon: &mut Canon, row_bit: u32, program_bytes: u64) -> u32 {
         let mailbox = std::mem::take(&mut self.shared.mailbox);
         let Some(prototypes) = self.feed.prototypes.take() else { return 0 };
         canon.now = self.now;
         canon.first_tag = self.load.first_burst() as u32;
-        let hints = self.load.hints + self.sequencer.hints;
+        let hints = self.hints();
         let mut w = Walk {
             canon,
             prototypes: &prototypes,
@@ -382,33 +428,32 @@ impl Machine {
         };
         let mut phase = self.now % (self.timebase.core_period * self.timebase.memory_period);
         w.exact(&mut phase);
+        w.part();
         self.shared.scratchpad.walk(&mut w);
+        w.part();
         self.sequencer.walk(&mut w, &mut self.shared, program_bytes);
+        w.part();
         for queue in &mut self.shared.queues {
             w.link(queue, |w, job| w.job(job), Walk::blank_job);
         }
         self.shared.semaphores.walk(&mut w);
-        for waiter in &mut self.shared.waiter {
-            w.option(
-                waiter,
-                |w, queue| {
-                    let mut number = *queue as u8;
-                    w.small(&mut number);
-                    *queue = lutsim_isa::Queue::ALL[usize::from(number & 3)];
-                },
-                || lutsim_isa::Queue::Load,
-            );
-        }
+        w.part();
         self.store.walk(&mut w, &mut self.shared);
+        w.part();
         self.lut.walk(&mut w, &self.shared);
+        w.part();
         self.vector.walk(&mut w, &self.shared);
+        w.part();
         self.load.walk(&mut w, &mut self.shared, &mailbox);
+        w.part();
         for lane in &mut self.shared.lanes {
             lane.walk(&mut w);
         }
+        w.part();
         for channel in &mut self.channels {
             channel.walk(&mut w, hints);
         }
+        w.part();
         let oldest = w.oldest;
         self.shared.mailbox = mailbox;
         self.feed.prototypes = Some(prototypes);

@@ -46,7 +46,10 @@ pub(crate) fn run(
             earliest = now + trace.get(next).map_or(0, |r| r.gap);
         }
         if hints.contains(&now) {
-            channel.refresh_hint(now);
+            match now % 3 {
+                0 => channel.refresh_restart(now),
+                _ => channel.refresh_hint(now),
+            }
         }
         let mut to = channel.wake();
         if next < trace.len() && channel.can_accept(trace[next].write) {
