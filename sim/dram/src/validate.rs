@@ -339,7 +339,7 @@ impl Builder<'_> {
         };
         let longest = |level, a, b, window| longest_row(level, a, b, window).map(|(clocks, _)| clocks);
         let span = |row: usize| self.raw.constraints.list.get(row).map(|r| r.span());
-        use Command::{Activate, Precharge, Read, RefreshAll, Write};
+        use Command::{Activate, CasRead, CasWrite, Precharge, Read, RefreshAll, Write};
         for (a, b, what) in [
             (Activate, Read, "tRCD"),
             (Activate, Write, "tRCD"),
@@ -378,9 +378,23 @@ impl Builder<'_> {
         if trfc < 1 {
             return self.bad("constraints", None, "the refresh level needs tRFC (REFab -> ACT)");
         }
-        if s.refresh_interval as i64 <= trfc {
-            let message =
-                format!("tREFI ({}) is not longer than tRFC ({trfc}), no time remains", s.refresh_interval);
+        let trfc = trfc.max(longest(s.refresh_level, RefreshAll, RefreshAll, 1).unwrap_or(0));
+        for (cas, column) in [(CasRead, Read), (CasWrite, Write)] {
+            let wait = (0..=bank).filter_map(|level| longest_row(level, cas, column, 1)).max();
+            if let Some((clocks, row)) = wait.filter(|(clocks, _)| *clocks > 1) {
+                let (cas, column) = (cas.name(), column.name());
+                let message = format!("{column} follows {cas} in the next clock, not {clocks} later");
+                return self.bad("constraints", span(row), message);
+            }
+        }
+        // A refresh closes the rows: one that cannot be opened and read before the next is never read.
+        let opening = |a, b| (0..=bank).filter_map(|level| longest(level, a, b, 1)).max().unwrap_or(0);
+        let row = opening(Precharge, Activate) + opening(Activate, Read).max(opening(Activate, Write));
+        if s.refresh_interval as i64 <= trfc + row {
+            let message = format!(
+                "tREFI ({}) is not longer than tRFC ({trfc}) and opening a row ({row}), no time remains",
+                s.refresh_interval
+            );
             return self.bad("device.refresh_interval", None, message);
         }
         if s.read_latency < s.burst || s.write_latency < s.burst {

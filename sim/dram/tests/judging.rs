@@ -178,6 +178,12 @@ fn contradictory_standards_are_refused() {
         ("\"Column:6\"", "\"Column:5\"", "Column gets 5 bits"),
         ("[\"Bank\", 4]]", "[\"Bank\", 5]]", "not a power of two"),
         ("tRFCab = { ns = 280", "tRFCab = { ns = 4000", "no time remains"),
+        (
+            "list = [",
+            "list = [[\"Bank\", [\"CAS_RD\"], [\"RD\"], 3, 1, false],",
+            "RD follows CAS_RD in the next clock",
+        ),
+        ("tRCD = { ns = 18", "tRCD = { ns = 4000", "no time remains"),
         ("\"tREFI\"\n", "\"tREFIX\"\n", "no timing is called `tREFIX`"),
         ("\"PREab\"], \"tRTP\"", "\"PREall\"], \"tRTP\"", "there is no command `PREall`"),
         ("rows = 98304", "rowz = 98304", "unknown field `rowz`"),
