@@ -34,7 +34,7 @@ fn json_is_the_record_and_nothing_else() {
     let file = |name: &str| std::fs::read_to_string(folder.path().join("out").join(name)).unwrap();
     assert_eq!(file("record.json"), stdout);
     assert!(file("roofline.svg").starts_with("<svg") && file("operators.csv").lines().count() > 20);
-    assert!(file("engine.json").contains("\"engine\": \"skip\""));
+    assert!(file("engine.json").contains("\"engine\": \"leap\""));
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, ["out"], "no unfinished folder is left");
     for word in ["/", "skip", "wall"] {

@@ -14,7 +14,7 @@ use crate::machine::Stop;
 use crate::shared::{BurstRun, Instance, Job, Master, Shared};
 
 /// Bytes fetched at once.
-const BLOCK: u64 = 1024;
+const BLOCK: u64 = 2048;
 /// Control words in a row, without work for any unit, after which the program is taken to go round in circles.
 const LIVELOCK: u64 = 1 << 24;
 

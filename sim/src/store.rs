@@ -174,7 +174,7 @@ impl Store {
     }
     /// Walks the transfer; counts begin at 0 when it is read.
     pub(crate) fn walk(&mut self, w: &mut Walk<'_>, shared: &mut Shared) {
-        let mut unseen = shared.scratchpad.finished_by_now(Port::Store) - self.finished;
+        let mut unseen = shared.scratchpad.finished_by_now(Port::Store).wrapping_sub(self.finished);
         let mut unacknowledged =
             self.sent.wrapping_sub(shared.lanes.iter().map(|lane| lane.stored.total()).sum::<u64>());
         w.exact(&mut unseen);

@@ -1,5 +1,6 @@
-//! `tick` visits every cycle and is the oracle; `skip` gives the same report, and so does any order in which the components
-//! of an instant are evaluated. On random programs and random chips, two programs in a row on one machine.
+//! `tick` visits every cycle and is the oracle; `skip` and `leap` give the same reports, and so does any order in which the
+//! components of an instant are evaluated. On random programs and random chips, several programs in a row on one machine.
+//! `leap` is also made to execute what it remembers, from a state that was written down and put back, and to compare.
 
 use lutsim_isa::{Program, asm};
 use lutsim_sim::config::Chip;
@@ -21,7 +22,18 @@ pub(crate) fn permutation(n: usize, mut number: u64) -> Vec<usize> {
 }
 
 fn reports(chip: &Chip, engine: Engine, order: Option<u64>, programs: &[&Program]) -> Vec<Report> {
+    reports_audited(chip, engine, order, programs, 0)
+}
+
+fn reports_audited(
+    chip: &Chip,
+    engine: Engine,
+    order: Option<u64>,
+    programs: &[&Program],
+    audit: u32,
+) -> Vec<Report> {
     let mut machine = Machine::new(chip, engine).unwrap();
+    machine.set_audit(audit);
     if let Some(number) = order {
         machine.set_evaluation_order(permutation(machine.components(), number));
     }
@@ -45,14 +57,22 @@ proptest! {
     ) {
         let programs = [build(&chip, &first), build(&chip, &second)];
         let programs = [&programs[0], &programs[1], &programs[0]];
-        let expected = reports(&chip, Engine::Tick, None, &programs);
-        for (program, report) in programs.iter().zip(&expected) {
+        for (program, report) in programs.iter().zip(&reports(&chip, Engine::Tick, None, &programs)) {
             let marks = vec![0; program.code.len()];
             check(&chip, report, &Demand::of(&job(program, &marks, &MAILBOX)));
         }
-        for (engine, order) in [(Engine::Skip, None), (Engine::Skip, Some(order)), (Engine::Tick, Some(order))] {
-            let found = reports(&chip, engine, order, &programs);
+        let programs = [programs[0], programs[1], programs[0], programs[0], programs[1], programs[0]];
+        let expected = reports(&chip, Engine::Skip, None, &programs);
+        for audit in [0, 100, 50] {
+            let found = reports_audited(&chip, Engine::Leap, None, &programs, audit);
             for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                prop_assert_eq!(found, expected, "program {} of 6, leap, audit {}", i, audit);
+            }
+        }
+        let (programs, expected) = (&programs[..3], &expected[..3]);
+        for (engine, order) in [(Engine::Tick, None), (Engine::Skip, None), (Engine::Skip, Some(order)), (Engine::Tick, Some(order))] {
+            let found = reports(&chip, engine, order, programs);
+            for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
                 prop_assert_eq!(found, expected, "program {} of 3, {:?}", i, engine);
             }
         }

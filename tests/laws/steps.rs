@@ -206,6 +206,7 @@ fn the_order_of_evaluation_does_not_matter_for_a_model() {
     };
     let expected = run(Engine::Tick, None);
     assert_eq!(run(Engine::Skip, None), expected);
+    assert_eq!(run(Engine::Leap, None), expected);
     for number in 0..24u64 {
         let engine = if number % 8 == 0 { Engine::Tick } else { Engine::Skip };
         assert_eq!(run(engine, Some(number * 1679)), expected, "{engine:?} {number}");
@@ -228,6 +229,7 @@ fn same_input_same_bytes() {
         let first = json(Engine::Skip);
         assert_eq!(json(Engine::Skip), first);
         assert_eq!(json(Engine::Tick), first);
+        assert_eq!(json(Engine::Leap), first);
     }
 }
 
