@@ -82,6 +82,7 @@ const CASES: &[Case] = &[
     ),
     ("snapdragon_like", "qwen2.5-0.5b", (1, 512), &["workload.prompt=32", "workload.generate=2"]),
     ("snapdragon_like", "llama-2-7b", (1, 512), &["workload.prompt=8", "workload.generate=1"]),
+    ("snapdragon_like", "opt-6.7b", (1, 512), &["workload.prompt=8", "workload.generate=1"]),
 ];
 
 #[test]
