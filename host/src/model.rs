@@ -174,6 +174,17 @@ impl Model {
                 return Err((key, format!("{value} is not between 1 and 1048575")));
             }
         }
+        // Sizes in instructions have 20 bits: that of a row, and that of a norm's weights and biases.
+        if u64::from(self.heads) * u64::from(self.head_dim) >= 1 << 20 {
+            return Err(("heads", format!("{} of {} are more than 1048575", self.heads, self.head_dim)));
+        }
+        let sub_norms = [("heads", self.q_width()), ("intermediate", self.intermediate)];
+        let normed = sub_norms.into_iter().filter(|_| self.sub_norms).chain([("hidden", self.hidden)]);
+        for (key, cols) in normed {
+            if self.norm_len(cols) >= 1 << 20 {
+                return Err((key, format!("a norm of rows of {cols} has more than 1048575 numbers")));
+            }
+        }
         if !self.heads.is_multiple_of(self.kv_heads) {
             return Err(("kv_heads", format!("{} heads cannot share {} evenly", self.heads, self.kv_heads)));
         }

@@ -201,6 +201,32 @@ mod tests {
         assert_eq!(start, text.find("norm_eps").unwrap() + "norm_eps = 1e-5\n".len());
     }
 
+    /// No instruction names a row of more than 1048575 elements, and a norm that centres is twice as long as its rows.
+    #[test]
+    fn rows_are_of_a_length_that_instructions_have() {
+        let text = include_str!("../../../configs/models/tiny-2l.toml");
+        let layer = text.replace("norm_eps", "norm = \"layer\"\nnorm_eps");
+        for (text, changes, said) in [
+            (
+                text,
+                &[("heads = 4", "heads = 4096"), ("head_dim = 16", "head_dim = 256")][..],
+                "heads: 4096 of 256",
+            ),
+            (
+                text,
+                &[("heads = 4", "heads = 1048572"), ("head_dim = 16", "head_dim = 1048572")],
+                "heads: 1048572",
+            ),
+            (layer.as_str(), &[("hidden = 64", "hidden = 524288")], "hidden: a norm of rows of 524288"),
+            (layer.as_str(), &[("intermediate = 176", "intermediate = 524288")], ""),
+        ] {
+            let text = changes.iter().fold(text.to_string(), |t, (from, to)| t.replace(from, to));
+            let message = Model::parse("long.toml", &text).map_or_else(|e| e.to_string(), |_| String::new());
+            assert!(message.trim_start_matches("long.toml: ").starts_with(said), "{message}");
+            assert_eq!(message.is_empty(), said.is_empty(), "{message}");
+        }
+    }
+
     #[test]
     fn a_bad_file_is_underlined() {
         let text = include_str!("../../../configs/models/tiny-2l.toml");
