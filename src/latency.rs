@@ -37,7 +37,7 @@ pub(crate) fn latency(mnemonic: &str) -> String {
 fn vector(name: &str) -> String {
     let (sweeps, special, reductions) = match name {
         "vnorm" | "vquant" | "vfold" => (2, 0, 1),
-        "vsoftmax" => (2, 1, 2),
+        "vsoftmax" | "valibi" => (2, 1, 2),
         "vact" | "vglu" => {
             return format!(
                 "one sweep of `rows * ceil(columns / L)` cycles, L = `vector.lanes` for ReLU and its square, \
@@ -47,6 +47,7 @@ fn vector(name: &str) -> String {
         _ => (1, 0, 0),
     };
     let mut text = match sweeps {
+        _ if name == "vnorm" => "2 sweeps (4 for `layer`)".to_owned(),
         1 => "one sweep".to_owned(),
         n => format!("{n} sweeps"),
     };

@@ -4,8 +4,9 @@ use half::f16;
 use lutsim_isa::control::FaultKind;
 use lutsim_isa::exec::Memory;
 
+use crate::alibi::slopes;
 use crate::layout::{Layout, Tensor};
-use crate::model::Model;
+use crate::model::{Model, Positions};
 use crate::pack::{PackError, pack_into};
 use crate::quantize::QuantisedTensor;
 use crate::weights::{WeightError, WeightSource};
@@ -39,7 +40,7 @@ pub enum ImageError {
     Memory(#[from] FaultKind),
 }
 
-/// Writes everything that does not change while the model runs: weights, norms, biases, embedding, rotary table.
+/// Writes everything that does not change while the model runs: weights, norms, biases, embedding, positions.
 ///
 /// # Errors
 /// A source that does not fit the layout, a memory that does not hold it.
@@ -56,9 +57,14 @@ pub fn write_image(
             &half_bytes(&row),
         )?;
     }
-    for position in 0..layout.rope.rows {
-        let row: Vec<u8> = model.rope.row(position).iter().flat_map(|x| x.to_le_bytes()).collect();
-        memory.write(layout.rope.addr + u64::from(position) * layout.rope.row_bytes(), &row)?;
+    let slopes = slopes(model.heads);
+    for index in 0..layout.positions.rows {
+        let row = match model.positions {
+            Positions::Rotary(rope) => float_bytes(&rope.row(index)),
+            Positions::Learned(_) => half_bytes(&source.position_row(index)?),
+            Positions::Alibi => float_bytes(&slopes),
+        };
+        memory.write(layout.positions.addr + u64::from(index) * layout.positions.row_bytes(), &row)?;
     }
     let places = |addr: u64, per_layer: bool| {
         let layers = if per_layer { layout.layers } else { 1 };
@@ -101,6 +107,10 @@ fn write_tensor(
         memory.write(addr + r.offset, &bytes)?;
     }
     Ok(())
+}
+
+fn float_bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|x| x.to_le_bytes()).collect()
 }
 
 fn half_bytes(values: &[f16]) -> Vec<u8> {

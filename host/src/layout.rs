@@ -1,7 +1,7 @@
 //! Where everything lies in DRAM.
 //!
 //! ```text
-//! 0      embedding | rope table | final norm | head | results | logits      once
+//! 0      embedding | positions | norms | head | results | logits      once
 //! layer_base + l * layer_stride:   norms, biases | weight tensors | K codes | K scales | V codes | V scales
 //! programs                                                                  last
 //! ```
@@ -12,14 +12,14 @@ use lutsim_isa::format::{Elem, Group, WeightFormat, WeightKind};
 
 use crate::error::HostError;
 use crate::mapping::Mapping;
-use crate::model::Model;
+use crate::model::{Model, Positions};
 use crate::target::Target;
 use crate::workload::{KV_TILE, Workload};
 
 /// A weight matrix, `n` outputs x `k` inputs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tensor {
-    /// Name: `wq`, `wk`, `wv`, `wo`, `w_gate`, `w_up`, `w_down` or `head`.
+    /// Name: `wq`, `wk`, `wv`, `wo`, `w_gate` (if the MLP has a gate), `w_up`, `w_down` or `head`.
     pub name: &'static str,
     /// Outputs.
     pub n: u32,
@@ -100,9 +100,10 @@ impl Tensor {
 /// Norm weights or a bias: FP16.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Vector {
-    /// Name: `attn_norm`, `bk`, `bv`, `bq`, `attn_sub_norm`, `mlp_norm`, `ffn_sub_norm` or `final_norm`.
+    /// Name: `embedding_norm`, `attn_norm`, `bk`, `bv`, `bq`, `attn_sub_norm`, `bo`, `mlp_norm`, `b_up`, `ffn_sub_norm`, `b_down` or
+    /// `final_norm`.
     pub name: &'static str,
-    /// Elements.
+    /// Elements. Of a norm that centres, the weights and then as many biases.
     pub len: u32,
     /// Address; in layer 0 if it is `per_layer`.
     pub addr: u64,
@@ -175,8 +176,9 @@ pub struct Layout {
     pub kv: KvLayout,
     /// FP16 embedding rows.
     pub embedding: Table,
-    /// Row p: `dims / 2` cosines, then `dims / 2` sines of position p, FP32.
-    pub rope: Table,
+    /// Where tokens are. Rotary: row p has `dims / 2` cosines, then `dims / 2` sines of position p, FP32. Learned: the model's FP16 rows,
+    /// position p's is row p + offset. ALiBi: one row, each head's slope, FP32.
+    pub positions: Table,
     /// One row of (largest logit FP32, its token u32) per sequence.
     pub result: Table,
     /// One row of FP32 logits per sequence; no rows unless the host samples.
@@ -201,33 +203,35 @@ impl Cursor {
 }
 
 /// Names of a layer's tensors with their outputs and inputs, in the order of consumption.
-pub(crate) fn shapes(model: &Model) -> [(&'static str, u32, u32); 7] {
+pub(crate) fn shapes(model: &Model) -> Vec<(&'static str, u32, u32)> {
     let (d, f) = (model.hidden, model.intermediate);
-    [
+    let gate = model.gated_mlp.then_some(("w_gate", f, d));
+    let attention = [
         ("wk", model.kv_width(), d),
         ("wv", model.kv_width(), d),
         ("wq", model.q_width(), d),
         ("wo", d, model.q_width()),
-        ("w_gate", f, d),
-        ("w_up", f, d),
-        ("w_down", d, f),
-    ]
+    ];
+    attention.into_iter().chain(gate).chain([("w_up", f, d), ("w_down", d, f)]).collect()
 }
 
 /// Names of a layer's vectors with their lengths, in the order of consumption.
 pub(crate) fn vectors(model: &Model) -> Vec<(&'static str, u32)> {
-    let mut list = vec![("attn_norm", model.hidden)];
-    if model.qkv_bias {
-        list.extend([("bk", model.kv_width()), ("bv", model.kv_width()), ("bq", model.q_width())]);
-    }
-    if model.sub_norms {
-        list.push(("attn_sub_norm", model.q_width()));
-    }
-    list.push(("mlp_norm", model.hidden));
-    if model.sub_norms {
-        list.push(("ffn_sub_norm", model.intermediate));
-    }
-    list
+    let (d, f, q, kv) = (model.hidden, model.intermediate, model.q_width(), model.kv_width());
+    let norm = |name, cols| (name, model.norm_len(cols));
+    let list = [
+        (true, norm("attn_norm", d)),
+        (model.qkv_bias, ("bk", kv)),
+        (model.qkv_bias, ("bv", kv)),
+        (model.qkv_bias, ("bq", q)),
+        (model.sub_norms, norm("attn_sub_norm", q)),
+        (model.output_bias, ("bo", d)),
+        (true, norm("mlp_norm", d)),
+        (model.mlp_bias, ("b_up", f)),
+        (model.sub_norms, norm("ffn_sub_norm", f)),
+        (model.mlp_bias, ("b_down", d)),
+    ];
+    list.into_iter().filter_map(|(given, vector)| given.then_some(vector)).collect()
 }
 
 impl Layout {
@@ -250,15 +254,19 @@ impl Layout {
         };
         let capacity = (workload.tokens() as u32).next_multiple_of(KV_TILE);
         let embedding = table(model.vocab, model.hidden, Elem::F16);
-        let rope = table(capacity, model.rope.dims, Elem::F32);
+        let positions = match model.positions {
+            Positions::Rotary(rope) => table(capacity, rope.dims, Elem::F32),
+            Positions::Learned(learned) => table(model.context + learned.offset, model.hidden, Elem::F16),
+            Positions::Alibi => table(1, model.heads, Elem::F32),
+        };
         let result = table(workload.batch, 2, Elem::U32);
         let logits = table(if workload.sampling { workload.batch } else { 0 }, model.vocab, Elem::F32);
-        let final_norm = Vector {
-            name: "final_norm",
-            len: model.hidden,
-            addr: cursor.take(2 * u64::from(model.hidden)),
-            per_layer: false,
+        let mut norm = |name| {
+            let len = model.norm_len(model.hidden);
+            Vector { name, len, addr: cursor.take(2 * u64::from(len)), per_layer: false }
         };
+        let final_norm = norm("final_norm");
+        let embedding_norm = model.embedding_norm.then(|| norm("embedding_norm"));
         let mut head = Tensor {
             name: "head",
             n: model.vocab,
@@ -271,9 +279,9 @@ impl Layout {
         };
         head.addr = cursor.take(head.bytes());
         let layer_base = cursor.at;
-        let mut per_layer: Vec<Vector> = Vec::new();
+        let mut all: Vec<Vector> = embedding_norm.into_iter().collect();
         for (name, len) in vectors(model) {
-            per_layer.push(Vector { name, len, addr: cursor.take(2 * u64::from(len)), per_layer: true });
+            all.push(Vector { name, len, addr: cursor.take(2 * u64::from(len)), per_layer: true });
         }
         let mut tensors: Vec<Tensor> = Vec::new();
         for (name, n, k) in shapes(model) {
@@ -305,16 +313,16 @@ impl Layout {
         let layer_stride = (cursor.at - layer_base).next_multiple_of(target.row_span_bytes.max(1));
         let end = layer_base + u64::from(model.layers) * layer_stride;
         tensors.push(head);
-        per_layer.push(final_norm);
+        all.push(final_norm);
         let layout = Layout {
             layers: model.layers,
             layer_base,
             layer_stride,
             tensors,
-            vectors: per_layer,
+            vectors: all,
             kv,
             embedding,
-            rope,
+            positions,
             result,
             logits,
             programs: end,

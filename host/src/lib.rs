@@ -9,6 +9,7 @@
 //! Reading order: [`model`], [`workload`], [`target`] (what is asked), [`plan`] (all of it), [`layout`] (what lies where in
 //! DRAM), [`lower`] (programs), [`mapping`] and [`search`] (how it is cut), [`image`] and [`mod@reference`] (values).
 
+pub mod alibi;
 pub mod error;
 pub mod image;
 pub mod layout;

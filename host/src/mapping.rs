@@ -29,7 +29,7 @@ pub enum Hidden {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KBlock {
-    /// Query, key, value, gate and up projections (K = hidden).
+    /// Query, key, value, gate (if there is one) and up projections (K = hidden).
     pub hidden: u32,
     /// Output projection (K = heads x head_dim).
     pub attention: u32,

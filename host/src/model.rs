@@ -1,6 +1,8 @@
 //! A model's dimensions: `configs/models/*.toml`, embedded.
 
-use lutsim_isa::field::{Act, Rope};
+mod file;
+
+use lutsim_isa::field::{Act, Norm, Rope};
 use serde::Deserialize;
 
 use crate::error::HostError;
@@ -34,14 +36,43 @@ pub struct Model {
     pub qkv_bias: bool,
     /// Whether there is a norm before the output projection and one before the down projection.
     pub sub_norms: bool,
-    /// Activation of the gate.
+    /// Whether the output projection has a bias.
+    pub output_bias: bool,
+    /// Whether the up and down projections have a bias.
+    pub mlp_bias: bool,
+    /// Whether there is a norm behind the embedding.
+    pub embedding_norm: bool,
+    /// Whether the MLP is f(gate) * up; otherwise it is f(up).
+    pub gated_mlp: bool,
+    /// Activation of the gate, or of the MLP without one.
     pub activation: Act,
+    /// What every norm is.
+    pub norm: Norm,
     /// Epsilon of every norm.
     pub norm_eps: f32,
-    /// Rotary embedding.
-    pub rope: RopeConfig,
+    /// How the model knows where a token is.
+    pub positions: Positions,
     /// Published size.
     pub published: Published,
+}
+
+/// How a model knows where a token is.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Positions {
+    /// Queries and keys are rotated.
+    Rotary(RopeConfig),
+    /// A learned row is added to the embedding.
+    Learned(LearnedPositions),
+    /// A slope for each head times the key's position is added to its scores (arXiv 2108.12409).
+    Alibi,
+}
+
+/// A table of learned rows, one per position.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LearnedPositions {
+    /// Row of position 0: 2 in OPT, whose first rows were meant for padding.
+    pub offset: u32,
 }
 
 /// Rotary embedding.
@@ -81,35 +112,6 @@ pub struct Published {
     pub source: String,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    family: String,
-    layers: u32,
-    hidden: u32,
-    intermediate: u32,
-    heads: u32,
-    kv_heads: u32,
-    head_dim: u32,
-    vocab: u32,
-    context: u32,
-    tied_embeddings: bool,
-    qkv_bias: bool,
-    sub_norms: bool,
-    activation: String,
-    norm_eps: f32,
-    rope: RawRope,
-    published: Published,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawRope {
-    theta: f64,
-    dims: Option<u32>,
-    scaling: Option<RopeScaling>,
-}
-
 macro_rules! builtin {
     ($($name:literal),* $(,)?) => {
         /// Built-in models: name and text, in the order they are listed.
@@ -131,6 +133,9 @@ builtin!(
     "phi-3-mini-4k",
     "bitnet-b1.58-2b4t",
     "bitnet-b1.58-3b",
+    "opt-6.7b",
+    "opt-175b",
+    "bloom-176b",
 );
 
 impl Model {
@@ -147,52 +152,12 @@ impl Model {
                 let near = Model::names().map(|n| (strsim::levenshtein(n, &bare.to_lowercase()), n)).min();
                 Err(HostError::UnknownModel {
                     name: name.into(),
-                    near: near.filter(|(d, _)| *d <= 4).map(|(_, n)| n.into()),
+                    // No more than half of what was typed may be wrong.
+                    near: near.filter(|(d, _)| *d <= 4.min(bare.len() / 2)).map(|(_, n)| n.into()),
                     known: Model::names().map(String::from).collect(),
                 })
             }
         }
-    }
-    /// The model of a file; the file's name without its ending is the model's.
-    pub fn parse(file: &str, text: &str) -> Result<Model, HostError> {
-        let error = |message: String, span| HostError::File { file: file.into(), message, span, help: None };
-        let raw: Raw = toml::from_str(text)
-            .map_err(|e| error(e.message().to_string(), e.span().map(|s| (s.start, s.end))))?;
-        let stem = file.rsplit(['/', '\\']).next().unwrap_or(file);
-        let at = |key: &str| {
-            let start = text.find(key).unwrap_or(0);
-            Some((start, start + key.len()))
-        };
-        let activation = raw
-            .activation
-            .parse()
-            .map_err(|message: String| error(format!("activation: {message}"), at("activation")))?;
-        let model = Model {
-            name: stem.strip_suffix(".toml").unwrap_or(stem).into(),
-            family: raw.family,
-            layers: raw.layers,
-            hidden: raw.hidden,
-            intermediate: raw.intermediate,
-            heads: raw.heads,
-            kv_heads: raw.kv_heads,
-            head_dim: raw.head_dim,
-            vocab: raw.vocab,
-            context: raw.context,
-            tied_embeddings: raw.tied_embeddings,
-            qkv_bias: raw.qkv_bias,
-            sub_norms: raw.sub_norms,
-            activation,
-            norm_eps: raw.norm_eps,
-            rope: RopeConfig {
-                theta: raw.rope.theta,
-                dims: raw.rope.dims.unwrap_or(raw.head_dim),
-                pairing: Rope::Half,
-                scaling: raw.rope.scaling,
-            },
-            published: raw.published,
-        };
-        model.check().map_err(|(key, message)| error(format!("{key}: {message}"), at(key)))?;
-        Ok(model)
     }
     fn check(&self) -> Result<(), (&'static str, String)> {
         for (key, value) in [
@@ -209,6 +174,17 @@ impl Model {
                 return Err((key, format!("{value} is not between 1 and 1048575")));
             }
         }
+        // Sizes in instructions have 20 bits: that of a row, and that of a norm's weights and biases.
+        if u64::from(self.heads) * u64::from(self.head_dim) >= 1 << 20 {
+            return Err(("heads", format!("{} of {} are more than 1048575", self.heads, self.head_dim)));
+        }
+        let sub_norms = [("heads", self.q_width()), ("intermediate", self.intermediate)];
+        let normed = sub_norms.into_iter().filter(|_| self.sub_norms).chain([("hidden", self.hidden)]);
+        for (key, cols) in normed {
+            if self.norm_len(cols) >= 1 << 20 {
+                return Err((key, format!("a norm of rows of {cols} has more than 1048575 numbers")));
+            }
+        }
         if !self.heads.is_multiple_of(self.kv_heads) {
             return Err(("kv_heads", format!("{} heads cannot share {} evenly", self.heads, self.kv_heads)));
         }
@@ -219,8 +195,17 @@ impl Model {
                 return Err((key, format!("{value} is not a multiple of 4, the activations of one table")));
             }
         }
-        if !self.rope.dims.is_multiple_of(2) || self.rope.dims > self.head_dim {
-            return Err(("dims", format!("{} is not even or is more than head_dim", self.rope.dims)));
+        match self.positions {
+            Positions::Rotary(rope) if !rope.dims.is_multiple_of(2) || rope.dims > self.head_dim => {
+                return Err(("dims", format!("{} is not even or is more than head_dim", rope.dims)));
+            }
+            Positions::Learned(learned) if learned.offset >= 1 << 20 => {
+                return Err(("offset", format!("{} is not below 1048576", learned.offset)));
+            }
+            _ => {}
+        }
+        if self.gated_mlp && self.mlp_bias {
+            return Err(("mlp_bias", "an MLP with a gate cannot have biases".into()));
         }
         if !(self.norm_eps > 0.0 && self.norm_eps < 1.0) {
             return Err(("norm_eps", format!("{} is not between 0 and 1", self.norm_eps)));
@@ -239,19 +224,41 @@ impl Model {
     pub fn kv_width(&self) -> u32 {
         self.kv_heads * self.head_dim
     }
+    /// Its rotary embedding, if it has one.
+    pub fn rope(&self) -> Option<RopeConfig> {
+        match self.positions {
+            Positions::Rotary(rope) => Some(rope),
+            Positions::Learned(_) | Positions::Alibi => None,
+        }
+    }
+    /// Elements that a norm of rows of `cols` has: weights, and biases behind them if it centres.
+    pub fn norm_len(&self, cols: u32) -> u32 {
+        match self.norm {
+            Norm::Layer => 2 * cols,
+            Norm::Rms | Norm::RmsPlusOne => cols,
+        }
+    }
     /// Parameters, counted from the dimensions.
     pub fn parameters(&self) -> u64 {
         let [d, f, q, kv] = [self.hidden, self.intermediate, self.q_width(), self.kv_width()].map(u64::from);
+        let norm = |cols| u64::from(self.norm_len(cols));
+        let given = |yes, count| if yes { count } else { 0 };
         let embedding = u64::from(self.vocab) * d;
-        let mut layer = d * (2 * q + 2 * kv) + 3 * d * f + 2 * d;
-        if self.qkv_bias {
-            layer += q + 2 * kv;
-        }
-        if self.sub_norms {
-            layer += q + f;
-        }
-        let head = if self.tied_embeddings { 0 } else { embedding };
-        embedding + head + u64::from(self.layers) * layer + d
+        let layer = d * (2 * q + 2 * kv)
+            + given(self.gated_mlp, d * f)
+            + 2 * d * f
+            + 2 * norm(self.hidden)
+            + given(self.qkv_bias, q + 2 * kv)
+            + given(self.output_bias, d)
+            + given(self.mlp_bias, f + d)
+            + given(self.sub_norms, norm(self.q_width()) + norm(self.intermediate));
+        let positions = match self.positions {
+            Positions::Learned(learned) => (u64::from(self.context) + u64::from(learned.offset)) * d,
+            Positions::Rotary(_) | Positions::Alibi => 0,
+        };
+        let head = given(!self.tied_embeddings, embedding);
+        let norms = norm(self.hidden) * (1 + u64::from(self.embedding_norm));
+        embedding + positions + head + u64::from(self.layers) * layer + norms
     }
 }
 
@@ -280,21 +287,5 @@ mod tests {
         assert_eq!(error.to_string(), "there is no model `llama-2-7B.toml`; did you mean `llama-2-7b`?");
         assert!(error.help().unwrap().starts_with("built-in models: tiny-2l, llama-2-7b, "));
         assert_eq!(Model::builtin("gpt-5").unwrap_err().to_string(), "there is no model `gpt-5`");
-    }
-
-    #[test]
-    fn a_bad_file_is_underlined() {
-        let text = include_str!("../../configs/models/tiny-2l.toml");
-        let odd = text.replace("kv_heads = 2", "kv_heads = 3");
-        let HostError::File { message, span: Some((start, end)), .. } =
-            Model::parse("x.toml", &odd).unwrap_err()
-        else {
-            panic!("not a file error")
-        };
-        assert_eq!(message, "kv_heads: 4 heads cannot share 3 evenly");
-        assert_eq!(&odd[start..end], "kv_heads");
-        let unknown = text.replace("vocab", "vocabulary");
-        let message = Model::parse("x.toml", &unknown).unwrap_err().to_string();
-        assert!(message.starts_with("x.toml: unknown field `vocabulary`"), "{message}");
     }
 }

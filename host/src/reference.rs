@@ -5,8 +5,9 @@
 //! numbers token by token as in chunks, and a batch the same as its sequences one by one.
 //!
 //! ```text
-//! x = embedding      layer:  x += output(attend(rope(qkv(norm(x)))))      head(norm(x)) = logits
-//!                            x += down(act(gate(norm(x))) * up(norm(x)))
+//! x = embedding [+ position] [norm]
+//!                    layer:  x += output(attend(rope(qkv(norm(x)))))      head(norm(x)) = logits
+//!                            x += down(act(gate(norm(x))) * up(norm(x))), or down(act(up(norm(x))))
 //! ```
 
 mod attention;
@@ -20,10 +21,11 @@ use std::collections::BTreeMap;
 use half::f16;
 use lutsim_isa::WeightKind;
 use lutsim_isa::exec::math;
-use lutsim_isa::field::{AType, Act, Rope};
+use lutsim_isa::field::{AType, Act, Norm, Rope};
 
+use crate::alibi::slopes;
 use crate::mapping::Hidden;
-use crate::model::{Model, RopeConfig};
+use crate::model::{Model, Positions, RopeConfig};
 use crate::plan::Plan;
 use crate::quantize::QuantisedTensor;
 use crate::weights::{WeightError, WeightSource};
@@ -91,6 +93,8 @@ pub struct Reference<'a> {
     numerics: Numerics,
     source: &'a dyn WeightSource,
     weights: Weights,
+    /// Of each head, if scores are biased by position.
+    slopes: Vec<f32>,
 }
 
 /// Keys and values of one sequence.
@@ -124,7 +128,8 @@ impl<'a> Reference<'a> {
     /// A tensor that is missing or of another size than the decoder's.
     pub fn new(model: Model, source: &'a dyn WeightSource, numerics: Numerics) -> Result<Self, WeightError> {
         let weights = Weights::load(&model, source, &numerics)?;
-        Ok(Self { model, numerics, source, weights })
+        let slopes = if model.positions == Positions::Alibi { slopes(model.heads) } else { vec![] };
+        Ok(Self { model, numerics, source, weights, slopes })
     }
 
     /// A cache of `context` tokens of which nothing is known: all zero, as in untouched memory.
@@ -139,8 +144,15 @@ impl<'a> Reference<'a> {
     /// # Errors
     /// A token beyond the vocabulary.
     pub fn step(&self, cache: &mut Cache, token: u32) -> Result<Vec<f32>, WeightError> {
-        let mut x: Vec<f32> = self.source.embedding_row(token)?.into_iter().map(f16::to_f32).collect();
-        let turns = self.model.rope.row(cache.tokens);
+        let floats = |row: Vec<f16>| -> Vec<f32> { row.into_iter().map(f16::to_f32).collect() };
+        let mut x = floats(self.source.embedding_row(token)?);
+        if let Positions::Learned(learned) = self.model.positions {
+            add(&mut x, &floats(self.source.position_row(cache.tokens + learned.offset)?));
+        }
+        if let Some(w) = &self.weights.embedding_norm {
+            x = self.normed(&x, w);
+        }
+        let turns = self.model.rope().map(|rope| rope.row(cache.tokens)).unwrap_or_default();
         cache.tokens += 1;
         let heads = cache.heads.chunks_exact_mut(self.model.kv_heads as usize);
         for (layer, heads) in self.weights.layers.iter().zip(heads) {
@@ -184,7 +196,11 @@ impl<'a> Reference<'a> {
             }
             y
         });
-        q.chunks_exact_mut(dim).chain(k.chunks_exact_mut(dim)).for_each(|head| rotate(&d.rope, turns, head));
+        if let Some(rope) = d.rope() {
+            q.chunks_exact_mut(dim)
+                .chain(k.chunks_exact_mut(dim))
+                .for_each(|head| rotate(&rope, turns, head));
+        }
         let rows = k.chunks_exact(dim).zip(v.chunks_exact(dim));
         for (rows, (k, v)) in cache.iter_mut().zip(rows) {
             rows[0].push(k, &self.numerics);
@@ -194,18 +210,24 @@ impl<'a> Reference<'a> {
         let heads = q.chunks_exact(dim).enumerate();
         let attend = |(i, q)| {
             let [keys, values] = &cache[i / grouped];
-            attend(q, keys, values, scale, &self.numerics)
+            attend(q, keys, values, (scale, self.slopes.get(i).copied()), &self.numerics)
         };
         let mut o: Vec<f32> = heads.flat_map(attend).collect();
         if let Some(w) = &layer.attn_sub_norm {
             o = self.normed(&o, w);
         }
         add(x, &layer.output.apply(&o));
+        if let Some(bias) = &layer.output_bias {
+            add(x, bias);
+        }
     }
 
     fn mlp(&self, layer: &Layer, x: &mut [f32]) {
         let h = self.normed(x, &layer.mlp_norm);
-        let (gate, up) = (layer.gate.apply(&h), layer.up.apply(&h));
+        let mut up = layer.up.apply(&h);
+        if let Some(bias) = &layer.up_bias {
+            add(&mut up, bias);
+        }
         let f = |x: f32| match self.model.activation {
             Act::Silu => math::silu(x),
             Act::Gelu => math::gelu(x),
@@ -219,18 +241,41 @@ impl<'a> Reference<'a> {
             }
             x
         };
-        let mut hidden = stored(gate.iter().zip(&up).map(|(&g, &u)| f(g) * u).collect());
+        let mut hidden = stored(match &layer.gate {
+            Some(gate) => gate.apply(&h).iter().zip(&up).map(|(&g, &u)| f(g) * u).collect(),
+            None => up.into_iter().map(f).collect(),
+        });
         if let Some(w) = &layer.ffn_sub_norm {
             hidden = stored(self.normed(&hidden, w));
         }
         add(x, &layer.down.apply(&hidden));
+        if let Some(bias) = &layer.down_bias {
+            add(x, bias);
+        }
     }
 
     fn normed(&self, x: &[f32], w: &[f32]) -> Vec<f32> {
-        let squares = x.iter().fold(0.0f64, |sum, &x| sum + f64::from(x) * f64::from(x));
-        let mean = (squares / x.len() as f64) as f32;
-        let inverse = 1.0 / (mean + self.model.norm_eps).sqrt();
-        x.iter().zip(w).map(|(&x, &w)| x * inverse * w).collect()
+        let mean = |x: &[f32], f: fn(f64) -> f64| {
+            (x.iter().fold(0.0f64, |sum, &x| sum + f(f64::from(x))) / x.len() as f64) as f32
+        };
+        let inverse = |x: &[f32]| 1.0 / (mean(x, |x| x * x) + self.model.norm_eps).sqrt();
+        let (w, b) = w.split_at(x.len());
+        match self.model.norm {
+            Norm::Rms => {
+                let inverse = inverse(x);
+                x.iter().zip(w).map(|(&x, &w)| x * inverse * w).collect()
+            }
+            Norm::RmsPlusOne => {
+                let inverse = inverse(x);
+                x.iter().zip(w).map(|(&x, &w)| x * inverse * (1.0 + w)).collect()
+            }
+            Norm::Layer => {
+                let centre = mean(x, |x| x);
+                let centred: Vec<f32> = x.iter().map(|x| x - centre).collect();
+                let inverse = inverse(&centred);
+                centred.iter().zip(w.iter().zip(b)).map(|(x, (w, b))| x * inverse * w + b).collect()
+            }
+        }
     }
 }
 
@@ -264,7 +309,7 @@ pub fn attention(query: &[f32], keys: &[Vec<f32>], values: &[Vec<f32>], machine:
     for (rows, from) in rows.iter_mut().zip([keys, values]) {
         from.iter().for_each(|row| rows.push(row, &numerics));
     }
-    attend(query, &rows[0], &rows[1], head_scale(query.len()), &numerics)
+    attend(query, &rows[0], &rows[1], (head_scale(query.len()), None), &numerics)
 }
 
 fn head_scale(head_dim: usize) -> f32 {

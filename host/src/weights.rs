@@ -1,7 +1,8 @@
 //! Where a model's numbers come from: a source of named tensors, and one that makes them up.
 //!
 //! Names are those of the [layout](crate::layout): matrices `wq`, `wk`, `wv`, `wo`, `w_gate`, `w_up`, `w_down`, `head`;
-//! vectors `attn_norm`, `bq`, `bk`, `bv`, `attn_sub_norm`, `mlp_norm`, `ffn_sub_norm`, `final_norm`.
+//! vectors `embedding_norm`, `attn_norm`, `bq`, `bk`, `bv`, `attn_sub_norm`, `bo`, `mlp_norm`, `b_up`, `ffn_sub_norm`, `b_down`,
+//! `final_norm`. A norm that centres has its biases behind its weights.
 //!
 //! A made-up number is a function of (seed, name, layer, index) and of nothing else, so that any part of a 70-billion
 //! model can be had without the rest. Magnitudes keep the numbers sane however deep the model: a matrix applied to a
@@ -11,7 +12,7 @@ use half::f16;
 use half::vec::HalfFloatVecExt;
 use lutsim_isa::{WeightFormat, WeightKind};
 
-use crate::model::Model;
+use crate::model::{Model, Positions};
 use crate::quantize::QuantisedTensor;
 
 /// Named numbers of a model.
@@ -31,6 +32,11 @@ pub trait WeightSource {
     /// # Errors
     /// As [`Self::tensor`]; a token beyond the vocabulary.
     fn embedding_row(&self, token: u32) -> Result<Vec<f16>, WeightError>;
+    /// A row of the table of learned positions, of a model that has one.
+    ///
+    /// # Errors
+    /// As [`Self::tensor`]; a row beyond the table.
+    fn position_row(&self, row: u32) -> Result<Vec<f16>, WeightError>;
 }
 
 /// Why there is no such tensor.
@@ -53,6 +59,14 @@ pub enum WeightError {
         token: u32,
         /// Tokens there are.
         vocab: u32,
+    },
+    /// Beyond the table of learned positions.
+    #[error("position row {row} is beyond the table's {rows}")]
+    Position {
+        /// The row.
+        row: u32,
+        /// Rows there are.
+        rows: u32,
     },
     /// Another size than the model's.
     #[error("`{name}`{} is {found}, but the model's dimensions say {expected}", at(*layer))]
@@ -185,7 +199,8 @@ impl WeightSource for Synthetic {
             ("wq", Some(_)) => (q, d.hidden, 1.0),
             ("wk" | "wv", Some(_)) => (kv, d.hidden, 1.0),
             ("wo", Some(_)) => (d.hidden, q, small),
-            ("w_gate" | "w_up", Some(_)) => (d.intermediate, d.hidden, 1.0),
+            ("w_gate", Some(_)) if d.gated_mlp => (d.intermediate, d.hidden, 1.0),
+            ("w_up", Some(_)) => (d.intermediate, d.hidden, 1.0),
             ("w_down", Some(_)) => (d.hidden, d.intermediate, small),
             ("head", None) => (d.vocab, d.hidden, 2.0),
             _ => return Err(WeightError::Missing { what: "matrix", name: name.into(), layer }),
@@ -196,16 +211,23 @@ impl WeightSource for Synthetic {
 
     fn vector(&self, name: &str, layer: Option<u32>) -> Result<Vec<f16>, WeightError> {
         let d = &self.model;
+        // A norm's weights are around 1; biases, behind them or alone, around 0.
         let (n, mean) = match (name, layer) {
             ("attn_norm" | "mlp_norm", Some(_)) | ("final_norm", None) => (d.hidden, 1.0),
+            ("embedding_norm", None) if d.embedding_norm => (d.hidden, 1.0),
             ("attn_sub_norm", Some(_)) if d.sub_norms => (d.q_width(), 1.0),
             ("ffn_sub_norm", Some(_)) if d.sub_norms => (d.intermediate, 1.0),
             ("bq", Some(_)) if d.qkv_bias => (d.q_width(), 0.0),
             ("bk" | "bv", Some(_)) if d.qkv_bias => (d.kv_width(), 0.0),
+            ("bo", Some(_)) if d.output_bias => (d.hidden, 0.0),
+            ("b_up", Some(_)) if d.mlp_bias => (d.intermediate, 0.0),
+            ("b_down", Some(_)) if d.mlp_bias => (d.hidden, 0.0),
             _ => return Err(WeightError::Missing { what: "vector", name: name.into(), layer }),
         };
         let stream = Stream::new(self.seed, name, layer);
-        Ok((0..u64::from(n)).map(|i| f16::from_f32(mean + 0.25 * stream.uniform(i))).collect())
+        let number = |i, mean: f32| f16::from_f32(mean + 0.25 * stream.uniform(i));
+        let len = u64::from(if mean == 0.0 { n } else { d.norm_len(n) });
+        Ok((0..len).map(|i| number(i, if i < u64::from(n) { mean } else { 0.0 })).collect())
     }
 
     fn embedding_row(&self, token: u32) -> Result<Vec<f16>, WeightError> {
@@ -213,10 +235,28 @@ impl WeightSource for Synthetic {
         if token >= d.vocab {
             return Err(WeightError::Token { token, vocab: d.vocab });
         }
-        let (stream, first) =
-            (Stream::new(self.seed, "token_embd", None), u64::from(token) * u64::from(d.hidden));
-        let row: Vec<f32> = (first..first + u64::from(d.hidden)).map(|i| stream.normal(i)).collect();
-        Ok(Vec::from_f32_slice(&row))
+        Ok(self.row("token_embd", token, 1.0))
+    }
+
+    fn position_row(&self, row: u32) -> Result<Vec<f16>, WeightError> {
+        let rows = match self.model.positions {
+            Positions::Learned(learned) => self.model.context + learned.offset,
+            Positions::Rotary(_) | Positions::Alibi => 0,
+        };
+        if row >= rows {
+            return Err(WeightError::Position { row, rows });
+        }
+        Ok(self.row("position_embd", row, 0.25))
+    }
+}
+
+impl Synthetic {
+    /// A row of a table as wide as the residual.
+    fn row(&self, name: &str, row: u32, size: f32) -> Vec<f16> {
+        let width = u64::from(self.model.hidden);
+        let (stream, first) = (Stream::new(self.seed, name, None), u64::from(row) * width);
+        let row: Vec<f32> = (first..first + width).map(|i| size * stream.normal(i)).collect();
+        Vec::from_f32_slice(&row)
     }
 }
 

@@ -2,12 +2,12 @@
 
 use lutsim_host::lower::{Lowered, POSITION};
 use lutsim_host::mapping::Mapping;
-use lutsim_host::model::Model;
+use lutsim_host::model::{LearnedPositions, Model, Positions};
 use lutsim_host::plan::{Plan, plan};
 use lutsim_host::target::Target;
 use lutsim_host::workload::Workload;
 use lutsim_isa::control::{Control, Step};
-use lutsim_isa::field::Wait;
+use lutsim_isa::field::{Act, Norm, Wait};
 use lutsim_isa::order::OrderChecker;
 use lutsim_isa::{Inst, Program, WeightKind};
 
@@ -54,16 +54,39 @@ const DATA: [usize; 6] = [0, 1, 2, 8, 24, 25];
 
 #[test]
 fn every_wait_for_data_is_needed() {
+    let llama = Model { hidden: 128, intermediate: 352, ..Model::builtin("tiny-2l").unwrap() };
+    let opt = Model {
+        name: "opt".into(),
+        kv_heads: llama.heads,
+        qkv_bias: true,
+        output_bias: true,
+        mlp_bias: true,
+        gated_mlp: false,
+        activation: Act::Relu,
+        norm: Norm::Layer,
+        positions: Positions::Learned(LearnedPositions { offset: 2 }),
+        ..llama.clone()
+    };
+    let bloom = Model {
+        name: "bloom".into(),
+        embedding_norm: true,
+        activation: Act::Gelu,
+        positions: Positions::Alibi,
+        ..opt.clone()
+    };
+    [llama, opt, bloom].iter().for_each(waits_are_needed);
+}
+
+fn waits_are_needed(model: &Model) {
     let workload = Workload { prompt: 9, batch: 2, generate: 3, context: 130, ..Workload::default() };
     let target = Target { cores: 2, n: 64, scratchpad_bytes: 512 << 10, ..Target::TINY };
-    let model = Model { hidden: 128, intermediate: 352, ..Model::builtin("tiny-2l").unwrap() };
-    let mut mapping = Mapping::default_for(&target, &model, &workload).unwrap();
+    let mut mapping = Mapping::default_for(&target, model, &workload).unwrap();
     // Few slots and rows, so that everything goes round several times.
     (mapping.chunk, mapping.n_tile, mapping.prefill_slots, mapping.decode_slots) = (4, 32, 6, 3);
-    let few = plan(&model, &workload, &target, &mapping).unwrap();
+    let few = plan(model, &workload, &target, &mapping).unwrap();
     // And so many that a full ring does not hold the load queue back on behalf of a wait.
     (mapping.prefill_slots, mapping.decode_slots) = (24, 24);
-    let many = plan(&model, &workload, &target, &mapping).unwrap();
+    let many = plan(model, &workload, &target, &mapping).unwrap();
     for (lowered, roomy) in few.programs().zip(many.programs()) {
         observe(&lowered.program, 130).unwrap_or_else(|e| panic!("{}: {e}", lowered.name));
         observe(&roomy.program, 130).unwrap_or_else(|e| panic!("{}: {e}", roomy.name));
@@ -75,10 +98,10 @@ fn every_wait_for_data_is_needed() {
                 without_wait(program, pc).is_some_and(|less| observe(&less, 130).is_err())
             };
             let needed = !data || races(&lowered.program) || races(&roomy.program);
-            assert!(needed, "{name}: `{inst}` (word {pc}) need not wait");
+            assert!(needed, "{} {name}: `{inst}` (word {pc}) need not wait", model.name);
             count += u32::from(data);
         }
-        assert!(count > 15, "{}: only {count} waits", lowered.name);
+        assert!(count > 15, "{} {}: only {count} waits", model.name, lowered.name);
     }
 }
 
@@ -92,6 +115,9 @@ fn real_models_are_ordered() {
         "phi-3-mini-4k",
         "bitnet-b1.58-2b4t",
         "bitnet-b1.58-3b",
+        "opt-6.7b",
+        "opt-175b",
+        "bloom-176b",
     ] {
         let full = Model::builtin(name).unwrap();
         // Three layers are as good as thirty.

@@ -7,13 +7,43 @@ mod chip;
 mod random;
 
 use chip::check;
-use lutsim_host::model::{Model, RopeConfig};
+use lutsim_host::model::{LearnedPositions, Model, Positions, RopeConfig};
 use lutsim_host::workload::Workload;
-use lutsim_isa::field::{AType, Act, Rope};
+use lutsim_isa::field::{AType, Act, Norm, Rope};
 use lutsim_isa::{Group, WeightFormat, WeightKind};
 
 fn tiny() -> Model {
     Model::builtin("tiny-2l").unwrap()
+}
+
+/// The rotary embedding of `tiny-2l`.
+fn rope() -> RopeConfig {
+    tiny().rope().unwrap()
+}
+
+fn opt() -> Model {
+    Model {
+        name: "opt".into(),
+        kv_heads: 4,
+        qkv_bias: true,
+        output_bias: true,
+        mlp_bias: true,
+        gated_mlp: false,
+        activation: Act::Relu,
+        norm: Norm::Layer,
+        positions: Positions::Learned(LearnedPositions { offset: 2 }),
+        ..tiny()
+    }
+}
+
+fn bloom() -> Model {
+    Model {
+        name: "bloom".into(),
+        embedding_norm: true,
+        activation: Act::Gelu,
+        positions: Positions::Alibi,
+        ..opt()
+    }
 }
 
 fn small() -> Workload {
@@ -98,10 +128,47 @@ fn families() {
         name: "odd".into(),
         ..tiny()
     };
-    let rope = RopeConfig { dims: 12, ..odd.rope };
-    check(&Model { rope, ..odd.clone() }, small());
-    let rope = RopeConfig { pairing: Rope::Pair, ..rope };
-    check(&Model { rope, ..odd }, Workload { prompt: 9, batch: 2, ..small() });
+    let rope = RopeConfig { dims: 12, ..rope() };
+    check(&Model { positions: Positions::Rotary(rope), ..odd.clone() }, small());
+    let positions = Positions::Rotary(RopeConfig { pairing: Rope::Pair, ..rope });
+    check(&Model { positions, ..odd }, Workload { prompt: 9, batch: 2, ..small() });
+}
+
+/// LayerNorm with biases, biases of all projections, an MLP without a gate; learned positions, or ALiBi and a normed embedding.
+#[test]
+fn opt_and_bloom() {
+    for model in [opt(), bloom()] {
+        check(&model, small());
+        check(&model, Workload { sampling: false, batch: 3, generate: 6, ..small() });
+        for kv in [WeightKind::Kv8, WeightKind::Kv4, WeightKind::KvF16] {
+            check(&model, Workload { kv, batch: 2, prompt: 0, context: 126, generate: 4, ..small() });
+        }
+        let weights = WeightFormat { kind: WeightKind::Int158, group: Group::Row };
+        check(&model, Workload { weights, activations: AType::Fp16, prompt: 9, ..small() });
+        for prompt in [1, 8, 127, 128, 130] {
+            check(&model, Workload { prompt, generate: 2, ..small() });
+        }
+        check(&model, Workload { prompt: 130, batch: 2, context: 120, generate: 9, ..small() });
+    }
+}
+
+/// Twelve heads of 20 in a width of 60, an MLP of 100: no power of two, and tiles that are not full.
+#[test]
+fn opt_and_bloom_of_odd_sizes() {
+    for model in [opt(), bloom()] {
+        let odd = Model { head_dim: 20, heads: 12, kv_heads: 12, hidden: 60, intermediate: 100, ..model };
+        check(&odd, small());
+        check(&odd, Workload { prompt: 37, batch: 2, ..small() });
+        // Each of these is a model's choice of its own.
+        for mlp_bias in [false, true] {
+            check(&Model { mlp_bias, output_bias: !mlp_bias, qkv_bias: false, ..odd.clone() }, small());
+        }
+        check(&Model { sub_norms: true, embedding_norm: true, ..odd.clone() }, small());
+        let gated = Model { gated_mlp: true, mlp_bias: false, norm: Norm::RmsPlusOne, ..odd.clone() };
+        check(&gated, Workload { prompt: 9, ..small() });
+        // Heads that share keys have a slope each.
+        check(&Model { kv_heads: 3, ..odd }, Workload { prompt: 9, batch: 2, ..small() });
+    }
 }
 
 /// As large as the chip `tiny` must hold: hidden 320, FFN 864, 300 tokens.
@@ -114,7 +181,7 @@ fn the_largest_model_of_the_chip() {
         kv_heads: 5,
         head_dim: 64,
         vocab: 1024,
-        rope: RopeConfig { dims: 64, ..tiny().rope },
+        positions: Positions::Rotary(RopeConfig { dims: 64, ..rope() }),
         name: "hidden 320".into(),
         ..tiny()
     };

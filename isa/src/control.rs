@@ -58,6 +58,7 @@ pub enum VectorOp {
     Norm { norm: Norm, d: TileRef, x: TileRef, w: TileRef, eps: f32 },
     Rope { pairing: Rope, d: TileRef, x: TileRef, tab: TileRef, head: u32, dims: u32 },
     Softmax { mask: Mask, d: TileRef, x: TileRef, valid: u32, scale: f32 },
+    Alibi { mask: Mask, d: TileRef, x: TileRef, slope: TileRef, valid: u32, scale: f32 },
     Act { f: Act, d: TileRef, x: TileRef },
     Glu { f: Act, d: TileRef, x: TileRef, y: TileRef },
     Add { d: TileRef, x: TileRef, y: TileRef },
@@ -93,6 +94,7 @@ impl Op {
             Op::Vector(op) => match op {
                 VectorOp::Norm { d, x, w: y, .. }
                 | VectorOp::Rope { d, x, tab: y, .. }
+                | VectorOp::Alibi { d, x, slope: y, .. }
                 | VectorOp::Glu { d, x, y, .. }
                 | VectorOp::Add { d, x, y }
                 | VectorOp::Mul { d, x, y }
@@ -351,6 +353,14 @@ impl Control {
                 valid: self.size(valid)?,
                 scale: scale.get(),
             }),
+            Inst::VAlibi { mask, d, x, slope, valid, scale, .. } => vector(VectorOp::Alibi {
+                mask,
+                d: t(d)?,
+                x: t(x)?,
+                slope: t(slope)?,
+                valid: self.size(valid)?,
+                scale: scale.get(),
+            }),
             Inst::VAct { f, d, x, .. } => vector(VectorOp::Act { f, d: t(d)?, x: t(x)? }),
             Inst::VGlu { f, d, x, y, .. } => vector(VectorOp::Glu { f, d: t(d)?, x: t(x)?, y: t(y)? }),
             Inst::VAdd { d, x, y, .. } => vector(VectorOp::Add { d: t(d)?, x: t(x)?, y: t(y)? }),
@@ -423,6 +433,7 @@ impl Inst {
             | Inst::VNorm { wait, signal, .. }
             | Inst::VRope { wait, signal, .. }
             | Inst::VSoftmax { wait, signal, .. }
+            | Inst::VAlibi { wait, signal, .. }
             | Inst::VAct { wait, signal, .. }
             | Inst::VGlu { wait, signal, .. }
             | Inst::VAdd { wait, signal, .. }

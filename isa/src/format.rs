@@ -293,11 +293,11 @@ closed_set!(/// Why bytes cross the DRAM bus; every burst is accounted to these.
     Spill = "spill",
     /// Instructions.
     Program = "program",
-    /// Embedding rows.
+    /// Embedding rows: of tokens, and of positions that were learned.
     Embedding = "embedding",
     /// Norm weights and biases.
     Norm = "norm",
-    /// Rotary embedding tables.
+    /// Rotary embedding tables, ALiBi slopes.
     Rope = "rope",
     /// Logits and arg-max results.
     Result = "result",

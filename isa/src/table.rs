@@ -76,6 +76,8 @@ define_isa! {
     0x49 "vfold" VFold { d: TileId, s: TileId, x: TileId, f: TileId, wait: Wait, signal: Signal }
     /// Per row, d = (largest value, its column + base), the first of equals; goes on from d unless `first`.
     0x4a "vargmax" VArgMax { d: TileId, x: TileId, base: Dim, first: First, wait: Wait, signal: Signal }
+    /// As `vsoftmax`, of x * scale + slope * column: attention with linear biases. `slope` holds one FP32 per row, or one for all.
+    0x4b "valibi." VAlibi { mask: Mask, d: TileId, x: TileId, slope: TileId, valid: Dim, scale: F32, wait: Wait, signal: Signal }
 }
 
 /// SHA-256 of the table's text: two programs with the same hash were built for the same instructions.

@@ -1,6 +1,7 @@
 //! Vector unit: one operation at a time, as passes over its rows through the scratchpad's vector ports.
 
 use lutsim_isa::control::VectorOp;
+use lutsim_isa::field::{Act, Norm};
 use lutsim_isa::{Elem, Format, Op, Queue, TileRef};
 
 use crate::activity::{Activity, Cause};
@@ -21,7 +22,7 @@ struct Pass {
     reduces: bool,
 }
 
-const MAX_PASSES: usize = 3;
+const MAX_PASSES: usize = 4;
 
 /// What an operation does, sweep by sweep. The rows and columns are those of the first tile it reads.
 fn passes(op: &VectorOp) -> ([Pass; MAX_PASSES], usize) {
@@ -38,14 +39,31 @@ fn passes(op: &VectorOp) -> ([Pass; MAX_PASSES], usize) {
         out[..p.len()].copy_from_slice(p);
         (out, p.len())
     };
+    // Maximum; exponentials and their sum; scale. Scores are scaled, and biased by their slope, on the way in.
+    let softmax = |x, slope, d| {
+        list(&[
+            reduce(Pass { reads: [Some(x), slope], ..Pass::default() }),
+            reduce(map(x, slope, d, true)),
+            map(d, None, d, false),
+        ])
+    };
     match *op {
-        // Mean (and variance, by sums of x and x^2 in one sweep), then scale.
+        // Mean; mean square of what is left; scale; bias: the second port reads one row of `w` at a time.
+        VectorOp::Norm { norm: Norm::Layer, d, x, w, .. } => {
+            let weights = TileRef { rows: 1, ..w };
+            let biases = TileRef { base: w.base.saturating_add(w.stride), ..weights };
+            list(&[
+                reduce(read(x)),
+                reduce(read(x)),
+                reduce(map(x, Some(weights), d, false)),
+                map(d, Some(biases), d, false),
+            ])
+        }
+        // Mean square, then scale.
         VectorOp::Norm { d, x, w, .. } => list(&[reduce(read(x)), map(x, Some(w), d, false)]),
         VectorOp::Rope { d, x, tab, .. } => list(&[map(x, Some(tab), d, false)]),
-        // Maximum; exponentials and their sum; scale.
-        VectorOp::Softmax { d, x, .. } => {
-            list(&[reduce(read(x)), reduce(map(x, None, d, true)), map(d, None, d, false)])
-        }
+        VectorOp::Softmax { d, x, .. } => softmax(x, None, d),
+        VectorOp::Alibi { d, x, slope, .. } => softmax(x, Some(slope), d),
         VectorOp::Act { d, x, f } => list(&[map(x, None, d, is_special(f))]),
         VectorOp::Glu { d, x, y, f } => list(&[map(x, Some(y), d, is_special(f))]),
         VectorOp::Add { d, x, y } | VectorOp::Mul { d, x, y } => list(&[map(x, Some(y), d, false)]),
@@ -62,14 +80,13 @@ fn passes(op: &VectorOp) -> ([Pass; MAX_PASSES], usize) {
 /// Takes out what only values depend on.
 pub(crate) fn forget_values(op: &mut Op) {
     match op {
-        Op::Vector(VectorOp::Softmax { valid, .. }) => *valid = 0,
+        Op::Vector(VectorOp::Softmax { valid, .. } | VectorOp::Alibi { valid, .. }) => *valid = 0,
         Op::Vector(VectorOp::ArgMax { base, .. }) => *base = 0,
         _ => {}
     }
 }
 
-fn is_special(f: lutsim_isa::field::Act) -> bool {
-    use lutsim_isa::field::Act;
+fn is_special(f: Act) -> bool {
     matches!(f, Act::Silu | Act::Gelu)
 }
 

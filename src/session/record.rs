@@ -1,6 +1,6 @@
 //! Counts to record: provenance, machine, energy; everything derived is derived once, here.
 
-use lutsim_host::model::Model;
+use lutsim_host::model::{Model, Positions};
 use lutsim_host::plan::Plan;
 use lutsim_isa::field::AType;
 use lutsim_isa::format::{WeightFormat, WeightKind};
@@ -118,6 +118,11 @@ fn provenance(session: &Session, plan: &Plan) -> Provenance {
 }
 
 fn model(m: &Model) -> Value {
+    let positions = match m.positions {
+        Positions::Rotary(rope) => json!({ "rope_theta": rope.theta, "rope_dims": rope.dims }),
+        Positions::Learned(learned) => json!({ "learned_offset": learned.offset }),
+        Positions::Alibi => json!("alibi"),
+    };
     json!({
         "name": m.name,
         "family": m.family,
@@ -131,11 +136,15 @@ fn model(m: &Model) -> Value {
         "context": m.context,
         "tied_embeddings": m.tied_embeddings,
         "qkv_bias": m.qkv_bias,
+        "output_bias": m.output_bias,
+        "mlp_bias": m.mlp_bias,
         "sub_norms": m.sub_norms,
+        "embedding_norm": m.embedding_norm,
+        "gated_mlp": m.gated_mlp,
         "activation": m.activation.name(),
+        "norm": m.norm.name(),
         "norm_eps": m.norm_eps,
-        "rope_theta": m.rope.theta,
-        "rope_dims": m.rope.dims,
+        "positions": positions,
     })
 }
 

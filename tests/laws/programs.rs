@@ -318,12 +318,18 @@ impl Builder<'_> {
             14 => {
                 tile(2, z, rows, columns, "f32");
                 let mask = ["full", "causal"][usize::from(f % 2)];
+                if f & 2 > 0 {
+                    tile(1, y, if f & 4 > 0 { 1 } else { rows }, 1, "f32");
+                    let text = format!("valibi.{mask} t2, t0, t1, #{columns}, 0.125");
+                    return self.emit(Queue::Vector, &text, &[x, y], &[z], early);
+                }
                 (format!("vsoftmax.{mask} t2, t0, #{columns}, 0.125"), vec![x], vec![z])
             }
             15 => {
-                tile(1, y, 1, columns, "f32");
+                let (norm, of) = [("rms", 1), ("layer", 2)][usize::from(f % 2)];
+                tile(1, y, of, columns, "f32");
                 tile(2, z, rows, columns, "f32");
-                ("vnorm.rms t2, t0, t1, 1e-5".into(), vec![x, y], vec![z])
+                (format!("vnorm.{norm} t2, t0, t1, 1e-5"), vec![x, y], vec![z])
             }
             16 => {
                 tile(1, y, rows, 1, "f32");

@@ -257,6 +257,18 @@ fn vector_lanes() {
         assert_eq!(add, 32 * 256 / u64::from(lanes), "{lanes} lanes");
         let silu = time("vact.silu t2, t0", &|c| c.vector.special_lanes = lanes);
         assert_eq!(silu, 32 * 256 / u64::from(lanes), "{lanes} special lanes");
+        // A root-mean-square norm sweeps twice; one with mean and biases twice more.
+        for (norm, rows, sweeps) in [("rms", 1, 2), ("layer", 2, 4)] {
+            let op =
+                format!("tile t1, r0, #131072, #{rows}, #256, #1024, f32\nvnorm.{norm} t2, t0, t1, 1e-5");
+            let norm = time(&op, &|c| c.vector.lanes = lanes);
+            assert_eq!(norm, sweeps * 32 * 256 / u64::from(lanes), "{lanes} lanes");
+        }
+        // A slope is read beside the scores: it costs no time.
+        for op in ["vsoftmax.full t2, t0, #256, 0.5", "valibi.full t2, t0, t1, #256, 0.5"] {
+            let softmax = time(op, &|c| (c.vector.lanes, c.vector.special_lanes) = (lanes, lanes));
+            assert_eq!(softmax, 3 * 32 * 256 / u64::from(lanes), "{lanes} lanes");
+        }
     }
 }
 

@@ -21,6 +21,15 @@ pub(crate) fn session(chip: &str, model: &str, (layers, vocab): (u32, u32), sets
     Session::new(chip_file(chip, sets), model)
 }
 
+/// Small models of other families: `tiny-opt` and `tiny-bloom`.
+fn small_models() -> [Model; 2] {
+    [
+        ("tiny-opt.toml", include_str!("../data/models/tiny-opt.toml")),
+        ("tiny-bloom.toml", include_str!("../data/models/tiny-bloom.toml")),
+    ]
+    .map(|(file, text)| Model::parse(file, text).unwrap())
+}
+
 /// The plan with the mapping that is used without a search.
 pub(crate) fn planned(session: &Session) -> Plan {
     let (target, workload) = (device::target(&session.chip.chip), session.workload());
@@ -82,12 +91,15 @@ const CASES: &[Case] = &[
     ),
     ("snapdragon_like", "qwen2.5-0.5b", (1, 512), &["workload.prompt=32", "workload.generate=2"]),
     ("snapdragon_like", "llama-2-7b", (1, 512), &["workload.prompt=8", "workload.generate=1"]),
+    ("snapdragon_like", "opt-6.7b", (1, 512), &["workload.prompt=8", "workload.generate=1"]),
 ];
 
 #[test]
 fn every_step_and_phase_keeps_the_laws() {
-    for &(chip, model, cut, sets) in CASES {
-        let session = session(chip, model, cut, sets);
+    let small = small_models().map(|model| (Session::new(chip_file("tiny", &[]), model), &[][..]));
+    let cases = CASES.iter().map(|&(chip, model, cut, sets)| (session(chip, model, cut, sets), sets));
+    for (session, sets) in cases.chain(small) {
+        let model = &session.model.name;
         let (plan, chip) = (planned(&session), &session.chip.chip);
         let mut machine = Machine::new(chip, Engine::Skip).unwrap();
         let mut phases: [Vec<(Report, Demand)>; 2] = Default::default();
@@ -241,19 +253,23 @@ fn values_change_no_cycle() {
         &["workload.weights=int1.58", "workload.kv=fp16", "workload.prompt=5"],
         &["workload.activations=fp16", "workload.weights=int4"],
     ] {
-        let mut on = session("tiny", "tiny-2l", (2, 320), sets);
-        on.values = true;
-        on.mapping = Some(planned(&on).mapping);
-        let on = on.run(&()).unwrap();
-        let ids = on.record.workload.output_token_ids.clone().unwrap();
-        let mut off = session("tiny", "tiny-2l", (2, 320), sets);
-        off.decode_ids = Some(ids.clone());
-        off.mapping = Some(on.plan.mapping);
-        off.every_step = true;
-        let mut off = off.run(&()).unwrap().record;
-        off.workload.output_token_ids = Some(ids);
-        off.provenance = on.record.provenance.clone();
-        assert_eq!(off, on.record, "{sets:?}");
+        let tiny = Model::builtin("tiny-2l").unwrap();
+        for model in small_models().into_iter().chain([tiny]) {
+            let session = || Session::new(chip_file("tiny", sets), model.clone());
+            let mut on = session();
+            on.values = true;
+            on.mapping = Some(planned(&on).mapping);
+            let on = on.run(&()).unwrap();
+            let ids = on.record.workload.output_token_ids.clone().unwrap();
+            let mut off = session();
+            off.decode_ids = Some(ids.clone());
+            off.mapping = Some(on.plan.mapping);
+            off.every_step = true;
+            let mut off = off.run(&()).unwrap().record;
+            off.workload.output_token_ids = Some(ids);
+            off.provenance = on.record.provenance.clone();
+            assert_eq!(off, on.record, "{} {sets:?}", model.name);
+        }
     }
 }
 

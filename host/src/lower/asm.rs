@@ -244,9 +244,9 @@ impl Asm {
     pub(crate) fn drain(&mut self, mode: DrainMode, o: TileId, scale: TileId, grid: Grid, tokens: Tokens) {
         self.push(Inst::Drain { mode, o, scale, grid, wait: tokens.w(), signal: tokens.s() });
     }
-    pub(crate) fn norm(&mut self, d: TileId, x: TileId, w: TileId, eps: f32, tokens: Tokens) {
+    pub(crate) fn norm(&mut self, norm: Norm, d: TileId, x: TileId, w: TileId, eps: f32, tokens: Tokens) {
         let (wait, signal) = (tokens.w(), tokens.s());
-        self.push(Inst::VNorm { norm: Norm::Rms, d, x, w, eps: F32::new(eps), wait, signal });
+        self.push(Inst::VNorm { norm, d, x, w, eps: F32::new(eps), wait, signal });
     }
     pub(crate) fn quant(&mut self, d: TileId, s: TileId, x: TileId, bits: u64, tokens: Tokens) {
         let bits = self.fit(Imm16::new(bits), Imm16::default(), bits, "a number of bits");

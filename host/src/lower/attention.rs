@@ -16,6 +16,7 @@ use lutsim_isa::{Inst, field::F32, field::Signal};
 use super::asm::{At, FREE, ZERO, dim, t};
 use super::{Lower, SEQUENCE, reg, sem};
 use crate::mapping::Mapping;
+use crate::model::Positions;
 use crate::target::Target;
 use crate::workload::KV_TILE;
 
@@ -261,15 +262,17 @@ impl Lower<'_> {
         let mask = if self.phase.decode { Mask::Full } else { Mask::Causal };
         let (rows, columns) = (dim(items.rows), Dim::Reg(reg::LEN));
         self.b.plain(T_X, At(reg::SCORE_V, 0), rows, columns, self.buf.score_stride, Elem::F32);
-        self.b.push(Inst::VSoftmax {
-            mask,
-            d: T_X,
-            x: T_X,
-            valid: Dim::Reg(valid),
-            scale: F32::new(scale),
-            wait: Wait(Some(sem::OUT)),
-            signal: Signal(None),
-        });
+        let (d, x, valid, scale) = (T_X, T_X, Dim::Reg(valid), F32::new(scale));
+        let (wait, signal) = (Wait(Some(sem::OUT)), Signal(None));
+        if self.model.positions != Positions::Alibi {
+            return self.b.push(Inst::VSoftmax { mask, d, x, valid, scale, wait, signal });
+        }
+        // In decode the rows are heads, in prefill they are one head's.
+        self.b.set(reg::SLOPE, self.buf.positions);
+        self.b.mad(reg::SLOPE, reg::SLOPE, reg::HEAD, items.item_scale * 4);
+        let rows = dim(if self.phase.decode { items.rows } else { 1 });
+        self.b.plain(T_S, At(reg::SLOPE, 0), rows, dim(1), 4, Elem::F32);
+        self.b.push(Inst::VAlibi { mask, d, x, slope: T_S, valid, scale, wait, signal });
     }
 
     fn weighted_sum(&mut self, items: &Items) {

@@ -1,7 +1,7 @@
 //! Where everything lies in scratchpad.
 //!
 //! ```text
-//! 0  X | XQ scales | rope rows | parameters |  attention:  T0 (XN)  T1  scores  P       | weight ring: slots ...
+//! 0  X | XQ scales | positions | parameters |  attention:  T0 (XN)  T1  scores  P       | weight ring: slots ...
 //!                                           |  MLP:        XN, then gate up H             |
 //!                                           |  head:       XN, then logits result         |
 //! ```
@@ -10,7 +10,7 @@
 use super::Phase;
 use crate::layout::vectors;
 use crate::mapping::{Hidden, Mapping};
-use crate::model::Model;
+use crate::model::{Model, Positions};
 use crate::workload::{KV_TILE, Workload};
 
 /// Addresses in scratchpad, bytes.
@@ -22,8 +22,8 @@ pub(crate) struct Buffers {
     pub(crate) xq: u64,
     /// Its scales, FP32.
     pub(crate) xs: u64,
-    /// Rope rows, FP32.
-    pub(crate) rope: u64,
+    /// Rope rows, or each head's ALiBi slope (in decode for each sequence), FP32.
+    pub(crate) positions: u64,
     /// Slots for norms and biases.
     pub(crate) param: u64,
     pub(crate) param_slot: u64,
@@ -46,7 +46,7 @@ pub(crate) struct Buffers {
     pub(crate) p: u64,
     pub(crate) p_scale: u64,
     pub(crate) p_bytes: u64,
-    /// Gate and up tiles, FP32: two buffers each.
+    /// Gate and up tiles, FP32: two buffers each. Without a gate, up's are where the gate's would be.
     pub(crate) gate: u64,
     pub(crate) up: u64,
     pub(crate) gate_bytes: u64,
@@ -83,9 +83,16 @@ impl Buffers {
         b.x = c.take(rows * d * 4);
         b.xq = c.take(rows * d.max(q) * a);
         b.xs = c.take(rows * u64::from(model.heads) * 4);
-        b.rope = c.take(rows * u64::from(model.rope.dims) * 4);
+        b.positions = c.take(match model.positions {
+            Positions::Rotary(rope) => rows * u64::from(rope.dims) * 4,
+            // Added to the embedding at once, from T0.
+            Positions::Learned(_) => 0,
+            Positions::Alibi => phase.slope_rows() * u64::from(model.heads) * 4,
+        });
         let params = vectors(model);
-        b.param_slot = params.iter().map(|p| 2 * u64::from(p.1)).max().unwrap_or(0).next_multiple_of(64);
+        // The attention norm is as wide as those outside the layers.
+        let widest = params.iter().map(|p| p.1).max().unwrap_or(0);
+        b.param_slot = (2 * u64::from(widest)).next_multiple_of(64);
         b.param_slots = params.len() as u64 + 1;
         b.param = c.take(b.param_slot * b.param_slots);
         let shared = c.0;
@@ -110,7 +117,7 @@ impl Buffers {
         c.0 = shared;
         b.gate_bytes = (rows * n_tile.min(f) * 4).next_multiple_of(64);
         b.gate = c.take(2 * b.gate_bytes);
-        b.up = c.take(2 * b.gate_bytes);
+        b.up = c.take(if model.gated_mlp { 2 * b.gate_bytes } else { 0 });
         b.h = c.take(rows * f * if mapping.hidden == Hidden::F16 { 2 } else { 4 });
         b.hs = c.take(rows * 4);
         let mlp = c.0;

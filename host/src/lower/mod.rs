@@ -1,10 +1,11 @@
 //! From a model to programs: one looped program per phase.
 //!
 //! ```text
-//! step      embedding . loop layers { norm k v q attention output norm gate/up down } . norm . head . arg-max
+//! step      embedding . loop layers { norm k v q attention output norm MLP } . norm . head . arg-max
 //!  |- gemm       N tiles x (K blocks through the weight ring) x row passes, drained to a tile
 //!  |- attention  items x (key blocks, softmax, value tiles), the next item's scores ahead of this one's values
-//!  |- vector     norms, quantisation, rope, KV write
+//!  |- mlp        with a gate or without
+//!  |- vector     norms, biases, quantisation, rope, KV write
 //!  '- asm        words, loops, tokens          buffers: the map of the scratchpad
 //! ```
 //!
@@ -19,6 +20,7 @@ pub(crate) mod asm;
 mod attention;
 pub(crate) mod buffers;
 mod gemm;
+mod mlp;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -62,6 +64,10 @@ impl Phase {
     /// Rows that the head sees.
     pub fn head_rows(&self) -> u32 {
         if self.decode { self.rows } else { 1 }
+    }
+    /// Copies of the heads' slopes: the query heads of all sequences follow each other in decode.
+    pub(crate) fn slope_rows(&self) -> u64 {
+        if self.decode { u64::from(self.rows) } else { 1 }
     }
     /// Query rows that meet one key tile.
     pub(crate) fn query_rows(&self, mapping: &Mapping) -> u32 {
@@ -166,6 +172,8 @@ mod reg {
     pub(super) const GATE: Reg = r(14);
     pub(super) const UP: Reg = r(15);
     pub(super) const H: Reg = r(16);
+    /// Biases of a tile of an MLP without a gate.
+    pub(super) const BIAS: Reg = r(15);
     /// Tokens that the step's last row sees, and its first row.
     pub(super) const LEN: Reg = r(17);
     pub(super) const VALID: Reg = r(18);
@@ -197,6 +205,8 @@ mod reg {
     /// Whether a tile is the first, or another.
     pub(super) const FIRST: Reg = r(12);
     pub(super) const OTHER: Reg = r(13);
+    /// Slopes of the item's heads.
+    pub(super) const SLOPE: Reg = r(16);
     /// Rows of the weighted sum.
     pub(super) const RESULT: Reg = r(16);
     pub(super) const TEMP: Reg = r(11);

@@ -5,11 +5,11 @@ use lutsim_isa::field::{Dim, DrainMode, First, Queue, Signal, Unpack, Wait};
 use lutsim_isa::format::{ByteClass, Elem};
 
 use super::asm::{At, FREE, Tokens, at, dim};
-use super::gemm::{Operand, Output};
-use super::vector::{Rows, T_D, T_S, T_X, T_Y};
+use super::gemm::Output;
+use super::vector::{Rows, T_D, T_X, T_Y};
 use super::{Lower, POSITION, SEQUENCE, reg, sem};
 use crate::layout::Vector;
-use crate::mapping::Hidden;
+use crate::model::Positions;
 
 impl Lower<'_> {
     /// The whole program.
@@ -75,16 +75,61 @@ impl Lower<'_> {
         self.tile(T_X, half);
         let tokens = FREE.signal(sem::PARAM_LOADED);
         self.b.gather(T_X, At(reg::W, 0), table.row_bytes(), 0, ByteClass::Embedding, tokens);
-        self.tile(T_D, self.x());
-        self.b.copy(T_D, T_X, FREE.wait(sem::PARAM_LOADED));
-        // Rotary rows of the step's positions; all sequences of a batch are at the same one.
-        let table = layout.rope;
-        self.b.set(reg::W, table.addr);
+        let wait = FREE.wait(sem::PARAM_LOADED);
+        let norm = layout.vector("embedding_norm").copied();
+        match self.model.positions {
+            Positions::Learned(learned) => {
+                // All sequences of a batch are at the same position.
+                let rows = if self.phase.decode { 1 } else { rows };
+                self.position_rows(u64::from(learned.offset));
+                self.tile(T_Y, Rows { base: buf.t0, rows, ..half });
+                let stride = layout.positions.row_bytes();
+                self.b.load(Unpack::Plain, T_Y, At(reg::W, 0), stride, ByteClass::Embedding, tokens);
+                self.b.sync(Queue::Vector, wait);
+                self.tile(T_D, self.x());
+                self.b.vadd(T_D, T_X, T_Y, wait);
+                norm.iter().for_each(|norm| {
+                    self.load_param(norm);
+                    self.norm_with(self.x(), self.x(), FREE);
+                });
+            }
+            Positions::Rotary(_) | Positions::Alibi => match norm {
+                Some(norm) => {
+                    self.load_param(&norm);
+                    self.norm_with(self.x(), half, wait);
+                }
+                None => {
+                    self.tile(T_D, self.x());
+                    self.b.copy(T_D, T_X, wait);
+                }
+            },
+        }
+        match self.model.positions {
+            Positions::Rotary(_) => {
+                // Those of the step's positions, the same for all sequences of a batch.
+                self.position_rows(0);
+                self.tile(T_Y, self.rope_rows());
+                let stride = if self.phase.decode { 0 } else { layout.positions.row_bytes() };
+                self.b.load(Unpack::Plain, T_Y, At(reg::W, 0), stride, ByteClass::Rope, tokens);
+                self.b.sync(Queue::Vector, wait);
+            }
+            Positions::Alibi => {
+                let rows = self.phase.slope_rows() as u32;
+                let slopes = Rows { base: buf.positions, rows, cols: self.model.heads, elem: Elem::F32 };
+                self.b.set(reg::W, layout.positions.addr);
+                self.tile(T_Y, slopes);
+                self.b.load(Unpack::Plain, T_Y, At(reg::W, 0), 0, ByteClass::Rope, tokens);
+                self.b.sync(Queue::Vector, wait);
+            }
+            Positions::Learned(_) => {}
+        }
+    }
+
+    /// Points W at the row of the step's first position, `first` rows into the table.
+    fn position_rows(&mut self, first: u64) {
+        let table = self.layout.positions;
+        self.b.set(reg::W, table.addr + first * table.row_bytes());
         self.b.mad(reg::W, reg::W, POSITION, table.row_bytes());
-        self.tile(T_Y, self.rope_rows());
-        let stride = if self.phase.decode { 0 } else { table.row_bytes() };
-        self.b.load(Unpack::Plain, T_Y, At(reg::W, 0), stride, ByteClass::Rope, tokens);
-        self.b.sync(Queue::Vector, FREE.wait(sem::PARAM_LOADED));
     }
 
     fn layer(&mut self) {
@@ -103,18 +148,17 @@ impl Lower<'_> {
         self.product("wk", x, buf.t0, kv, DrainMode::Store);
         self.lut_done();
         let keys = Rows { base: buf.t0, rows, cols: kv, elem: Elem::F32 };
-        let wait = self.bias(keys);
-        self.op("rope", 0, 0);
-        self.rotate(keys, wait);
+        let wait = self.bias(m.qkv_bias, keys);
+        let wait = self.rotate(keys, wait);
         self.op("kv_write", 0, 0);
-        self.quantise_kv(keys, buf.ks, FREE);
+        self.quantise_kv(keys, buf.ks, wait);
         self.store_kv(keys, buf.ks, self.layout.kv.k_codes, self.layout.kv.k_scales);
 
         self.op("v_proj", self.macs("wv"), 0);
         self.product("wv", x, buf.t1, kv, DrainMode::Store);
         self.lut_done();
         let values = Rows { base: buf.t1, rows, cols: kv, elem: Elem::F32 };
-        let wait = self.bias(values);
+        let wait = self.bias(m.qkv_bias, values);
         self.op("kv_write", 0, 0);
         self.quantise_kv(values, buf.vs, wait);
         self.store_kv(values, buf.vs, self.layout.kv.v_codes, self.layout.kv.v_scales);
@@ -125,11 +169,10 @@ impl Lower<'_> {
         self.product("wq", x, buf.t0, q, DrainMode::Store);
         self.lut_done();
         let queries = Rows { base: buf.t0, rows, cols: q, elem: Elem::F32 };
-        let wait = self.bias(queries);
-        self.op("rope", 0, 0);
-        self.rotate(queries, wait);
+        let wait = self.bias(m.qkv_bias, queries);
+        let wait = self.rotate(queries, wait);
         let heads = Rows { rows: rows * m.heads, cols: m.head_dim, ..queries };
-        self.quantise(heads, buf.xq, buf.xs, FREE);
+        self.quantise(heads, buf.xq, buf.xs, wait);
 
         self.attention();
         // However long that took.
@@ -142,62 +185,9 @@ impl Lower<'_> {
         self.lut_waits(sem::OPERAND);
         self.product("wo", self.quantised(q, rows), buf.x, m.hidden, DrainMode::Add);
         self.lut_done();
+        self.residual_bias(m.output_bias);
 
         self.mlp();
-    }
-
-    fn mlp(&mut self) {
-        let (m, buf, rows) = (self.model, self.buf, self.phase.rows);
-        self.op("mlp_norm", 0, 0);
-        self.b.sync(Queue::Vector, FREE.wait(sem::OUT));
-        self.normalise(self.x());
-
-        self.op("gate_up", 2 * self.macs("w_gate"), 0);
-        self.lut_waits(sem::OPERAND);
-        let elem = if self.mapping.hidden == Hidden::F16 { Elem::F16 } else { Elem::F32 };
-        let hidden = Rows { base: buf.h, rows, cols: m.intermediate, elem };
-        let (gate, up) = (self.tensor("w_gate"), self.tensor("w_up"));
-        let x = self.quantised(m.hidden, rows);
-        self.stream(reg::W, &gate);
-        self.stream(reg::W2, &up);
-        self.b.set(reg::H, buf.h);
-        let stride = 4 * u64::from(gate.n_tile);
-        self.n_tiles(&gate, false, |lower, n, _| {
-            let out = |base| Output { base: At(base, 0), stride, mode: DrainMode::Store };
-            lower.n_tile(&gate, n, reg::W, x, out(reg::GATE), FREE.wait(sem::GATE_FREE));
-            lower.n_tile(&up, n, reg::W2, x, out(reg::UP), FREE.signal(sem::OUT));
-            let row = u64::from(hidden.cols) * u64::from(elem.bytes());
-            lower.b.plain(T_X, At(reg::GATE, 0), dim(rows), dim(n), stride, Elem::F32);
-            lower.b.plain(T_Y, At(reg::UP, 0), dim(rows), dim(n), stride, Elem::F32);
-            lower.b.plain(T_D, At(reg::H, 0), dim(rows), dim(n), row, elem);
-            lower.b.push(Inst::VGlu {
-                f: m.activation,
-                d: T_D,
-                x: T_X,
-                y: T_Y,
-                wait: Wait(Some(sem::OUT)),
-                signal: Signal(Some(sem::GATE_FREE)),
-            });
-            lower.b.add(reg::H, reg::H, u64::from(n) * u64::from(elem.bytes()));
-            for (ring, base) in [(reg::GATE, buf.gate), (reg::UP, buf.up)] {
-                lower.b.ring(ring, buf.gate_bytes, base, base + 2 * buf.gate_bytes);
-            }
-        });
-
-        self.op("down_proj", self.macs("w_down"), 0);
-        if m.sub_norms {
-            self.norm_with(hidden, hidden, FREE);
-        }
-        // Each row takes the place of what it was made of.
-        let stride = u64::from(hidden.cols) * u64::from(elem.bytes());
-        self.tile(T_X, hidden);
-        self.b.plain(T_D, at(buf.h), dim(rows), dim(hidden.cols), stride, self.operand());
-        self.tile(T_S, Rows { base: buf.hs, cols: 1, elem: Elem::F32, ..hidden });
-        self.b.quant(T_D, T_S, T_X, self.operand_bits(), FREE.signal(sem::OPERAND));
-        self.lut_waits(sem::OPERAND);
-        let h = Operand { base: at(buf.h), stride, rows, scale: at(buf.hs), scale_stride: 4 };
-        self.product("w_down", h, buf.x, m.hidden, DrainMode::Add);
-        self.lut_done();
     }
 
     fn head(&mut self) {

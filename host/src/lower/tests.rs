@@ -259,6 +259,26 @@ fn llama_reads_each_weight_once_per_token() {
     assert_eq!(kv, 129 * 2 * 32 * 32 * (128 + 2));
 }
 
+/// 12 h^2 weights of a layer at 2.140625 bits, a head of 8.125 bits; a product with each, and two with each token and head.
+#[test]
+fn opt_and_bloom_weigh_what_they_should() {
+    for (name, layers, hidden, vocab, records) in [
+        ("opt-6.7b", 32, 4096, 50272, 1_932_990_464),
+        ("opt-175b", 96, 12288, 50272, 47_171_586_048),
+        ("bloom-176b", 70, 14336, 250880, 49_846_845_440),
+    ] {
+        let target = Target { dram_bytes: 64 << 30, ..Target::PHONE };
+        let plan = planned(name, Workload { prompt: 8, generate: 1, ..Workload::default() }, target);
+        let (blocks, head): (u64, u64) = (layers * 12 * hidden * hidden, vocab * hidden);
+        assert_eq!(records, blocks / 512 * 137 + head / 64 * 65, "{name}");
+        assert_eq!(plan.layout.record_bytes(), records, "{name}");
+        assert_eq!(plan.decode.macs(8), blocks + head + 2 * layers * hidden * 9, "{name}");
+        // Each layer has 4 vectors of norms and biases of its four matrices in attention, of 4 h and of h in the MLP.
+        let vectors: u64 = plan.layout.vectors.iter().filter(|v| v.per_layer).map(|v| u64::from(v.len)).sum();
+        assert_eq!(vectors, 13 * hidden, "{name}");
+    }
+}
+
 #[test]
 fn narrow_cores_are_exact() {
     let target = Target { cores: 6, m: 1, n: 16, scratchpad_bytes: 96 << 10, ..Target::TINY };

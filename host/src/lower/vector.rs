@@ -34,7 +34,8 @@ impl Lower<'_> {
         Rows { base: self.buf.x, rows: self.phase.rows, cols: self.model.hidden, elem: Elem::F32 }
     }
     pub(super) fn rope_rows(&self) -> Rows {
-        Rows { base: self.buf.rope, rows: self.phase.rows, cols: self.model.rope.dims, elem: Elem::F32 }
+        let cols = self.model.rope().map_or(0, |rope| rope.dims);
+        Rows { base: self.buf.positions, rows: self.phase.rows, cols, elem: Elem::F32 }
     }
     /// Quantised rows in XQ.
     pub(super) fn quantised(&self, cols: u32, rows: u32) -> Operand {
@@ -76,9 +77,11 @@ impl Lower<'_> {
         }
         self.tile(T_D, d);
         self.tile(T_X, x);
-        self.b.plain(T_W, At(reg::PARAM, 0), dim(1), dim(x.cols), 0, Elem::F16);
+        // The biases lie behind the weights.
+        let rows = self.model.norm_len(x.cols) / x.cols;
+        self.b.plain(T_W, At(reg::PARAM, 0), dim(rows), dim(x.cols), 2 * u64::from(x.cols), Elem::F16);
         let tokens = FREE.wait(sem::PARAM_LOADED).signal(sem::PARAM_FREE);
-        self.b.norm(T_D, T_X, T_W, self.model.norm_eps, tokens);
+        self.b.norm(self.model.norm, T_D, T_X, T_W, self.model.norm_eps, tokens);
         self.next_param(reg::PARAM);
     }
     /// Norm and quantisation of residual rows into XQ.
@@ -96,10 +99,10 @@ impl Lower<'_> {
         self.norm_with(x, x, wait);
         FREE
     }
-    /// The bias of a projection, if the model has it; returns what the next one must wait for.
-    pub(super) fn bias(&mut self, x: Rows) -> Tokens {
+    /// The bias of a projection, if it is given one; returns what the next one must wait for.
+    pub(super) fn bias(&mut self, given: bool, x: Rows) -> Tokens {
         let wait = FREE.wait(sem::OUT);
-        if !self.model.qkv_bias {
+        if !given {
             return wait;
         }
         self.b.sync(Queue::Vector, wait);
@@ -109,12 +112,22 @@ impl Lower<'_> {
         self.next_param(reg::PARAM);
         FREE
     }
-    pub(super) fn rotate(&mut self, x: Rows, tokens: Tokens) {
+    /// The bias of a projection that was added to the residual, if it is given one. What comes next waits as it would without.
+    pub(super) fn residual_bias(&mut self, given: bool) {
+        if given {
+            self.bias(true, self.x());
+            self.lut_done();
+        }
+    }
+    /// The rotation of keys or queries, if the model has it; returns what the next one must wait for.
+    pub(super) fn rotate(&mut self, x: Rows, tokens: Tokens) -> Tokens {
+        let Some(rope) = self.model.rope() else { return tokens };
+        self.op("rope", 0, 0);
         self.tile(T_D, x);
         self.tile(T_Y, self.rope_rows());
-        let (head, dims) = (self.b.imm16(self.model.head_dim), self.b.imm16(self.model.rope.dims));
+        let (head, dims) = (self.b.imm16(self.model.head_dim), self.b.imm16(rope.dims));
         self.b.push(Inst::VRope {
-            pairing: self.model.rope.pairing,
+            pairing: rope.pairing,
             d: T_D,
             x: T_D,
             tab: T_Y,
@@ -123,6 +136,7 @@ impl Lower<'_> {
             wait: Wait(tokens.wait),
             signal: Signal(tokens.signal),
         });
+        FREE
     }
     /// Rows to the operand of a product, each with its scale.
     pub(super) fn quantise(&mut self, x: Rows, to: u64, scales: u64, tokens: Tokens) {

@@ -38,19 +38,25 @@ impl Rows {
     }
 }
 
-/// One query head against one head of the cache.
-pub(super) fn attend(query: &[f32], keys: &Rows, values: &Rows, scale: f32, numerics: &Numerics) -> Vec<f32> {
+/// One query head against one head of the cache. Scores are scaled, and a slope times the key's position is added if there is one.
+pub(super) fn attend(
+    query: &[f32],
+    keys: &Rows,
+    values: &Rows,
+    (scale, slope): (f32, Option<f32>),
+    numerics: &Numerics,
+) -> Vec<f32> {
     let dim = query.len();
     match numerics {
         Numerics::Machine(machine) => {
             let mut p = scores(query, keys, machine);
-            softmax(&mut p, scale);
+            softmax(&mut p, scale, slope);
             weigh(&p, values, dim, machine)
         }
         Numerics::Float => {
             let score = |k: &[f32]| k.iter().zip(query).map(|(k, q)| k * q).sum();
             let mut p: Vec<f32> = keys.values.chunks_exact(dim).map(score).collect();
-            softmax(&mut p, scale);
+            softmax(&mut p, scale, slope);
             let mut out = vec![0.0; dim];
             for (v, p) in values.values.chunks_exact(dim).zip(&p) {
                 out.iter_mut().zip(v).for_each(|(o, v)| *o += p * v);
@@ -111,12 +117,17 @@ fn weigh(p: &[f32], values: &Rows, dim: usize, machine: &Machine) -> Vec<f32> {
     out
 }
 
-fn softmax(x: &mut [f32], scale: f32) {
+fn softmax(x: &mut [f32], scale: f32, slope: Option<f32>) {
+    for (position, x) in x.iter_mut().enumerate() {
+        *x = match slope {
+            Some(slope) => *x * scale + slope * position as f32,
+            None => *x * scale,
+        };
+    }
     let largest = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let shift = largest * scale;
     let mut sum = 0.0f64;
     for x in x.iter_mut() {
-        *x = exp(*x * scale - shift);
+        *x = exp(*x - largest);
         sum += f64::from(*x);
     }
     let inverse = 1.0 / sum as f32;

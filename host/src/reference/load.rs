@@ -14,13 +14,18 @@ pub(super) struct Layer {
     pub(super) qkv: [Linear; 3],
     pub(super) bias: Option<[Vec<f32>; 3]>,
     pub(super) output: Linear,
-    pub(super) gate: Linear,
+    pub(super) output_bias: Option<Vec<f32>>,
+    /// None of an MLP without a gate.
+    pub(super) gate: Option<Linear>,
     pub(super) up: Linear,
+    pub(super) up_bias: Option<Vec<f32>>,
     pub(super) down: Linear,
+    pub(super) down_bias: Option<Vec<f32>>,
 }
 
 /// All of them.
 pub(super) struct Weights {
+    pub(super) embedding_norm: Option<Vec<f32>>,
     pub(super) layers: Vec<Layer>,
     pub(super) norm: Vec<f32>,
     pub(super) head: Linear,
@@ -51,12 +56,14 @@ impl Weights {
             }
             Ok(v)
         };
+        let norm = |name: &str, layer, cols| vector(name, layer, d.norm_len(cols));
         let layer = |index| {
             let l = Some(index);
-            let sub = |name, n| d.sub_norms.then(|| vector(name, l, n)).transpose();
+            let sub = |name, n| d.sub_norms.then(|| norm(name, l, n)).transpose();
+            let bias = |given: bool, name, n| given.then(|| vector(name, l, n)).transpose();
             Ok(Layer {
-                attn_norm: vector("attn_norm", l, d.hidden)?,
-                mlp_norm: vector("mlp_norm", l, d.hidden)?,
+                attn_norm: norm("attn_norm", l, d.hidden)?,
+                mlp_norm: norm("mlp_norm", l, d.hidden)?,
                 attn_sub_norm: sub("attn_sub_norm", q)?,
                 ffn_sub_norm: sub("ffn_sub_norm", d.intermediate)?,
                 qkv: [
@@ -69,15 +76,22 @@ impl Weights {
                     true => Some([vector("bq", l, q)?, vector("bk", l, kv)?, vector("bv", l, kv)?]),
                 },
                 output: matrix("wo", l, d.hidden, q)?,
-                gate: matrix("w_gate", l, d.intermediate, d.hidden)?,
+                output_bias: bias(d.output_bias, "bo", d.hidden)?,
+                gate: match d.gated_mlp {
+                    false => None,
+                    true => Some(matrix("w_gate", l, d.intermediate, d.hidden)?),
+                },
                 up: matrix("w_up", l, d.intermediate, d.hidden)?,
+                up_bias: bias(d.mlp_bias, "b_up", d.intermediate)?,
                 down: matrix("w_down", l, d.hidden, d.intermediate)?,
+                down_bias: bias(d.mlp_bias, "b_down", d.hidden)?,
             })
         };
         let layers = (0..d.layers).map(layer).collect::<Result<_, _>>()?;
-        let norm = vector("final_norm", None, d.hidden)?;
+        let embedding_norm = d.embedding_norm.then(|| norm("embedding_norm", None, d.hidden)).transpose()?;
+        let norm = norm("final_norm", None, d.hidden)?;
         let head = matrix("head", None, d.vocab, d.hidden)?;
-        Ok(Self { layers, norm, head })
+        Ok(Self { embedding_norm, layers, norm, head })
     }
 }
 

@@ -1,6 +1,7 @@
 use lutsim_isa::{Group, WeightFormat};
 
 use super::*;
+use crate::model::LearnedPositions;
 use crate::quantize::{KINDS, QuantisedTensor, format};
 use crate::weights::{Stream, Synthetic, synthetic_tensor};
 
@@ -32,12 +33,21 @@ fn tokens(n: u32) -> Vec<u32> {
 /// Rounding activations and the cache to 8 bits is all that separates the machine from the floats.
 #[test]
 fn the_machine_is_close_to_the_floats() {
+    let pairs = RopeConfig { pairing: Rope::Pair, ..tiny().rope().unwrap() };
     for kind in KINDS {
         let families = [
             tiny(),
             Model { qkv_bias: true, ..tiny() },
             Model { sub_norms: true, activation: Act::Relu2, ..tiny() },
-            Model { rope: RopeConfig { pairing: Rope::Pair, ..tiny().rope }, ..tiny() },
+            Model { positions: Positions::Rotary(pairs), ..tiny() },
+            Model {
+                positions: Positions::Learned(LearnedPositions { offset: 2 }),
+                norm: Norm::Layer,
+                gated_mlp: false,
+                mlp_bias: true,
+                ..tiny()
+            },
+            Model { positions: Positions::Alibi, embedding_norm: true, output_bias: true, ..tiny() },
         ];
         for (i, model) in families.iter().enumerate() {
             let s = source(model, format(kind, Group::Of(32)));

@@ -1,24 +1,29 @@
 //! Models, workloads, chips and mappings at random.
 
 use lutsim_host::mapping::{Hidden, Mapping};
-use lutsim_host::model::{Model, RopeConfig};
+use lutsim_host::model::{LearnedPositions, Model, Positions, RopeConfig};
 use lutsim_host::plan::plan;
 use lutsim_host::target::Target;
 use lutsim_host::workload::Workload;
-use lutsim_isa::field::{AType, Act, Rope};
+use lutsim_isa::field::{AType, Act, Norm, Rope};
 use lutsim_isa::{Group, WeightFormat, WeightKind};
 use proptest::prelude::*;
 
 use super::chip::{TINY, check_with};
-use super::tiny;
+use super::{rope, tiny};
 
 fn models() -> impl Strategy<Value = Model> {
     let sizes = (1u32..=3, 1u32..=40, 1u32..=40, 1u32..=3, 1u32..=3, 1u32..=12, 40u32..400);
-    let flags = (any::<bool>(), any::<bool>(), 0usize..4, any::<bool>(), 1u32..=12);
+    let flags = (any::<[bool; 7]>(), 0usize..4, 0usize..3, 0usize..4, 1u32..=12);
     (sizes, flags).prop_map(|((layers, hidden, ffn, kv_heads, group, head, vocab), flags)| {
-        let (qkv_bias, sub_norms, act, pair, dims) = flags;
+        let ([qkv_bias, sub_norms, pair, gated_mlp, mlp, output_bias, embedding_norm], ..) = flags;
+        let (_, act, norm, positions, dims) = flags;
         let pairing = if pair { Rope::Pair } else { Rope::Half };
-        let rope = RopeConfig { dims: 4 * dims.min(head), pairing, ..tiny().rope };
+        let positions = match positions {
+            0 => Positions::Learned(LearnedPositions { offset: dims - 1 }),
+            1 => Positions::Alibi,
+            _ => Positions::Rotary(RopeConfig { dims: 4 * dims.min(head), pairing, ..rope() }),
+        };
         Model {
             name: "random".into(),
             layers,
@@ -30,8 +35,13 @@ fn models() -> impl Strategy<Value = Model> {
             vocab,
             qkv_bias,
             sub_norms,
+            output_bias,
+            mlp_bias: mlp && !gated_mlp,
+            embedding_norm,
+            gated_mlp,
             activation: Act::ALL[act],
-            rope,
+            norm: Norm::ALL[norm],
+            positions,
             ..tiny()
         }
     })

@@ -17,10 +17,15 @@ impl State {
         match *op {
             VectorOp::Norm { norm, d, x, w, eps } => self.norm(norm, &d, &x, &w, eps),
             VectorOp::Rope { pairing, d, x, tab, head, dims } => self.rope(pairing, &d, &x, &tab, head, dims),
-            VectorOp::Softmax { mask, d, x, valid, scale } => self.map("vsoftmax", &d, &x, |r, row| {
-                let more = if mask == Mask::Causal { r } else { 0 };
-                softmax(row, (valid as usize).saturating_add(more).min(row.len()), scale);
-            }),
+            VectorOp::Softmax { mask, d, x, valid, scale } => {
+                self.map("vsoftmax", &d, &x, |r, row| softmax(row, seen(mask, valid, r), scale, None))
+            }
+            VectorOp::Alibi { mask, d, x, slope, valid, scale } => {
+                let slopes = self.slopes(&slope, &x)?;
+                self.map("valibi", &d, &x, |r, row| {
+                    softmax(row, seen(mask, valid, r), scale, Some(slopes[r % slopes.len()]));
+                })
+            }
             VectorOp::Act { f, d, x } => {
                 self.map("vact", &d, &x, |_, row| row.iter_mut().for_each(|x| *x = act(f, *x)))
             }
@@ -112,6 +117,23 @@ impl State {
                 row.iter_mut().zip(&w).for_each(|(x, &w)| *x = (*x * inv) * (one + w));
             }
         })
+    }
+
+    /// The slope of each row of `x`, or the one of all.
+    fn slopes(&self, slope: &TileRef, x: &TileRef) -> Result<Vec<f32>, FaultKind> {
+        let s = self.operand("valibi", "slope", slope)?;
+        if s.cols != 1 || s.rows == 0 || (s.rows != 1 && s.rows != x.rows as usize) {
+            return refuse(format!(
+                "valibi: slope is {} x {}, and {} x 1 or 1 x 1 are wanted",
+                s.rows, s.cols, x.rows
+            ));
+        }
+        let (mut all, mut row) = (Vec::new(), Vec::new());
+        for r in 0..s.rows {
+            self.floats(s, r, &mut row);
+            all.extend_from_slice(&row);
+        }
+        Ok(all)
     }
 
     /// Row r of `tab`: cosines, then sines.
@@ -300,13 +322,22 @@ fn relu(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }
 }
 
+/// Columns that row r may see.
+fn seen(mask: Mask, valid: u32, r: usize) -> usize {
+    let more = if mask == Mask::Causal { r } else { 0 };
+    (valid as usize).saturating_add(more)
+}
+
 /// Two passes: the largest, then the exponentials and their sum; a row that sees nothing is all zero.
-fn softmax(row: &mut [f32], valid: usize, scale: f32) {
-    let (seen, rest) = row.split_at_mut(valid);
+fn softmax(row: &mut [f32], seen: usize, scale: f32, slope: Option<f32>) {
+    let (seen, rest) = row.split_at_mut(seen.min(row.len()));
     rest.fill(0.0);
     let mut largest = f32::NEG_INFINITY;
-    for x in seen.iter_mut() {
+    for (column, x) in seen.iter_mut().enumerate() {
         *x *= scale;
+        if let Some(slope) = slope {
+            *x += slope * column as f32;
+        }
         if *x > largest {
             largest = *x;
         }

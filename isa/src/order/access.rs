@@ -232,6 +232,7 @@ impl Accesses {
         match op {
             VectorOp::Norm { d, x, w, .. } => self.result(d, &[x, w]),
             VectorOp::Rope { d, x, tab, .. } => self.result(d, &[x, tab]),
+            VectorOp::Alibi { d, x, slope, .. } => self.result(d, &[x, slope]),
             VectorOp::Softmax { d, x, .. } | VectorOp::Act { d, x, .. } | VectorOp::Copy { d, x } => {
                 self.result(d, &[x]);
             }

@@ -226,9 +226,9 @@ classes! {
     kv "KV cache, read and written, with its scales.";
     spill "Intermediate tensors that did not fit in scratchpad.";
     program "Instructions.";
-    embedding "Embedding rows.";
+    embedding "Embedding rows: of tokens, and of positions that were learned.";
     norm "Norm vectors and biases.";
-    rope "Rotary tables.";
+    rope "Rotary tables, ALiBi slopes.";
     result "Logits or token ids for the host.";
     overfetch "Bytes of bursts that nothing asked for: ragged ends and padding.";
 }

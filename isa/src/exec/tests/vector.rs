@@ -81,6 +81,37 @@ fn softmax_sees_what_it_may() {
     assert_eq!(run(hidden, &[f32::NEG_INFINITY; 2], &[]), [0.0, 0.0]);
 }
 
+/// Each row has a slope, or all have one; a column's number times it is added to the scaled score.
+#[test]
+fn linear_biases() {
+    let x = [1.0, 2.0, 3.0, 4.0, -1.0, 5.0, 0.0, 9.0];
+    let (d, tx) = (f32s(D, 2, 4), f32s(X, 2, 4));
+    let op = |rows, mask, valid| {
+        let slope = f32s(Y, rows, 1);
+        VectorOp::Alibi { mask, d, x: tx, slope, valid, scale: 0.5 }
+    };
+    let expected = |slopes: [f64; 2], valid: [usize; 2]| -> Vec<f64> {
+        (0..2)
+            .flat_map(|r| {
+                let e = |c: usize| match c < valid[r] {
+                    true => (0.5 * f64::from(x[4 * r + c]) + slopes[r] * c as f64).exp(),
+                    false => 0.0,
+                };
+                let sum: f64 = (0..4).map(e).sum();
+                (0..4).map(move |c| e(c) / sum).collect::<Vec<_>>()
+            })
+            .collect()
+    };
+    let slopes = [0.25, 0.0625];
+    close(&run(op(2, Mask::Full, 4), &x, &slopes), &expected([0.25, 0.0625], [4, 4]));
+    close(&run(op(1, Mask::Causal, 2), &x, &slopes), &expected([0.25, 0.25], [2, 3]));
+    let plain = VectorOp::Softmax { mask: Mask::Full, d, x: tx, valid: 4, scale: 0.5 };
+    assert_eq!(run(op(1, Mask::Full, 4), &x, &[0.0]), run(plain, &x, &[]));
+    let wide = VectorOp::Alibi { mask: Mask::Full, d, x: tx, slope: f32s(Y, 1, 4), valid: 4, scale: 0.5 };
+    let say = state().exec(&Op::Vector(wide)).unwrap_err().to_string();
+    assert_eq!(say, "valibi: slope is 1 x 4, and 2 x 1 or 1 x 1 are wanted");
+}
+
 #[test]
 fn element_by_element() {
     let (x, y) = ([1.0, -2.0, 3.0, -4.0], [10.0, 20.0]);
