@@ -28,6 +28,11 @@ impl SimDevice {
     pub fn new(chip: &Chip, engine: Engine) -> Result<Self, BuildError> {
         Ok(Self { machine: Machine::new(chip, engine)?, result: None, report: None })
     }
+    /// Of 100 times that `leap` recognises a state, executes `audit` all the same; gives up after `cycles` core cycles.
+    pub fn limit(&mut self, audit: u32, cycles: Option<u64>) {
+        self.machine.set_audit(audit);
+        self.machine.set_limit(cycles);
+    }
     /// Puts a model's image into the DRAM and executes values from now on.
     ///
     /// # Errors
@@ -126,6 +131,23 @@ pub fn dram_peak(chip: &Chip) -> f64 {
         DramKind::Ideal { bytes_per_second, .. } => *bytes_per_second as f64,
     };
     channel * f64::from(chip.dram.channels)
+}
+
+/// Core cycles that the work of a run takes at least, however it is cut: its bytes at the peak less refreshes, its selects
+/// on all cores. A roof of two slopes, to judge a mapping by; no time is made of it.
+pub fn least_cycles(chip: &Chip, report: &Report) -> u64 {
+    let refreshing = match &chip.dram.kind {
+        DramKind::Standard(name) => {
+            standard(name).refresh_clocks() as f64 / f64::from(chip.refresh.interval_cycles)
+        }
+        DramKind::Ideal { .. } => 0.0,
+    };
+    let totals = &report.totals;
+    let bytes = totals.bursts as f64 * f64::from(burst_bytes(chip));
+    let memory = bytes / (dram_peak(chip) * (1.0 - refreshing)) * chip.clock_hz as f64;
+    let lut = chip.lut;
+    let array = u64::from(lut.cores) * u64::from(lut.m) * u64::from(lut.n);
+    (memory as u64).max(totals.work.lut_selects / array)
 }
 
 /// The memory's clock, Hz.

@@ -138,6 +138,7 @@ impl UserError {
             Stop::Audit { .. } => {
                 "that is a fault of ours: please report it; `--engine skip` does without".into()
             }
+            Stop::TooLong { .. } => "allow more".into(),
             Stop::Interrupted => "it was interrupted".into(),
         };
         Self::Stopped { path: path.into(), what: stop.to_string(), help }
@@ -325,6 +326,11 @@ impl From<session::Error> for Failure {
     fn from(error: session::Error) -> Self {
         match error {
             session::Error::Host(e) => HostFault::from(e).into(),
+            session::Error::TooLong(_) => UserError::Refused {
+                what: error.to_string(),
+                help: "raise --max-cycles, or ask for fewer tokens".into(),
+            }
+            .into(),
             other => UserError::Refused {
                 what: other.to_string(),
                 help: "change the chip file, or give another value with `--set`".into(),

@@ -12,6 +12,7 @@ pub mod cli;
 pub mod commands;
 pub mod device;
 pub mod dram;
+mod engine;
 pub mod failure;
 pub mod gemm;
 pub mod kernel;

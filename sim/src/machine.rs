@@ -91,6 +91,12 @@ pub enum Stop {
         /// Core cycle.
         cycle: u64,
     },
+    /// Longer than was allowed.
+    #[error("given up after {cycles} core cycles")]
+    TooLong {
+        /// How many were allowed.
+        cycles: u64,
+    },
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
@@ -145,6 +151,8 @@ pub struct Machine {
     /// Order in which the components of one instant are evaluated, if not the usual; any order gives the same numbers.
     order: Option<Vec<usize>>,
     stats: EngineStats,
+    /// The time at which the run is given up.
+    limit: Tick,
     /// Checked now and then; set from outside to stop.
     interrupt: Option<std::sync::Arc<std::sync::atomic::AtomicBool>>,
 }
@@ -241,6 +249,7 @@ impl Machine {
             engine,
             now: 0,
             stats: EngineStats::default(),
+            limit: Tick::MAX,
             interrupt: None,
         })
     }
@@ -336,6 +345,7 @@ impl Machine {
             {
                 leap.here(self, job)?;
             }
+            self.check_limit()?;
             checks = checks.wrapping_add(1);
             if checks & 0xffff == 0 && self.is_interrupted() {
                 return Err(Stop::Interrupted);
@@ -365,6 +375,16 @@ impl Machine {
 
     pub(crate) fn is_interrupted(&self) -> bool {
         self.interrupt.as_ref().is_some_and(|f| f.load(std::sync::atomic::Ordering::Relaxed))
+    }
+    /// Stops a run, with [`Stop::TooLong`], when the machine has been at work for so many core cycles.
+    pub fn set_limit(&mut self, cycles: Option<u64>) {
+        self.limit = cycles.map_or(Tick::MAX, |cycles| cycles.saturating_mul(self.timebase.core_period));
+    }
+    pub(crate) fn check_limit(&self) -> Result<(), Stop> {
+        match self.now > self.limit {
+            true => Err(Stop::TooLong { cycles: self.limit / self.timebase.core_period }),
+            false => Ok(()),
+        }
     }
     /// Core cycles, rounded up, as ticks.
     fn core_ticks(&self, ns: u64) -> Tick {

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use lutsim_sim::chip_file::Override;
 
 use crate::cli::ChipArgs;
+use crate::engine;
 use crate::failure::Failure;
 use crate::output::{self, OutDir};
 use crate::progress::Bar;
@@ -29,6 +30,12 @@ pub struct Run {
     /// How time passes: every cycle, only where something happens, or from memory; the records are the same
     #[arg(long, value_enum, default_value_t = Engine::Leap)]
     engine: Engine,
+    /// Of 100 times that `leap` recognises a state, execute so many all the same, and compare
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
+    audit: u32,
+    /// Give up after so many core cycles, search not counted
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_cycles: Option<u64>,
     /// Write record.json, operators.csv, engine.json and roofline.svg to this folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -142,6 +149,16 @@ pub enum Engine {
     Leap,
 }
 
+impl Engine {
+    fn name(self) -> &'static str {
+        match self {
+            Engine::Tick => "tick",
+            Engine::Skip => "skip",
+            Engine::Leap => "leap",
+        }
+    }
+}
+
 impl Run {
     pub(crate) fn execute(&self) -> Result<(), Failure> {
         let chip = self.chip.resolve(self.workload.overrides())?;
@@ -158,6 +175,8 @@ impl Run {
             engine,
             every_step: self.every_step,
             mapping,
+            audit: self.audit,
+            max_cycles: self.max_cycles,
             ..Session::new(chip, model)
         };
         let progress = Bar::new(self.verbose);
@@ -171,6 +190,9 @@ impl Run {
         let finished = session.run(&progress)?;
         let wall = begin.elapsed().as_secs_f64();
         progress.finish();
+        if self.verbose > 0 {
+            output::say(&engine::words(&finished, wall));
+        }
         if let Some(out) = out {
             out.commit(&files(&finished, self.engine, wall))?;
         }
@@ -191,24 +213,7 @@ fn files(finished: &Finished, engine: Engine, wall: f64) -> Vec<(&'static str, S
     let csv = lutsim_reports::operators_csv(record).unwrap_or_else(|e| panic!("operators.csv: {e}"));
     let roofline = lutsim_reports::Roofline::from_record(record);
     let svg = lutsim_reports::roofline_svg(&roofline).unwrap_or_else(|e| panic!("roofline.svg: {e}"));
-    let stats = serde_json::json!({
-        "engine": match engine { Engine::Tick => "tick", Engine::Skip => "skip", Engine::Leap => "leap" },
-        "instants": finished.stats.instants,
-        "evaluations": finished.stats.evaluations,
-        "leap": finished.leap.as_ref().map(|leap| serde_json::json!({
-            "executed_cycles": leap.executed_cycles,
-            "leapt_cycles": leap.leapt_cycles,
-            "hits": leap.hits,
-            "misses": { "new_state": leap.new_states, "other_words": leap.other_words, "other_refresh": leap.other_refresh },
-            "new_parts": lutsim_sim::PARTS.iter().zip(leap.new_parts).collect::<std::collections::BTreeMap<_, _>>(),
-            "misses_by_operator": leap.misses_by_operator,
-            "evictions": leap.evictions,
-            "states": leap.states,
-            "bytes": leap.bytes,
-        })),
-        "wall_seconds": wall,
-    });
-    let stats = serde_json::to_string_pretty(&stats).expect("string keys only") + "\n";
+    let stats = engine::json(finished, engine.name(), wall);
     vec![
         ("operators.csv", csv),
         ("engine.json", stats),

@@ -16,13 +16,13 @@ use lutsim_host::mapping::Mapping;
 use lutsim_host::model::Model;
 use lutsim_host::plan::{Plan, plan};
 use lutsim_host::runtime::DeviceError;
-use lutsim_host::search::search;
+use lutsim_host::search::{Measured, search};
 use lutsim_host::weights::Synthetic;
 use lutsim_host::workload::Workload;
 use lutsim_isa::format::WeightFormat;
 use lutsim_record::Record;
 use lutsim_sim::chip_file::ChipFile;
-use lutsim_sim::{BuildError, Engine, EngineStats, LeapStats};
+use lutsim_sim::{BuildError, Engine, EngineStats, LeapStats, Stop};
 
 use crate::device::{self, SimDevice};
 
@@ -51,6 +51,10 @@ pub struct Session {
     pub engine: Engine,
     /// Whether every decode step is simulated.
     pub every_step: bool,
+    /// Of 100 times that `leap` recognises a state, how many are executed all the same, and compared.
+    pub audit: u32,
+    /// Core cycles after which the run is given up.
+    pub max_cycles: Option<u64>,
     /// A mapping to use in place of a search.
     pub mapping: Option<Mapping>,
     /// The ids that decode steps are fed, step by step and sequence by sequence, in place of what came out or of made-up ones.
@@ -88,6 +92,9 @@ pub enum Error {
     /// The chip cannot be built.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// More cycles than were allowed.
+    #[error("the run was given up after {0} core cycles")]
+    TooLong(u64),
     /// The technologies do not go together.
     #[error("{0}")]
     Technology(String),
@@ -103,6 +110,8 @@ impl Session {
             values: false,
             engine: Engine::Leap,
             every_step: false,
+            audit: 0,
+            max_cycles: None,
             mapping: None,
             decode_ids: None,
         }
@@ -158,7 +167,10 @@ impl Session {
             let device = SimDevice::new(&self.chip.chip, Engine::Leap);
             let mut device = device.map_err(|e| DeviceError(e.to_string()))?;
             let report = device.step(step, doorbell, vocab).map_err(|e| DeviceError(e.to_string()))?;
-            Ok(report.totals.cycles)
+            Ok(Measured {
+                cycles: report.totals.cycles,
+                least: device::least_cycles(&self.chip.chip, &report),
+            })
         })?)
     }
 
@@ -173,6 +185,7 @@ impl Session {
         let technology = record::technology(&self.chip)?;
         let plan = self.plan(progress)?;
         let mut device = SimDevice::new(&self.chip.chip, self.engine)?;
+        device.limit(self.audit, self.max_cycles);
         if self.values {
             let (weights, head) = (plan.workload.weights, plan.workload.head);
             let source = Synthetic { model: self.model.clone(), weights, head, seed: ids::SEED };
@@ -181,8 +194,8 @@ impl Session {
                 .unwrap_or_else(|e| panic!("the image of {}: {e}", self.model.name));
         }
         let mut run = Run { session: self, plan: &plan, device, progress, tokens: Vec::new() };
-        let mut prefill = (plan.workload.prompt > 0).then(|| run.prefill());
-        let mut decode = (plan.workload.generate > 0).then(|| run.decode());
+        let mut prefill = (plan.workload.prompt > 0).then(|| run.prefill()).transpose()?;
+        let mut decode = (plan.workload.generate > 0).then(|| run.decode()).transpose()?;
         let counts =
             prefill.iter_mut().map(|p| &mut p.counts).chain(decode.iter_mut().map(|d| &mut d.counts));
         for counts in counts {
@@ -224,34 +237,35 @@ impl Run<'_> {
         &mut self,
         step: &lutsim_host::lower::Lowered,
         doorbell: &lutsim_host::runtime::Doorbell,
-    ) -> Counts {
+    ) -> Result<Counts, Error> {
         let vocab = self.plan.workload.sampling.then_some(self.plan.model.vocab);
         let report = match self.device.step(step, doorbell, vocab) {
             Ok(report) => report,
+            Err(Stop::TooLong { cycles }) => return Err(Error::TooLong(cycles)),
             Err(stop) => panic!("the program `{}` of {}: {stop}", step.name, self.plan.model.name),
         };
         if let Some(tokens) = self.device.tokens(step, doorbell) {
             self.tokens.extend(tokens);
         }
-        Counts::of(&report, step, &self.session.chip.chip, vocab)
+        Ok(Counts::of(&report, step, &self.session.chip.chip, vocab))
     }
 
-    fn prefill(&mut self) -> Prefill {
+    fn prefill(&mut self) -> Result<Prefill, Error> {
         let w = self.plan.workload;
         let ids = ids::prompt(self.plan.model.vocab, w.batch, w.prompt);
         let steps = self.plan.prefill_steps(&ids);
         let (all, mut counts, mut first_token) = (steps.len() as u64, Counts::default(), None);
         for (i, (step, doorbell)) in steps.into_iter().enumerate() {
             self.progress.step("prefill", i as u64, Some(all));
-            counts.add(&self.step(step, &doorbell), 1);
+            counts.add(&self.step(step, &doorbell)?, 1);
             if step.phase.head {
                 first_token.get_or_insert(counts.cycles);
             }
         }
-        Prefill { first_token: first_token.unwrap_or(counts.cycles), counts }
+        Ok(Prefill { first_token: first_token.unwrap_or(counts.cycles), counts })
     }
 
-    fn decode(&mut self) -> Decode {
+    fn decode(&mut self) -> Result<Decode, Error> {
         let w = self.plan.workload;
         let steps = u64::from(w.generate);
         let every = self.session.every_step || self.session.values || steps <= 4;
@@ -262,10 +276,10 @@ impl Run<'_> {
             let ids = self.decode_ids(index);
             let position = u64::from(w.context) + u64::from(w.prompt) + index;
             let (step, doorbell) = self.plan.decode_step(position, &ids);
-            simulated.push((index, self.step(step, &doorbell)));
+            simulated.push((index, self.step(step, &doorbell)?));
         }
         let residual = (!every).then(|| counts::residual(&simulated));
-        Decode { counts: counts::total(&simulated), simulated: simulated.len() as u64, residual }
+        Ok(Decode { counts: counts::total(&simulated), simulated: simulated.len() as u64, residual })
     }
 
     /// What step `index` is fed.

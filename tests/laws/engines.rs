@@ -6,6 +6,7 @@ use lutsim_isa::{Program, asm};
 use lutsim_sim::config::Chip;
 use lutsim_sim::{Engine, Machine, Report};
 use proptest::prelude::*;
+use proptest::test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
 use super::every::{Demand, check, job};
 use super::programs::{MAILBOX, Recipe, build, chips};
@@ -46,35 +47,57 @@ fn reports_audited(
     programs.iter().map(run).collect()
 }
 
+/// Two programs, in several orders on one machine: all engines agree.
+fn agree(chip: &Chip, recipes: [&[Recipe]; 2], order: u64) -> Result<(), TestCaseError> {
+    let [first, second] = recipes.map(|recipes| build(chip, recipes));
+    let programs = [&first, &second, &first];
+    let ticked = reports(chip, Engine::Tick, None, &programs);
+    for (program, report) in programs.iter().zip(&ticked) {
+        let marks = vec![0; program.code.len()];
+        check(chip, report, &Demand::of(&job(program, &marks, &MAILBOX)));
+    }
+    for (engine, order) in [(Engine::Skip, None), (Engine::Skip, Some(order)), (Engine::Tick, Some(order))] {
+        let found = reports(chip, engine, order, &programs);
+        for (i, (found, expected)) in found.iter().zip(&ticked).enumerate() {
+            prop_assert_eq!(found, expected, "program {} of 3, {:?}", i, engine);
+        }
+    }
+    let programs = [&first, &second, &first, &first, &second, &first];
+    let expected = reports(chip, Engine::Skip, None, &programs);
+    for audit in [0, 100, 50] {
+        let found = reports_audited(chip, Engine::Leap, None, &programs, audit);
+        for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            prop_assert_eq!(found, expected, "program {} of 6, leap, audit {}", i, audit);
+        }
+    }
+    Ok(())
+}
+
+fn recipes(most: usize) -> impl Strategy<Value = Vec<Recipe>> {
+    prop::collection::vec(any::<Recipe>(), 1..most)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
-    fn tick_is_skip_in_any_order(
+    fn tick_is_skip_in_any_order_and_leap(
         chip in chips(),
-        first in prop::collection::vec(any::<Recipe>(), 1..30),
-        second in prop::collection::vec(any::<Recipe>(), 1..12),
+        first in recipes(30),
+        second in recipes(12),
         order in any::<u64>(),
     ) {
-        let programs = [build(&chip, &first), build(&chip, &second)];
-        let programs = [&programs[0], &programs[1], &programs[0]];
-        for (program, report) in programs.iter().zip(&reports(&chip, Engine::Tick, None, &programs)) {
-            let marks = vec![0; program.code.len()];
-            check(&chip, report, &Demand::of(&job(program, &marks, &MAILBOX)));
-        }
-        let programs = [programs[0], programs[1], programs[0], programs[0], programs[1], programs[0]];
-        let expected = reports(&chip, Engine::Skip, None, &programs);
-        for audit in [0, 100, 50] {
-            let found = reports_audited(&chip, Engine::Leap, None, &programs, audit);
-            for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
-                prop_assert_eq!(found, expected, "program {} of 6, leap, audit {}", i, audit);
-            }
-        }
-        let (programs, expected) = (&programs[..3], &expected[..3]);
-        for (engine, order) in [(Engine::Tick, None), (Engine::Skip, None), (Engine::Skip, Some(order)), (Engine::Tick, Some(order))] {
-            let found = reports(&chip, engine, order, programs);
-            for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
-                prop_assert_eq!(found, expected, "program {} of 3, {:?}", i, engine);
-            }
-        }
+        agree(&chip, [&first, &second], order)?;
     }
+}
+
+/// The same with a fixed seed, for some minutes: the gate runs it.
+#[test]
+#[ignore = "takes minutes; the gate runs it"]
+fn soak() {
+    let config = ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() };
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[42; 32]);
+    let all = (chips(), recipes(40), recipes(20), any::<u64>());
+    TestRunner::new_with_rng(config, rng)
+        .run(&all, |(chip, first, second, order)| agree(&chip, [&first, &second], order))
+        .unwrap_or_else(|error| panic!("{error}"));
 }

@@ -143,7 +143,9 @@ impl Builder<'_> {
         } else {
             "-".into()
         };
-        self.line(&format!("{text}, -, {signal}"));
+        // Tokens come behind the operands, if there are any.
+        let comma = if text.contains(' ') { "," } else { "" };
+        self.line(&format!("{text}{comma} -, {signal}"));
     }
     /// Describes a plain tile in a block: (rows, bytes from row to row).
     fn plain(&mut self, tile: usize, block: usize, rows: u16, columns: u32, stride: u16, elem: &str) -> u32 {
@@ -162,8 +164,9 @@ impl Builder<'_> {
         let dram = |block: usize, x: u16| {
             (1u64 << 20) + (block as u64 * 97 + u64::from(x % 7)) * 65536 + u64::from(x % 61)
         };
-        match kind % 20 {
+        match kind % 21 {
             0..3 => self.load(recipe),
+            20 => self.emit(Queue::Load, "refresh", &[], &[], early),
             3 => {
                 let (to, row) = (block(a), u32::from(b) % 900 + 1);
                 self.line(&format!("set r1, #{}", dram(BLOCKS, c)));

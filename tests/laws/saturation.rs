@@ -279,13 +279,13 @@ fn sequencer() {
     let (cycles, short, long) = between(&fast(), repeat("", &words), 100);
     assert_eq!(cycles, 41 * 100);
     assert_eq!(long.totals.work.instructions - short.totals.work.instructions, cycles);
-    // Straight on, 64 words to a block, which is fetched while the one before it executes.
+    // Straight on, 128 words to a block, which is fetched while the one before it executes.
     let at = |rate: u64| {
-        let straight = |n: u32| assemble(&format!("{}halt\n", "add r1, r1, #64\n".repeat(64 * n as usize)));
+        let straight = |n: u32| assemble(&format!("{}halt\n", "add r1, r1, #64\n".repeat(128 * n as usize)));
         between(&isolated(&chip("tiny", &[]), rate), straight, 32).0
     };
-    // A block is 32 bursts and a clock from request to service; a clock is 16 cycles, or 8.
-    assert_eq!(at(2) - at(4), 32 * 33 * (16 - 8));
+    // A block is 64 bursts and a clock from request to service; a clock is 16 cycles, or 8.
+    assert_eq!(at(2) - at(4), 32 * 65 * (16 - 8));
 }
 
 /// A queue takes as many operations as it is deep behind the one that executes; the next one waits.

@@ -83,6 +83,9 @@ pub struct Workload {
 
 /// The chip files that come with lutsim: name and text.
 pub const BUILTIN: &[(&str, &str)] = &[
+    ("laptop_like", include_str!("../../../configs/chips/laptop_like.toml")),
+    ("pi_like", include_str!("../../../configs/chips/pi_like.toml")),
+    ("server_like", include_str!("../../../configs/chips/server_like.toml")),
     ("snapdragon_like", include_str!("../../../configs/chips/snapdragon_like.toml")),
     ("tiny", include_str!("../../../configs/chips/tiny.toml")),
 ];

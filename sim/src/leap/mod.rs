@@ -182,6 +182,7 @@ impl Leap {
             }
             self.stats.hits += 1;
             hops += 1;
+            machine.check_limit()?;
             let entry = self.memo.entry(state, entry);
             entry.apply(machine, &mut totals, &mut due)?;
             clusters = self
