@@ -1,4 +1,4 @@
-//! Speed of the engines: simulated cycles per second of `tick` and `skip`, host time per DRAM burst.
+//! Speed of the engines: simulated cycles per second of `tick`, `skip` and `leap` (nothing remembered at first), host time per DRAM burst.
 //!
 //! `-- --steps N` simulates N decode steps once, without timing anything, and prints the bursts of them all: what
 //! `.ci/instructions.sh` counts the instructions of.
@@ -56,7 +56,7 @@ fn main() {
     let once = steps(&chip, &plan, Engine::Skip, 1);
     let mut group = criterion.benchmark_group("cycles");
     group.throughput(Throughput::Elements(once.cycles));
-    for (name, engine) in [("tick", Engine::Tick), ("skip", Engine::Skip)] {
+    for (name, engine) in [("tick", Engine::Tick), ("skip", Engine::Skip), ("leap", Engine::Leap)] {
         group.bench_function(BenchmarkId::from_parameter(name), |b| {
             b.iter(|| steps(&chip, &plan, engine, 1));
         });

@@ -411,8 +411,10 @@ impl Load {
             return false;
         }
         let refresh = |job: &Job| matches!(job.dispatch.op, Op::Refresh);
-        // A refresh comes when everything before it is over.
-        if !self.transfers.is_empty() && shared.queues[Queue::Load as usize].front(now).is_some_and(refresh) {
+        // A refresh comes when everything before it is over, and nothing begins before it is.
+        let last = self.transfers.back().map(|t| t.job);
+        let next = shared.queues[Queue::Load as usize].front(now);
+        if last.is_some_and(|last| refresh(&last) || next.is_some_and(refresh)) {
             return false;
         }
         let Some(job) = shared.accept(now, Queue::Load) else { return false };
