@@ -17,6 +17,7 @@ struct Run {
 }
 
 fn run(dir: &Path, args: &[&str]) -> Run {
+    eprintln!("lutsim run {}", args.join(" "));
     let out = dir.join("out");
     let perf = ["stat", "-x,", "-e", "instructions:u", "--"];
     let lutsim = env!("CARGO_BIN_EXE_lutsim");
