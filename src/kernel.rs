@@ -85,6 +85,10 @@ impl KernelRun {
             e.dram_write_bytes,
             100.0 * share,
         );
+        let others = e.dram_others_read_bytes + e.dram_others_write_bytes;
+        if others > 0 {
+            out.insert_str(out.len() - 1, &format!("other masters     {others} bytes\n"));
+        }
         for unit in &self.units {
             let percent = |cycles: u64| 100.0 * cycles as f64 / unit.total().max(1) as f64;
             let mut stalls: Vec<_> = unit.stall_cycles.iter().filter(|(_, n)| **n > 0).collect();

@@ -108,6 +108,10 @@ fn results(record: &Record, phases: &[Phase<'_>]) -> String {
     row("DRAM written", &|p| bytes(p.dram_write_bytes));
     row("DRAM bandwidth", &|p| si(share((p.dram_read_bytes + p.dram_write_bytes) as f64, p.seconds), "B/s"));
     row("  of the peak", &|p| percent(p.dram_bandwidth_share));
+    let others = |p: &PhaseTotals| p.events.dram_others_read_bytes + p.events.dram_others_write_bytes;
+    if phases.iter().any(|(_, p)| others(p) > 0) {
+        row("other masters", &|p| si(share(others(p) as f64, p.seconds), "B/s"));
+    }
     let mut out = table.render();
     if let Some(prefill) = &record.phases.prefill {
         out.push_str(&format!("  time to first token: {}\n", si(prefill.time_to_first_token_seconds, "s")));

@@ -3,13 +3,22 @@
 //! ```text
 //! fetch --+                                     +--> replies to fetch
 //! load  --+--> one read per clock --> controller +--> replies to load
-//! store ----> one write per clock -->    "       +--> acknowledged when the controller takes it
+//! store --+--> one write per clock -->   "       +--> acknowledged when the controller takes it
+//!         |                                      +--> counted, and nothing else
+//! others -+ (background.rs)
 //! ```
 //! A write is acknowledged when it is in the controller's queue: later reads are ordered behind it there.
+//!
+//! The accelerator and the other masters take turns: if both have something to ask, whoever handed the controller the
+//! last request waits until the other's next one has room, in whichever direction. And while the controller drains writes,
+//! no writes are added over the head of the other party's reads: a flood of them would keep it from ever going back. So
+//! nobody loses more than the wait while there is room for both; at saturation each hands in half of the requests, and
+//! neither starves. Within the controller all are alike.
 
 use lutsim_dram::{Channel as Controller, Completion, Counters, Margin, UNNUMBERED as FETCH_TAG};
 
 use crate::activity::{Activity, Cause};
+use crate::background::Background;
 use crate::leap::Walk;
 use crate::link::Tick;
 use crate::shared::{Hints, Master, Shared, Unit};
@@ -42,7 +51,15 @@ pub(crate) struct Channel {
     /// Whether requests wait, in memory clocks.
     waiting: Activity,
     waits: bool,
+    /// Traffic of other masters.
+    background: Option<Background>,
 }
+
+/// Tag of other masters' requests. A fetch numbers the bursts of a block, so that none of its tags is this one.
+const OTHERS: u32 = u32::MAX;
+
+/// Writes in a controller beyond which those of other masters wait for reads to be served: fewer than make it drain.
+const FREE_WRITES: u32 = 12;
 
 /// Queue of the ideal memory, entries.
 const IDEAL_QUEUE: usize = 32;
@@ -65,7 +82,12 @@ impl Channel {
             hints_seen: Hints::default(),
             waiting: Activity::new(Cause::Idle),
             waits: false,
+            background: None,
         }
+    }
+    /// The same with traffic of other masters.
+    pub(crate) fn shared_with(self, background: Option<Background>) -> Self {
+        Self { background, ..self }
     }
 
     /// One memory clock; returns when to run again.
@@ -86,8 +108,17 @@ impl Channel {
             Memory::Ideal(m) => m.step(clock, &mut self.completions),
         };
         for done in &self.completions {
+            if done.tag == OTHERS {
+                if let Some(background) = &mut self.background {
+                    background.done(done.write);
+                }
+                continue;
+            }
             if done.write {
                 continue;
+            }
+            if let Some(background) = &mut self.background {
+                background.turn = true;
             }
             let (master, sequence) = match done.tag & FETCH_TAG {
                 0 => (Master::Load, done.tag),
@@ -100,7 +131,7 @@ impl Channel {
         }
         self.completions.clear();
         let more = self.accept(now, clock, shared);
-        let (waited, waits) = (self.waits, !self.is_idle());
+        let (waited, waits) = (self.waits, self.pending() > 0);
         self.waits = waits;
         let cause = |waits| if waits { Cause::Dram } else { Cause::Idle };
         self.waiting.mark(clock, cause(waited || waits), cause(waits));
@@ -109,6 +140,9 @@ impl Channel {
         }
         // Older entries of the ideal memory have waited for this clock's.
         next = next.min(self.memory.wake()).max(clock + 1);
+        if let Some(background) = &self.background {
+            next = next.min(background.wake().max(clock + 1));
+        }
         if next == u64::MAX { Tick::MAX } else { next * self.period }
     }
 
@@ -120,6 +154,9 @@ impl Channel {
         let reader = if fetch.front(now).is_some() { Master::Fetch } else { Master::Load };
         let (reads, writes) = (!fetch.is_empty() || !load.is_empty(), !store.is_empty());
         let mut more = false;
+        if self.background.is_some() {
+            return self.accept_in_turn(reader, now, clock, shared);
+        }
         if reads {
             more |= self.take(reader, now, clock, shared);
         }
@@ -127,6 +164,53 @@ impl Channel {
             more |= self.take(Master::Store, now, clock, shared);
         }
         more
+    }
+
+    /// The same with other masters, who take turns with the accelerator.
+    fn accept_in_turn(&mut self, reader: Master, now: Tick, clock: u64, shared: &mut Shared) -> bool {
+        let Some(background) = &mut self.background else { return false };
+        background.advance(clock);
+        for write in [false, true] {
+            let [own_waits, others_wait] = self.held_up(write);
+            let Some(background) = self.background.as_mut().filter(|_| self.memory.can_accept(write)) else {
+                continue;
+            };
+            let requests = &shared.lanes[self.index].requests;
+            let master = if write { Master::Store } else { reader };
+            let own = requests[master as usize].front(now).is_some();
+            let any_own = requests.iter().any(|link| link.front(now).is_some());
+            if background.wants(write) && !others_wait && (background.turn || !any_own) {
+                background.turn = false;
+                self.memory.push(clock, background.take(), write, OTHERS);
+            } else if own && !own_waits && !(background.turn && background.any()) {
+                background.turn = true;
+                self.take(master, now, clock, shared);
+            }
+        }
+        let Some(background) = &self.background else { return false };
+        let [fetch, load, store] = &shared.lanes[self.index].requests;
+        let own = [!fetch.is_empty() || !load.is_empty(), !store.is_empty()];
+        [false, true].into_iter().any(|write| {
+            let [own_waits, others_wait] = self.held_up(write);
+            let others = background.wants(write) && !others_wait && (background.turn || own == [false; 2]);
+            let own = own[usize::from(write)] && !own_waits && !(background.turn && background.any());
+            (others || own) && self.memory.can_accept(write)
+        })
+    }
+
+    /// Whether a request of the accelerator's, and of the others, must wait: a write does while the controller drains
+    /// writes and a read of the other party's waits for the end of that; beyond [`FREE_WRITES`], one of the others comes in
+    /// for each read that the accelerator was served.
+    fn held_up(&self, write: bool) -> [bool; 2] {
+        match (&self.memory, &self.background) {
+            (Memory::Controller(c), Some(background)) if write => {
+                let (others, drains) = (background.held()[0], c.is_draining());
+                let reads = c.queued(false) > others;
+                let many = c.queued(true) >= FREE_WRITES && !background.turn;
+                [others > 0 && drains, reads && (drains || many)]
+            }
+            _ => [false; 2],
+        }
     }
 
     /// Takes a burst from a master, if the controller has room; true if there are more behind it, and room.
@@ -151,7 +235,10 @@ impl Channel {
             let was_full = lane.requests[m].is_full();
             lane.requests[m].pop(now);
             if was_full {
-                let unit = [Unit::Sequencer, Unit::Load, Unit::Store][m];
+                let unit = match lane.asked {
+                    None => [Unit::Sequencer, Unit::Load, Unit::Store][m],
+                    Some(_) => Unit::Port,
+                };
                 shared.wakes.core_from(unit, now + 1);
             }
         }
@@ -164,8 +251,12 @@ impl Channel {
         waiting && self.memory.can_accept(write)
     }
 
-    /// Whether [`Channel::walk`] knows this memory.
+    /// Whether [`Channel::walk`] knows this memory. With other masters no state is ever met again: how many requests they
+    /// have made belongs to it, and only grows. So nobody needs to look.
     pub(crate) fn can_walk(&self) -> bool {
+        if self.background.is_some() {
+            return false;
+        }
         match &self.memory {
             Memory::Controller(c) => c.can_walk(),
             Memory::Ideal(_) => true,
@@ -235,12 +326,20 @@ impl Channel {
         }
     }
 
-    /// Bursts on their way or waiting.
+    /// Whether no burst of the accelerator's is on its way or waits. Nobody waits for those of other masters.
     pub(crate) fn is_idle(&self) -> bool {
+        self.pending() == self.background.as_ref().map_or(0, |b| b.held().iter().sum())
+    }
+    /// Bursts on their way or waiting.
+    fn pending(&self) -> u32 {
         match &self.memory {
-            Memory::Controller(c) => c.pending() == 0,
-            Memory::Ideal(m) => m.waiting.is_empty(),
+            Memory::Controller(c) => c.pending(),
+            Memory::Ideal(m) => m.waiting.len() as u32,
         }
+    }
+    /// Bursts that other masters have read and written.
+    pub(crate) fn others(&self) -> [u64; 2] {
+        self.background.as_ref().map_or([0; 2], Background::moved)
     }
     /// Memory clocks in which requests waited, that of `now` included.
     pub(crate) fn waited(&self, now: Tick) -> u64 {

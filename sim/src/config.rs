@@ -23,6 +23,8 @@ pub struct Chip {
     pub dram: Dram,
     /// Refresh of the off-chip memory.
     pub refresh: Refresh,
+    /// Other masters of the off-chip memory.
+    pub background: Background,
     /// The host's side.
     pub runtime: Runtime,
 }
@@ -103,6 +105,8 @@ pub struct Dram {
     pub interleave_bytes: u32,
     /// Capacity of all channels, bytes.
     pub bytes: u64,
+    /// Bytes per core cycle that the chip's port to the memory controllers passes; no cap if there is none.
+    pub port_bytes_per_cycle: Option<u32>,
 }
 
 /// Kind of off-chip memory.
@@ -119,6 +123,19 @@ pub enum DramKind {
         /// Bytes of one burst.
         burst_bytes: u32,
     },
+}
+
+/// Traffic of other masters (CPU, display, modem); none by default.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Background {
+    /// Over all channels; 0 is no traffic.
+    pub bytes_per_second: u64,
+    /// Requests that read, of a thousand; the others write.
+    pub read_per_mille: u32,
+    /// Requests to the burst behind the last one's in their channel, of a thousand; the others go anywhere.
+    pub local_per_mille: u32,
+    /// Of the sequence of requests.
+    pub seed: u64,
 }
 
 /// Refresh policy.

@@ -9,6 +9,7 @@
 //! evaluated cannot matter; each says when it next wants to run, so the rest of time can be skipped.
 
 mod activity;
+mod background;
 mod channel;
 pub mod chip_file;
 mod clock;
@@ -20,6 +21,7 @@ mod load;
 mod lut;
 pub mod machine;
 mod memory;
+mod port;
 pub mod report;
 mod scratchpad;
 mod sequencer;

@@ -449,15 +449,12 @@ impl Load {
             // A turn longer than the reorder buffer goes out in parts.
             let most = u64::from(self.config.outstanding_bursts).div_ceil(2);
             let bursts = u64::from(in_turn).min(count - transfer.burst).min(most);
-            let link = &mut shared.lanes[channel].requests[Master::Load as usize];
-            if bursts > room || sent >> channel & 1 != 0 || !link.can_push(now) {
+            let can_ask = shared.lanes[channel].can_ask(now, Master::Load);
+            if bursts > room || sent >> channel & 1 != 0 || !can_ask {
                 break;
             }
-            link.push(
-                now,
-                BurstRun { burst, bursts: bursts as u32, sequence: self.next as u32 & (u32::MAX >> 1) },
-            );
-            shared.wakes.channel_after(channel, now);
+            let sequence = self.next as u32 & (u32::MAX >> 1);
+            shared.ask(now, channel, Master::Load, BurstRun { burst, bursts: bursts as u32, sequence });
             sent |= 1 << channel;
             any = true;
             self.next += bursts;

@@ -11,6 +11,7 @@ use crate::leap::{Leap, LeapStats};
 use crate::link::{Link, Registered, Semaphores, Tick};
 use crate::load::Load;
 use crate::lut::Lut;
+use crate::port::Port;
 use crate::report::{OperatorRun, Report, Totals};
 use crate::scratchpad::Scratchpad;
 use crate::sequencer::Sequencer;
@@ -142,6 +143,8 @@ pub struct Machine {
     pub(crate) store: Store,
     pub(crate) lut: Lut,
     pub(crate) vector: Vector,
+    /// To the memory controllers, if it has a width.
+    pub(crate) port: Option<Port>,
     pub(crate) channels: Vec<Channel>,
     pub(crate) shared: Shared,
     pub(crate) values: Values,
@@ -186,14 +189,9 @@ impl Machine {
         let timebase = memory.timebase;
         let (core_period, memory_period) = (timebase.core_period, timebase.memory_period);
         let channels = memory.channels;
-        let lanes = (0..channels.len())
-            .map(|_| Lane {
-                requests: std::array::from_fn(|_| Link::new(8)),
-                replies: std::array::from_fn(|_| std::collections::VecDeque::with_capacity(64)),
-                stored: Registered::default(),
-            })
-            .collect();
         let burst_bytes = u64::from(memory.burst_bytes);
+        let port = chip.dram.port_bytes_per_cycle.map(|cap| Port::new(cap, burst_bytes, channels.len()));
+        let lanes = (0..channels.len()).map(|_| Lane::new(port.is_some())).collect();
         let depth = chip.sequencer.queue_depth as usize;
         let mut wakes = Wakes::new(channels.len(), core_period, memory_period);
         // A controller has its refresh to do before anyone asks it for anything.
@@ -240,6 +238,7 @@ impl Machine {
             store: Store::new(chip.dma, word),
             lut: Lut::new(chip.lut, word),
             vector: Vector::new(chip.vector, word),
+            port,
             order: None,
             channels,
             shared,
@@ -497,6 +496,7 @@ impl Machine {
             Some(Unit::Store) => self.store.tick(now, shared),
             Some(Unit::Lut) => self.lut.tick(now, shared),
             Some(Unit::Vector) => self.vector.tick(now, shared),
+            Some(Unit::Port) => self.port.as_mut().map_or(Tick::MAX, |port| port.tick(now, shared)),
         };
         debug_assert!(wake > now, "component {component} wants to run in the past");
         self.shared.wakes.at[component] = wake;
@@ -585,6 +585,7 @@ impl Machine {
             channels: self.channels.iter().map(|c| c.counters(self.now)).collect(),
             memory_clocks: self.now / self.timebase.memory_period,
             channels_waited: self.channels.iter().map(|c| c.waited(self.now)).collect(),
+            others: self.channels.iter().map(Channel::others).fold([0; 2], |a, b| [a[0] + b[0], a[1] + b[1]]),
         }
     }
 

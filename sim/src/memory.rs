@@ -2,6 +2,7 @@
 
 use lutsim_dram::{Channel as Controller, Policy, Standard};
 
+use crate::background::{Background, Place};
 use crate::channel::Channel;
 use crate::clock::Timebase;
 use crate::config::{Chip, DramKind, RefreshPolicy};
@@ -18,6 +19,11 @@ pub(crate) fn build(chip: &Chip) -> Result<Memory, BuildError> {
         Timebase::new(chip.clock_hz, memory)
             .ok_or(BuildError::Timebase { core: chip.clock_hz, memory: memory.0 as f64 / memory.1 as f64 })
     };
+    let others = |channel: u32, burst_bytes: u32, held: u64, clock: (u64, u64)| {
+        let channels = chip.dram.channels;
+        let bursts = (chip.dram.bytes / u64::from(channels) / u64::from(burst_bytes)).min(held);
+        Background::new(&chip.background, Place { channel, channels, bursts, burst_bytes, clock })
+    };
     match &chip.dram.kind {
         DramKind::Standard(name) => {
             let standard = Standard::builtin(name)?;
@@ -28,9 +34,12 @@ pub(crate) fn build(chip: &Chip) -> Result<Memory, BuildError> {
             };
             policy.refresh.interval = Some(chip.refresh.interval_cycles.into());
             let timebase = timebase(standard.clock_hz)?;
-            let channels = (0..chip.dram.channels as usize)
-                .map(|i| Ok(Channel::new(i, timebase.memory_period, Controller::new(&standard, &policy)?)))
-                .collect::<Result<_, BuildError>>()?;
+            let channel = |i: u32| {
+                let controller = Controller::new(&standard, &policy)?;
+                let others = others(i, standard.request_bytes, standard.channel_bursts(), standard.clock_hz);
+                Ok(Channel::new(i as usize, timebase.memory_period, controller).shared_with(others))
+            };
+            let channels = (0..chip.dram.channels).map(channel).collect::<Result<_, BuildError>>()?;
             Ok(Memory { timebase, channels, burst_bytes: standard.request_bytes })
         }
         &DramKind::Ideal { latency_ns, bytes_per_second, burst_bytes } => {
@@ -39,9 +48,12 @@ pub(crate) fn build(chip: &Chip) -> Result<Memory, BuildError> {
             let timebase = timebase(clock)?;
             let latency =
                 u128::from(latency_ns) * u128::from(clock.0) / (u128::from(clock.1) * 1_000_000_000);
-            let channels = (0..chip.dram.channels as usize)
-                .map(|i| Channel::ideal(i, timebase.memory_period, (latency as u64).max(1)))
-                .collect();
+            let channel = |i: u32| {
+                let others = others(i, burst_bytes, u64::MAX, clock);
+                Channel::ideal(i as usize, timebase.memory_period, (latency as u64).max(1))
+                    .shared_with(others)
+            };
+            let channels = (0..chip.dram.channels).map(channel).collect();
             Ok(Memory { timebase, channels, burst_bytes })
         }
     }

@@ -38,7 +38,7 @@ pub struct Totals {
     pub bytes_read: ByteCounts,
     /// Bytes to DRAM by class.
     pub bytes_written: ByteCounts,
-    /// Bursts, both ways.
+    /// Bursts of the accelerator, both ways.
     pub bursts: u64,
     /// Channels.
     pub channels: Vec<DramCounters>,
@@ -46,6 +46,8 @@ pub struct Totals {
     pub memory_clocks: u64,
     /// Of each channel, the memory clocks in which requests waited.
     pub channels_waited: Vec<u64>,
+    /// Bursts that other masters read and wrote; `channels` counts them too, `bursts` and the classes do not.
+    pub others: [u64; 2],
 }
 
 impl Totals {
@@ -65,6 +67,7 @@ impl Totals {
         self.channels.iter_mut().for_each(|c| c.each(&mut f));
         f(&mut self.memory_clocks);
         self.channels_waited.iter_mut().for_each(&mut f);
+        self.others.iter_mut().for_each(&mut f);
     }
     /// All numbers in order.
     pub(crate) fn numbers(&self) -> Vec<u64> {
@@ -106,6 +109,7 @@ impl Totals {
                 .zip(&earlier.channels_waited)
                 .map(|(a, b)| a - b)
                 .collect(),
+            others: std::array::from_fn(|way| self.others[way] - earlier.others[way]),
         }
     }
 }

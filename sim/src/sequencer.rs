@@ -245,12 +245,10 @@ impl Sequencer {
             let last = (fetch.end - 1) / burst_bytes;
             let (channel, burst, in_turn) = shared.interleave.locate(first);
             let bursts = u64::from(in_turn).min(last - first + 1);
-            let link = &mut shared.lanes[channel].requests[Master::Fetch as usize];
-            if sent >> channel & 1 != 0 || !link.can_push(now) {
+            if sent >> channel & 1 != 0 || !shared.lanes[channel].can_ask(now, Master::Fetch) {
                 return true;
             }
-            link.push(now, BurstRun { burst, bursts: bursts as u32, sequence: 0 });
-            shared.wakes.channel_after(channel, now);
+            shared.ask(now, channel, Master::Fetch, BurstRun { burst, bursts: bursts as u32, sequence: 0 });
             sent |= 1 << channel;
             let until = ((first + bursts) * burst_bytes).min(fetch.end);
             shared.bytes_read[lutsim_isa::ByteClass::Program as usize] += until - fetch.next;

@@ -18,11 +18,12 @@ pub(crate) enum Unit {
     Lut,
     Vector,
     Scratchpad,
+    Port,
 }
 
 impl Unit {
-    pub(crate) const ALL: [Unit; 6] =
-        [Unit::Sequencer, Unit::Load, Unit::Store, Unit::Lut, Unit::Vector, Unit::Scratchpad];
+    pub(crate) const ALL: [Unit; 7] =
+        [Unit::Sequencer, Unit::Load, Unit::Store, Unit::Lut, Unit::Vector, Unit::Scratchpad, Unit::Port];
     pub(crate) fn of(queue: Queue) -> Self {
         match queue {
             Queue::Load => Unit::Load,
@@ -163,11 +164,34 @@ pub(crate) struct Hints {
 #[derive(Clone, Debug)]
 pub(crate) struct Lane {
     /// Requests, by master.
-    pub(crate) requests: [Link<BurstRun>; 3],
+    pub(crate) requests: [Link<BurstRun>; Lane::MASTERS],
+    /// Requests that have not passed the port, if it has a width.
+    pub(crate) asked: Option<[Link<BurstRun>; Lane::MASTERS]>,
     /// Finished reads of fetch and load: (first core edge with all their data, number), in time order.
     pub(crate) replies: [std::collections::VecDeque<(Tick, u32)>; 2],
     /// Bursts of the store master that the controller has taken.
     pub(crate) stored: Registered,
+}
+
+impl Lane {
+    /// Who asks: see [`Master`].
+    pub(crate) const MASTERS: usize = 3;
+
+    /// Nothing on its way.
+    pub(crate) fn new(port: bool) -> Self {
+        let links = || std::array::from_fn(|_| Link::new(8));
+        Self {
+            requests: links(),
+            asked: port.then(links),
+            replies: std::array::from_fn(|_| std::collections::VecDeque::with_capacity(64)),
+            stored: Registered::default(),
+        }
+    }
+    /// Whether a master may ask for more.
+    #[inline]
+    pub(crate) fn can_ask(&self, now: Tick, master: Master) -> bool {
+        self.asked.as_ref().unwrap_or(&self.requests)[master as usize].can_push(now)
+    }
 }
 
 /// How DRAM addresses map to channels.
@@ -335,6 +359,21 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// A master asks a channel for bursts: by way of the port, if it has a width.
+    #[inline]
+    pub(crate) fn ask(&mut self, now: Tick, channel: usize, master: Master, run: BurstRun) {
+        let lane = &mut self.lanes[channel];
+        match &mut lane.asked {
+            None => {
+                lane.requests[master as usize].push(now, run);
+                self.wakes.channel_after(channel, now);
+            }
+            Some(asked) => {
+                asked[master as usize].push(now, run);
+                self.wakes.at(Unit::Port, now + self.core_period);
+            }
+        }
+    }
     /// Gives a finished operation's semaphore and tells the sequencer.
     pub(crate) fn retire(&mut self, now: Tick, job: &Job) {
         self.retired[job.dispatch.queue as usize].raise(now, 1);

@@ -141,12 +141,10 @@ impl Store {
                 t.rows.bursts(t.rows.addr + t.row * t.rows.stride, shared.interleave.burst_shift);
             let (channel, burst, in_turn) = shared.interleave.locate(first + t.burst);
             let bursts = u64::from(in_turn).min(count - t.burst).min(covered - t.sent);
-            let link = &mut shared.lanes[channel].requests[Master::Store as usize];
-            if used >> channel & 1 != 0 || !link.can_push(now) {
+            if used >> channel & 1 != 0 || !shared.lanes[channel].can_ask(now, Master::Store) {
                 break;
             }
-            link.push(now, BurstRun { burst, bursts: bursts as u32, sequence: 0 });
-            shared.wakes.channel_after(channel, now);
+            shared.ask(now, channel, Master::Store, BurstRun { burst, bursts: bursts as u32, sequence: 0 });
             used |= 1 << channel;
             t.sent += bursts;
             t.burst += bursts;

@@ -185,6 +185,8 @@ fn events(t: &Totals, chip: &Chip) -> Events {
         sum.add(c);
         sum
     });
+    // The controllers count everybody's bursts.
+    let [reads, writes] = [dram.reads - t.others[0], dram.writes - t.others[1]];
     Events {
         core_cycles: t.cycles,
         instructions: t.work.instructions,
@@ -208,10 +210,12 @@ fn events(t: &Totals, chip: &Chip) -> Events {
         dma_bytes: t.work.dma_bytes,
         unpacked_bytes: t.work.unpacked_bytes,
         dram_activates: dram.activates,
-        dram_reads: dram.reads,
-        dram_writes: dram.writes,
-        dram_read_bytes: dram.reads * burst,
-        dram_write_bytes: dram.writes * burst,
+        dram_reads: reads,
+        dram_writes: writes,
+        dram_read_bytes: reads * burst,
+        dram_write_bytes: writes * burst,
+        dram_others_read_bytes: t.others[0] * burst,
+        dram_others_write_bytes: t.others[1] * burst,
         dram_row_hits: dram.row_hits(),
         dram_row_misses: dram.row_misses,
         dram_row_conflicts: dram.row_conflicts,

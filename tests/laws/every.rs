@@ -144,18 +144,17 @@ pub(crate) fn causes_sum_to_cycles(t: &Totals) {
     assert!(t.scratchpad_busy <= t.cycles, "scratchpad busy {} of {} cycles", t.scratchpad_busy, t.cycles);
 }
 
-/// The classes sum to the bursts, and the bursts to what the controllers did.
+/// The classes sum to the bursts, and the bursts to what the controllers did, that for other masters apart.
 pub(crate) fn bytes_account(t: &Totals, burst_bytes: u64) {
     let classes: u64 = t.bytes_read.iter().chain(&t.bytes_written).sum();
     assert_eq!(classes, t.bursts * burst_bytes, "classes and bursts");
     let reads: u64 = t.channels.iter().map(|c| c.reads).sum();
     let writes: u64 = t.channels.iter().map(|c| c.writes).sum();
-    assert_eq!(t.bytes_read.iter().sum::<u64>(), reads * burst_bytes, "read classes and read commands");
-    assert_eq!(
-        t.bytes_written.iter().sum::<u64>(),
-        writes * burst_bytes,
-        "written classes and write commands"
-    );
+    for (bytes, bursts, others) in
+        [(t.bytes_read, reads, t.others[0]), (t.bytes_written, writes, t.others[1])]
+    {
+        assert_eq!(bytes.iter().sum::<u64>(), (bursts - others) * burst_bytes, "classes and commands");
+    }
 }
 
 /// Bytes of a burst; memory clocks that it takes on the bus; the memory clock in Hz as a fraction.
@@ -189,9 +188,17 @@ pub(crate) fn roofline(chip: &Chip, t: &Totals, demand: &Demand) {
     let asked: u64 = demand.read.iter().chain(&demand.written).sum();
     assert!(moved >= asked, "DRAM moved {moved} bytes, {asked} were asked for");
     let wide = u128::from;
+    // What others begin before an end is on the pins after it: a burst on each bus, of two at most in a channel.
+    let ends = 2 * 2 * u64::from(chip.dram.channels);
+    let moved = moved + t.others.iter().sum::<u64>().saturating_sub(ends) * bytes;
     let left = wide(t.cycles) * wide(hz) * wide(bytes) * wide(u64::from(chip.dram.channels));
     let right = wide(moved) * wide(clocks) * wide(per) * wide(chip.clock_hz);
     assert!(left >= right, "DRAM: {moved} bytes in {} cycles: {left} < {right}", t.cycles);
+    if let Some(cap) = chip.dram.port_bytes_per_cycle {
+        // A bucket of a cycle's bytes and almost a burst may be full before.
+        let own = (t.bursts * bytes).saturating_sub(bytes - 1);
+        holds("bytes of the port to the memory", own, cap.into());
+    }
     let lut = &chip.lut;
     let cores = u64::from(lut.cores);
     let selects = cores * u64::from(lut.m) * u64::from(lut.n);

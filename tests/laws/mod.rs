@@ -6,12 +6,14 @@
 //! steps        models on chips, step by step and phase by phase; weight bytes; same input, same bytes; values
 //! monotone     a larger chip is not slower       affine       decode time over context
 //! saturation   each part at its limit            programs     random programs and chips
+//! others       other masters of the memory, and the width of the way to it
 //! ```
 
 mod affine;
 mod engines;
 mod every;
 mod monotone;
+mod others;
 mod programs;
 mod saturation;
 

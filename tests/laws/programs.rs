@@ -9,7 +9,7 @@ use std::fmt::Write;
 use lutsim_isa::field::Queue;
 use lutsim_isa::{Group, Program, WeightFormat, WeightKind};
 use lutsim_sim::chip_file;
-use lutsim_sim::config::{Chip, DramKind, RefreshPolicy};
+use lutsim_sim::config::{Background, Chip, DramKind, RefreshPolicy};
 use proptest::prelude::*;
 
 /// One operation, as numbers that any value is legal for.
@@ -389,35 +389,45 @@ pub(crate) fn chips() -> impl Strategy<Value = Chip> {
     let memory = (0usize..6, 0u32..=2, 0u32..=3, any::<bool>(), any::<u32>());
     let rest =
         (1u32..=9, prop::sample::select(vec![1024u32, 2048, 16384]), 0usize..CLOCKS.len(), 0u64..3, 0u64..3);
-    (lut, pad, vector, dma, memory, rest).prop_map(|(lut, pad, vector, dma, memory, rest)| {
-        let mut chip = chip_file::load_builtin("tiny").unwrap().chip;
-        (chip.lut.cores, chip.lut.m, chip.lut.n) = (lut.0, lut.1, lut.2);
-        (chip.lut.k, chip.lut.drain_lanes, chip.lut.pipeline_cycles) = (lut.3, lut.4, lut.5);
-        (chip.scratchpad.banks, chip.scratchpad.bank_bytes) = (1 << pad.0, 1 << pad.1);
-        chip.scratchpad.conflict_free = pad.2;
-        (chip.vector.lanes, chip.vector.special_lanes, chip.vector.pipeline_cycles) = vector;
-        (chip.dma.port_bytes, chip.dma.unpacker_bytes) = (1 << dma.1, 1 << dma.2);
-        chip.dma.transfers = dma.3;
-        let standard = ["lpddr5x_9600", "lpddr5x_9600", "lpddr4x_4267", "ddr5_6400", "hbm3_6400"];
-        chip.dram.kind = match standard.get(memory.0) {
-            Some(name) => DramKind::Standard((*name).into()),
-            None => DramKind::Ideal { latency_ns: 70, bytes_per_second: 24_000_000_000, burst_bytes: 64 },
-        };
-        let burst = super::every::burst(&chip).0 as u32;
-        chip.dram.channels = 1 << memory.1;
-        chip.dram.interleave_bytes = burst << memory.2;
-        chip.dma.outstanding_bursts = dma.0 + 1;
-        chip.refresh.policy = if memory.3 { RefreshPolicy::Timer } else { RefreshPolicy::Aligned };
-        if let DramKind::Standard(name) = &chip.dram.kind {
-            // Between a quarter of tREFI and all of it: a refresh takes less than that.
-            let longest = lutsim_dram::Standard::builtin(name).unwrap().refresh_interval as u32;
-            chip.refresh.interval_cycles = longest / 4 + memory.4 % (longest - longest / 4 + 1);
-        }
-        (chip.sequencer.queue_depth, chip.sequencer.buffer_bytes) = (rest.0, rest.1);
-        chip.clock_hz = CLOCKS[rest.2];
-        (chip.runtime.doorbell_ns, chip.runtime.readback_ns) = (500 * rest.3, 300 * rest.4);
-        chip
-    })
+    let others = (any::<bool>(), 0u64..40, 0u32..=1000, 0u32..=1000, any::<u64>());
+    let port = prop::option::weighted(0.4, 1u32..=80);
+    (lut, pad, vector, dma, memory, rest, others, port).prop_map(
+        |(lut, pad, vector, dma, memory, rest, others, port)| {
+            let mut chip = chip_file::load_builtin("tiny").unwrap().chip;
+            (chip.lut.cores, chip.lut.m, chip.lut.n) = (lut.0, lut.1, lut.2);
+            (chip.lut.k, chip.lut.drain_lanes, chip.lut.pipeline_cycles) = (lut.3, lut.4, lut.5);
+            (chip.scratchpad.banks, chip.scratchpad.bank_bytes) = (1 << pad.0, 1 << pad.1);
+            chip.scratchpad.conflict_free = pad.2;
+            (chip.vector.lanes, chip.vector.special_lanes, chip.vector.pipeline_cycles) = vector;
+            (chip.dma.port_bytes, chip.dma.unpacker_bytes) = (1 << dma.1, 1 << dma.2);
+            chip.dma.transfers = dma.3;
+            let standard = ["lpddr5x_9600", "lpddr5x_9600", "lpddr4x_4267", "ddr5_6400", "hbm3_6400"];
+            chip.dram.kind = match standard.get(memory.0) {
+                Some(name) => DramKind::Standard((*name).into()),
+                None => DramKind::Ideal { latency_ns: 70, bytes_per_second: 24_000_000_000, burst_bytes: 64 },
+            };
+            let burst = super::every::burst(&chip).0 as u32;
+            chip.dram.channels = 1 << memory.1;
+            chip.dram.interleave_bytes = burst << memory.2;
+            chip.dma.outstanding_bursts = dma.0 + 1;
+            chip.refresh.policy = if memory.3 { RefreshPolicy::Timer } else { RefreshPolicy::Aligned };
+            if let DramKind::Standard(name) = &chip.dram.kind {
+                // Between a quarter of tREFI and all of it: a refresh takes less than that.
+                let longest = lutsim_dram::Standard::builtin(name).unwrap().refresh_interval as u32;
+                chip.refresh.interval_cycles = longest / 4 + memory.4 % (longest - longest / 4 + 1);
+            }
+            (chip.sequencer.queue_depth, chip.sequencer.buffer_bytes) = (rest.0, rest.1);
+            chip.clock_hz = CLOCKS[rest.2];
+            (chip.runtime.doorbell_ns, chip.runtime.readback_ns) = (500 * rest.3, 300 * rest.4);
+            chip.dram.port_bytes_per_cycle = port;
+            let (some, gigabytes_per_second, read_per_mille, local_per_mille, seed) = others;
+            if some {
+                let bytes_per_second = gigabytes_per_second * 999_999_937;
+                chip.background = Background { bytes_per_second, read_per_mille, local_per_mille, seed };
+            }
+            chip
+        },
+    )
 }
 
 const CLOCKS: [u64; 5] = [1_000_000_000, 800_000_000, 1_200_000_000, 600_000_000, 1_500_000_000];

@@ -10,26 +10,26 @@ use lutsim_sim::{Cause, Engine, Report};
 use super::every::{assemble, burst, chip, isolated, run};
 
 /// A short run and one twice as long: cycles between them, and reports.
-fn between(chip: &Chip, program: impl Fn(u32) -> Program, n: u32) -> (u64, Report, Report) {
+pub(crate) fn between(chip: &Chip, program: impl Fn(u32) -> Program, n: u32) -> (u64, Report, Report) {
     let [short, long] = [n, 2 * n].map(|n| run(chip, Engine::Skip, &program(n)));
     (long.totals.cycles - short.totals.cycles, short, long)
 }
 
 /// `body`, `n` times over.
-fn repeat(prologue: &str, body: &str) -> impl Fn(u32) -> Program {
+pub(crate) fn repeat(prologue: &str, body: &str) -> impl Fn(u32) -> Program {
     let (prologue, body) = (prologue.to_owned(), body.to_owned());
     move |n| assemble(&format!("set r0, #0\n{prologue}loop #{n} {{\n{body}}}\nhalt\n"))
 }
 
 /// `tiny` with a memory of 256 B per cycle.
-fn fast() -> Chip {
+pub(crate) fn fast() -> Chip {
     let mut chip = isolated(&chip("tiny", &[]), 256);
     (chip.dma.outstanding_bursts, chip.dram.interleave_bytes) = (1 << 14, 1024);
     chip
 }
 
 /// Loads of 64 KiB, one after another.
-fn stream() -> impl Fn(u32) -> Program {
+pub(crate) fn stream() -> impl Fn(u32) -> Program {
     repeat(
         "set r1, #1048576\ntile t0, r0, #0, #1, #65536, #0, u8\n",
         "load.plain t0, r1, #0, #0, spill, -, -\nadd r1, r1, #65536\n",

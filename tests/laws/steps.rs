@@ -82,6 +82,18 @@ const CASES: &[Case] = &[
     ),
     ("tiny", "tiny-2l", (2, 320), &["runtime.readback=0 ns", "runtime.doorbell=0 ns", "dma.transfers=4"]),
     ("tiny", "tiny-2l", (2, 320), &["dram.standard=hbm3_6400", "dram.bytes=64 MiB"]),
+    (
+        "tiny",
+        "tiny-2l",
+        (2, 320),
+        &[
+            "background.rate=6 GB/s",
+            "background.read_share=0.7",
+            "background.locality=0.5",
+            "background.seed=1",
+            "dram.port_bytes_per_cycle=9",
+        ],
+    ),
     ("tiny", "tiny-2l", (2, 320), &["dram.standard=ddr5_6400", "dram.bytes=64 MiB"]),
     (
         "snapdragon_like",

@@ -271,6 +271,16 @@ impl Channel {
         queued + self.inbox.counts[0] + self.inbox.counts[1]
     }
 
+    /// Reads or writes that it holds.
+    pub fn queued(&self, write: bool) -> u32 {
+        self.capacity[write as usize].saturating_sub(self.free_slots(write))
+    }
+
+    /// Whether it serves writes before any read until few are left: as long as writes keep coming, no read is served.
+    pub fn is_draining(&self) -> bool {
+        matches!(&self.core, Core::FrFcfs(c) if c.is_draining())
+    }
+
     /// Counters; background clocks are complete up to the last change only, see [`Channel::counters_at`].
     pub fn counters(&self) -> &Counters {
         &self.device.counters

@@ -124,6 +124,10 @@ impl FrFcfs {
         used
     }
 
+    pub(crate) fn is_draining(&self) -> bool {
+        self.mode == 1
+    }
+
     pub(crate) fn len(&self, write: bool) -> u32 {
         self.queues[write as usize].len
     }

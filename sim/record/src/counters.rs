@@ -43,12 +43,17 @@ pub struct CounterRow {
     pub doc: &'static str,
 }
 
+/// Whether a counter that only some chips have is left out of the record.
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
 macro_rules! counters {
-    ($($part:literal { $($name:ident : $unit:ident, $doc:literal;)* })*) => {
+    ($($part:literal { $($(#[$attribute:meta])* $name:ident : $unit:ident, $doc:literal;)* })*) => {
         /// Integer event counts of a run, a phase or a step.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default)]
-        pub struct Events { $($(#[doc = $doc] pub $name: u64,)*)* }
+        pub struct Events { $($(#[doc = $doc] $(#[$attribute])* pub $name: u64,)*)* }
 
         /// The counter table, in declared order.
         pub const COUNTERS: &[CounterRow] = &[
@@ -111,10 +116,14 @@ counters! {
     }
     "dram" {
         dram_activates: Each, "Row activations; the precharge that ends each belongs to it.";
-        dram_reads: Each, "Read bursts.";
-        dram_writes: Each, "Write bursts.";
+        dram_reads: Each, "Read bursts of the accelerator.";
+        dram_writes: Each, "Write bursts of the accelerator.";
         dram_read_bytes: Byte, "Bytes that read bursts moved over the pins: bursts times burst size.";
         dram_write_bytes: Byte, "Bytes that write bursts moved over the pins.";
+        #[serde(skip_serializing_if = "is_zero")]
+        dram_others_read_bytes: Byte, "Bytes that read bursts of other masters moved (`[background]`); left out if none. Commands, row outcomes and clocks of this part count everybody's.";
+        #[serde(skip_serializing_if = "is_zero")]
+        dram_others_write_bytes: Byte, "Bytes that write bursts of other masters moved; left out if none.";
         dram_row_hits: Each, "Bursts that found their row open.";
         dram_row_misses: Each, "Bursts that found their bank closed.";
         dram_row_conflicts: Each, "Bursts that found another row open in their bank.";

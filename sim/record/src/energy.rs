@@ -101,9 +101,11 @@ lines! {
     }
     "dram_read" DramDevice {
         "dram_read": dram_read_bytes Byte,
+        "dram_read": dram_others_read_bytes Byte,
     }
     "dram_write" DramDevice {
         "dram_write": dram_write_bytes Byte,
+        "dram_write": dram_others_write_bytes Byte,
     }
     "dram_refresh" DramDevice {
         "dram_refresh": dram_refreshes Each,
@@ -115,12 +117,15 @@ lines! {
     "interface" Interface {
         "interface_read": dram_read_bytes Byte,
         "interface_write": dram_write_bytes Byte,
+        "interface_read": dram_others_read_bytes Byte,
+        "interface_write": dram_others_write_bytes Byte,
     }
 }
 
-/// The entries that a complete technology must have.
+/// The entries that a complete technology must have, each once.
 pub fn entry_names() -> impl Iterator<Item = &'static str> {
-    LINES.iter().map(|line| line.entry)
+    let first = |(i, line): &(usize, &LineRow)| LINES[..*i].iter().all(|before| before.entry != line.entry);
+    LINES.iter().enumerate().filter(first).map(|(_, line)| line.entry)
 }
 
 /// Frequencies of the clocks that events are counted in.

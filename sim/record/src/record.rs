@@ -13,7 +13,10 @@ use crate::technology::Band;
 use crate::units::UnitCycles;
 
 /// The schema that this crate writes, `major.minor`.
-pub const SCHEMA_VERSION: &str = "1.0";
+///
+/// 1.1: `events` may have `dram_others_read_bytes` and `dram_others_write_bytes`, traffic of other masters; where they are
+/// missing there was none. They belong to no class and to no operator.
+pub const SCHEMA_VERSION: &str = "1.1";
 
 /// What a run leaves behind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -176,9 +179,9 @@ pub struct PhaseTotals {
     pub energy_per_token_j_low: f64,
     /// Joules per token, high.
     pub energy_per_token_j_high: f64,
-    /// Bytes that read bursts moved.
+    /// Bytes that read bursts of the accelerator moved.
     pub dram_read_bytes: u64,
-    /// Bytes that write bursts moved.
+    /// Bytes that write bursts of the accelerator moved.
     pub dram_write_bytes: u64,
     /// Bytes moved over what the pins could have moved in this time.
     pub dram_bandwidth_share: f64,
@@ -196,7 +199,7 @@ pub struct PhaseTotals {
 
 macro_rules! classes {
     ($($name:ident $doc:literal;)*) => {
-        /// DRAM bytes by what they were; the sum is bursts times burst size.
+        /// The accelerator's DRAM bytes by what they were; the sum is its bursts times burst size.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default)]
         pub struct DramBytesByClass { $(#[doc = $doc] pub $name: u64,)* }

@@ -14,6 +14,8 @@ pub(crate) enum Raw {
     Int(i128),
     Text(String),
     Flag(bool),
+    /// A number that is not whole, as it is written.
+    Fraction(String),
     /// Something that no key takes, by name.
     Other(&'static str),
 }
@@ -190,7 +192,7 @@ fn raw(value: &Spanned<DeValue<'_>>) -> Raw {
             Err(_) => Raw::Other("a number out of range"),
         },
         DeValue::Boolean(b) => Raw::Flag(*b),
-        DeValue::Float(_) => Raw::Other("a fraction"),
+        DeValue::Float(f) => Raw::Fraction(f.as_str().to_owned()),
         DeValue::Datetime(_) => Raw::Other("a date"),
         DeValue::Array(_) => Raw::Other("an array"),
         DeValue::Table(_) => Raw::Other("a table"),

@@ -39,11 +39,12 @@ pub fn config_markdown() -> String {
     let mut out = String::from(
         "# Chip files\n\n\
          Generated from the key table in `sim/src/chip_file/keys.rs`; do not edit.\n\n\
-         A chip file is TOML. Every key below is required unless it has a default; an unknown key is an error. A\n\
+         A chip file is TOML. Every key below is required unless it says otherwise; an unknown key is an error. A\n\
          quantity carries its unit (`clock = \"1.0 GHz\"`); SI only: 1 GB is 10^9 bytes, 1 GiB is 2^30. Any key can be\n\
          overridden on the command line: `--set lut.cores=8`. The record echoes the resolved values in base units,\n\
          under the names of the last column, and hashes them.\n\n\
-         `dram` takes either `standard` or the table `[dram.ideal]`; refresh belongs to a standard.\n\n\
+         `dram` takes either `standard` or the table `[dram.ideal]`; refresh belongs to a standard.\n\
+         `[background]` is there as a whole or not at all.\n\n\
          | key | value | needed | meaning | in the record |\n|---|---|---|---|---|\n",
     );
     for key in KEYS {
@@ -53,6 +54,8 @@ pub fn config_markdown() -> String {
             Need::Default(text) => format!("default `{text}`"),
             Need::Banked => "with `dram.standard`".into(),
             Need::Ideal => "with `[dram.ideal]`".into(),
+            Need::Background => "with `[background]`".into(),
+            Need::Optional => "no".into(),
         };
         let limits = match row.kind {
             Kind::Count(from, to) | Kind::Power(from, to) | Kind::Bytes(from, to) => {

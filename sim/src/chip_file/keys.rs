@@ -18,8 +18,10 @@ pub(crate) enum Kind {
     Frequency,
     /// A time, `"1 us"`.
     Time,
-    /// A rate, `"8 GB/s"`.
-    Rate,
+    /// A rate, `"8 GB/s"`, of at least so many bytes per second.
+    Rate(u64),
+    /// A share, 0 to 1 in thousandths, `0.75`.
+    Share,
     /// `true` or `false`.
     Flag,
     /// One of a closed set of words.
@@ -41,6 +43,10 @@ pub(crate) enum Need {
     Banked,
     /// With `[dram.ideal]`.
     Ideal,
+    /// With any key of `[background]`.
+    Background,
+    /// In those that want it.
+    Optional,
 }
 
 /// One row of the table.
@@ -68,7 +74,7 @@ macro_rules! keys {
 }
 
 use Kind::*;
-use Need::{Always, Banked, Default as Or, Ideal};
+use Need::{Always, Background, Banked, Default as Or, Ideal, Optional};
 
 const U32: u64 = u32::MAX as u64;
 const GIB: u64 = 1 << 30;
@@ -115,12 +121,15 @@ keys! {
 
     DramStandard "dram.standard": Text, Banked, "DRAM standard, by name (`configs/dram`).";
     IdealLatency "dram.ideal.latency": Time, Ideal, "Request to data, and nothing else: to isolate effects; said in every output.";
-    IdealBandwidth "dram.ideal.bandwidth": Rate, Ideal, "Of one channel.";
+    IdealBandwidth "dram.ideal.bandwidth": Rate(1), Ideal, "Of one channel.";
     IdealBurstBytes "dram.ideal.burst_bytes": Power(8, 1024), Ideal, "Bytes of one burst.";
     DramChannels "dram.channels": Power(1, 64), Always, "Memory channels.";
     DramInterleaveBytes "dram.interleave_bytes": Power(8, 1 << 30), Always,
         "Consecutive bytes in one channel before the next one's turn.";
     DramBytes "dram.bytes": Bytes(1, 4096 * GIB), Always, "Capacity of all channels.";
+    DramPortBytesPerCycle "dram.port_bytes_per_cycle": Count(1, 65536), Optional,
+        "Bytes per core cycle that the chip's port to the memory controllers passes: bursts of load, store and instruction \
+         fetch together, both ways. Left out, there is no cap.";
     DramTechnology "dram.technology": Text, Always, "Energy table of the DRAM, by name (`configs/tech`).";
 
     RefreshPolicy "refresh.policy": Choice(&["timer", "aligned"]), Banked,
@@ -128,9 +137,17 @@ keys! {
     RefreshIntervalCycles "refresh.interval_cycles": Count(1, U32), Banked,
         "Memory clocks between two refreshes; at most the standard's tREFI.";
 
+    BackgroundRate "background.rate": Rate(0), Background,
+        "Traffic of the memory's other masters (CPU, display, modem), over all channels; 0, or no `[background]`, is none.";
+    BackgroundReadShare "background.read_share": Share, Background, "Of their requests, those that read; the others write.";
+    BackgroundLocality "background.locality": Share, Background,
+        "Of their requests, those to the burst behind the last one in the channel; the others are to a random one.";
+    BackgroundSeed "background.seed": Count(0, i64::MAX as u64), Background,
+        "Of the sequence of their requests: the same seed, the same sequence.";
+
     RuntimeDoorbell "runtime.doorbell": Time, Always, "From the host's doorbell to the first instruction fetch.";
     RuntimeReadback "runtime.readback": Time, Always, "From the end of a step to the host having its result.";
-    RuntimeReadbackRate "runtime.readback_rate": Rate, Always, "Rate at which the host reads results larger than a word.";
+    RuntimeReadbackRate "runtime.readback_rate": Rate(1), Always, "Rate at which the host reads results larger than a word.";
 
     WorkloadModel "workload.model": Text, Always, "Model, by name (`configs/models`).";
     WorkloadPrompt "workload.prompt": Count(0, 1 << 20), Always, "Prompt tokens; 0 skips prefill.";
@@ -162,7 +179,8 @@ impl Key {
         let suffix = match self.row().kind {
             Frequency => "_hz",
             Time => "_ns",
-            Rate => "_bytes_per_second",
+            Rate(_) => "_bytes_per_second",
+            Share => "_per_mille",
             _ => "",
         };
         format!("{}{suffix}", self.path())
@@ -180,7 +198,8 @@ impl Kind {
             Bytes(..) => "a size such as `\"4 MiB\"`, or a whole number of bytes".into(),
             Frequency => "a frequency such as `\"1.2 GHz\"`".into(),
             Time => "a time such as `\"100 ns\"`".into(),
-            Rate => "a rate such as `\"8 GB/s\"`".into(),
+            Rate(_) => "a rate such as `\"8 GB/s\"`".into(),
+            Share => "a share from 0 to 1 such as `0.75`".into(),
             Flag => "`true` or `false`".into(),
             Choice(set) => format!("one of {}", words(set)),
             OneOf(set) => format!("one of {}", set.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")),
@@ -195,7 +214,8 @@ impl Kind {
             Bytes(..) => "\"4 MiB\"".into(),
             Frequency => "\"1.2 GHz\"".into(),
             Time => "\"100 ns\"".into(),
-            Rate => "\"8 GB/s\"".into(),
+            Rate(_) => "\"8 GB/s\"".into(),
+            Share => "0.75".into(),
             Flag => "false".into(),
             Choice(set) => format!("\"{}\"", set[0]),
             OneOf(set) => set[0].to_string(),

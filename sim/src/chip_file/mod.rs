@@ -119,12 +119,15 @@ impl ChipFile {
     pub fn parse(name: &str, text: &str, overrides: &[Override]) -> Result<Self, Box<ChipError>> {
         let doc = Document::parse(name, text, overrides)?;
         let ideal = is_ideal(&doc)?;
+        let others = KEYS.iter().any(|k| k.row().need == Need::Background && doc.get(*k).is_some());
         let mut values = Vec::with_capacity(KEYS.len());
         for &key in KEYS {
             let wanted = match key.row().need {
                 Need::Always | Need::Default(_) => true,
                 Need::Banked => !ideal,
                 Need::Ideal => ideal,
+                Need::Background => others,
+                Need::Optional => doc.get(key).is_some(),
             };
             values.push(if wanted { Some(value::read(&doc, key)?) } else { None });
         }
@@ -158,6 +161,11 @@ fn build(values: Vec<Option<Value>>, ideal: bool) -> ChipFile {
         Some(Value::Int(n)) => *n,
         other => panic!("`{}` was read as {other:?}", key.path()),
     };
+    let any = |key: Key| match &values[key as usize] {
+        Some(Value::Int(n)) => *n,
+        _ => 0,
+    };
+    let small = |key: Key| u32::try_from(any(key)).expect("the key table limits it to 32 bits");
     let int = |key: Key| u32::try_from(wide(key)).expect("the key table limits it to 32 bits");
     let text = |key: Key| match &values[key as usize] {
         Some(Value::Text(s)) => s.clone(),
@@ -225,8 +233,15 @@ fn build(values: Vec<Option<Value>>, ideal: bool) -> ChipFile {
             channels: int(Key::DramChannels),
             interleave_bytes: int(Key::DramInterleaveBytes),
             bytes: wide(Key::DramBytes),
+            port_bytes_per_cycle: Some(small(Key::DramPortBytesPerCycle)).filter(|cap| *cap > 0),
         },
         refresh,
+        background: Background {
+            bytes_per_second: any(Key::BackgroundRate),
+            read_per_mille: small(Key::BackgroundReadShare),
+            local_per_mille: small(Key::BackgroundLocality),
+            seed: any(Key::BackgroundSeed),
+        },
         runtime: Runtime {
             doorbell_ns: wide(Key::RuntimeDoorbell),
             readback_ns: wide(Key::RuntimeReadback),

@@ -54,7 +54,9 @@ fn check(key: Key, raw: &Raw) -> Result<Value, Fault> {
         }
         (Kind::Frequency, _) => unit(key, &FREQUENCY, raw, 1, wrong_type),
         (Kind::Time, _) => unit(key, &TIME, raw, 0, wrong_type),
-        (Kind::Rate, _) => unit(key, &RATE, raw, 1, wrong_type),
+        (Kind::Rate(least), _) => unit(key, &RATE, raw, least, wrong_type),
+        (Kind::Share, Raw::Int(n)) => share(key, &n.to_string()).map(Value::Int),
+        (Kind::Share, Raw::Fraction(s)) => share(key, s).map(Value::Int),
         (Kind::Choice(set), Raw::Text(s)) => match set.contains(&s.as_str()) {
             true => Ok(Value::Text(s.clone())),
             false => {
@@ -73,6 +75,35 @@ fn check(key: Key, raw: &Raw) -> Result<Value, Fault> {
         },
         _ => Err(wrong_type()),
     }
+}
+
+/// A share in thousandths, exactly.
+fn share(key: Key, text: &str) -> Result<u64, Fault> {
+    let wrong = |rule: &str, help: Option<String>| range(key, rule, text, help);
+    if text.starts_with('-') {
+        return Err(wrong("at least 0", None));
+    }
+    let digits = text.trim_start_matches('+').replace('_', "");
+    let (whole, fraction) = digits.split_once('.').unwrap_or((&digits, "0"));
+    let fraction = fraction.trim_end_matches('0');
+    let is_number = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || !is_number(whole) || !is_number(fraction) {
+        return Err(wrong("a share from 0 to 1 such as `0.75`", None));
+    }
+    let above = match whole.parse::<u64>() {
+        Ok(0) => false,
+        Ok(1) => !fraction.is_empty(),
+        _ => true,
+    };
+    if above {
+        let percent = whole.parse::<u64>().ok().filter(|n| (2..=99).contains(n) && fraction.is_empty());
+        return Err(wrong("at most 1", percent.map(|n| format!("{n} % is `0.{n:02}`"))));
+    }
+    if fraction.len() > 3 {
+        return Err(wrong("a whole number of thousandths", None));
+    }
+    let thousandths = format!("{whole}{fraction:0<3}").parse();
+    thousandths.map_err(|_| wrong("a share from 0 to 1 such as `0.75`", None))
 }
 
 fn range(key: Key, rule: &str, found: &str, help: Option<String>) -> Fault {
@@ -99,9 +130,7 @@ fn unit(
             n if n < least => Err(range(key, "more than zero", &format!("`\"{s}\"`"), None)),
             n => Ok(Value::Int(n)),
         },
-        Raw::Int(_) | Raw::Other("a fraction") => {
-            Err(wrong_unit(key, dimension, "and this number has no unit"))
-        }
+        Raw::Int(_) | Raw::Fraction(_) => Err(wrong_unit(key, dimension, "and this number has no unit")),
         _ => Err(wrong_type()),
     }
 }
@@ -119,7 +148,10 @@ fn quantity(key: Key, dimension: &Dimension, text: &str) -> Result<u64, Fault> {
     let wrong = |problem: &str| wrong_unit(key, dimension, problem);
     dimension.parse(text).map_err(|e| match e {
         Wrong::Form => wrong("and this is not a number with a unit"),
-        Wrong::Negative => range(key, "more than zero", &format!("`\"{text}\"`"), None),
+        Wrong::Negative => {
+            let rule = if key.row().kind == Kind::Rate(0) { "at least zero" } else { "more than zero" };
+            range(key, rule, &format!("`\"{text}\"`"), None)
+        }
         Wrong::Bare => wrong("and this number has no unit"),
         Wrong::Other(what, unit) => {
             wrong(&format!("and `{unit}` is a unit of {}", what.trim_start_matches("a ")))
@@ -138,6 +170,7 @@ fn describe(raw: &Raw) -> String {
         Raw::Int(n) => format!("the number {n}"),
         Raw::Text(s) => format!("the text `\"{s}\"`"),
         Raw::Flag(b) => format!("`{b}`"),
+        Raw::Fraction(_) => "a fraction".into(),
         Raw::Other(what) => (*what).into(),
     }
 }

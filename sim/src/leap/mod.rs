@@ -450,6 +450,9 @@ impl Machine {
         for lane in &mut self.shared.lanes {
             lane.walk(&mut w);
         }
+        if let Some(port) = &mut self.port {
+            port.walk(&mut w);
+        }
         w.part();
         for channel in &mut self.channels {
             channel.walk(&mut w, hints);
@@ -465,7 +468,10 @@ impl Machine {
 impl crate::shared::Lane {
     fn walk(&mut self, w: &mut Walk<'_>) {
         let row_bit = w.row_bit;
-        for (master, link) in self.requests.iter_mut().enumerate() {
+        let links = self.requests.iter_mut().enumerate();
+        for (master, link) in
+            links.chain(self.asked.iter_mut().flat_map(|asked| asked.iter_mut().enumerate()))
+        {
             w.link(
                 link,
                 |w, run| {
