@@ -71,6 +71,22 @@ struct Ring {
     clocks: u64,
 }
 
+/// A clock, a position up to 64 and a bank as one number, compared in this order.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct First(u64);
+
+impl First {
+    pub(crate) fn clock(self) -> u64 {
+        self.0 >> 13
+    }
+    pub(crate) fn position(self) -> u8 {
+        (self.0 >> 6) as u8 & 127
+    }
+    pub(crate) fn bank(self) -> u8 {
+        self.0 as u8 & 63
+    }
+}
+
 /// Compiled constraints and their state.
 #[derive(Debug, Clone)]
 pub(crate) struct Timing {
@@ -86,7 +102,7 @@ pub(crate) struct Timing {
     /// Levels below the channel at which a command can be made to wait.
     waits: [([u8; MAX_LEVELS], u8); COMMANDS],
     /// The same resolved for each command and bank: indices in `ready`.
-    wait_slots: Box<[[u16; 4]; STRIDE * MAX_BANKS]>,
+    wait_slots: Box<[[[u16; 4]; MAX_BANKS]; STRIDE]>,
     /// `plain` resolved for each bank: first entry and entries per bank, by command.
     targets: Vec<Target>,
     target_start: [(u32, u32); COMMANDS],
@@ -147,7 +163,7 @@ impl Timing {
             scope_banks,
             ready: Box::new([0; NODES * STRIDE]),
             waits: [([0; MAX_LEVELS], 0); COMMANDS],
-            wait_slots: Box::new([[0; 4]; STRIDE * MAX_BANKS]),
+            wait_slots: Box::new([[[0; 4]; MAX_BANKS]; STRIDE]),
             targets: Vec::new(),
             target_start: [(0, 0); COMMANDS],
             plain: Default::default(),
@@ -207,7 +223,7 @@ impl Timing {
             list.retain(|u| !all.iter().any(|v| covers(v, u)));
         }
         out.resolve(banks as usize);
-        out.list_live(banks as usize);
+        out.list_live(banks as usize); if std::env::var("DBG").is_ok() { eprintln!("crosses {:?} waits {:?} targets {:?}", out.crosses, out.waits, out.target_start); for c in 0..COMMANDS { for u in &out.plain[c] { eprintln!("{:?} -> {:?} level {} {}", Command::ALL[c], Command::ALL[u.following as usize], u.level, u.clocks); } } }
         out
     }
 
@@ -278,8 +294,10 @@ impl Timing {
                     self.targets.push(Target { slot, clocks: u.clocks });
                 }
                 let (levels, n) = &self.waits[c];
+                // what is left over names the channel, which every bank waits for
+                self.wait_slots[c][bank] = [slot(c, 0) as u16; 4];
                 for (i, level) in levels[..*n as usize].iter().enumerate() {
-                    self.wait_slots[c * MAX_BANKS + bank][i] = slot(c, path[*level as usize]) as u16;
+                    self.wait_slots[c][bank][i] = slot(c, path[*level as usize]) as u16;
                 }
             }
         }
@@ -295,9 +313,51 @@ impl Timing {
     #[inline]
     pub(crate) fn earliest_below(&self, bank: usize, command: Command) -> u64 {
         let c = command as usize;
-        let slots = &self.wait_slots[(c & (STRIDE - 1)) * MAX_BANKS + (bank & (MAX_BANKS - 1))];
+        let slots = &self.wait_slots[c & (STRIDE - 1)][bank & (MAX_BANKS - 1)];
         let n = self.waits[c].1 as usize;
         slots[..n.min(4)].iter().map(|s| self.ready[*s as usize & (NODES * STRIDE - 1)]).fold(0, u64::max)
+    }
+
+    /// The first of `banks` to which `command` may issue, none before `floor`, which is what the channel allows or later.
+    /// Where several may at once, the lowest `position` wins. There must be one.
+    #[inline]
+    pub(crate) fn first(
+        &self,
+        banks: u64,
+        command: Command,
+        floor: u64,
+        position: impl Fn(usize) -> u32,
+    ) -> First {
+        let c = command as usize & (STRIDE - 1);
+        First(match self.waits[c].1 {
+            0 | 1 => self.first_of::<1>(banks, c, floor, position),
+            2 => self.first_of::<2>(banks, c, floor, position),
+            3 => self.first_of::<3>(banks, c, floor, position),
+            _ => self.first_of::<4>(banks, c, floor, position),
+        })
+    }
+
+    /// The same for a command that waits on at most `N` levels below the channel; without branches, for who is first
+    /// cannot be foretold.
+    #[inline(always)]
+    fn first_of<const N: usize>(
+        &self,
+        mut banks: u64,
+        c: usize,
+        floor: u64,
+        position: impl Fn(usize) -> u32,
+    ) -> u64 {
+        let mut first = u64::MAX;
+        while banks != 0 {
+            let bank = banks.trailing_zeros() as usize;
+            let mut clock = floor;
+            for slot in &self.wait_slots[c][bank][..N] {
+                clock = clock.max(self.ready[*slot as usize & (NODES * STRIDE - 1)]);
+            }
+            first = first.min(clock << 13 | u64::from(position(bank)) << 6 | bank as u64);
+            banks &= banks - 1;
+        }
+        first
     }
 
     /// First clock at which the channel as a whole allows `command`: a lower bound for every bank.

@@ -18,6 +18,22 @@ impl Pick {
     pub(super) const NOTHING: Pick =
         Pick { clock: u64::MAX, command: Command::Read, bank: u8::MAX, position: NONE as u8 };
 
+    /// Who comes first of `banks`, the oldest if several do.
+    #[inline(always)]
+    fn first(
+        d: &Device,
+        banks: u64,
+        command: Command,
+        floor: u64,
+        position: impl Fn(usize) -> u32,
+    ) -> Pick {
+        if banks == 0 {
+            return Pick::NOTHING;
+        }
+        let first = d.timing.first(banks, command, floor, position);
+        Pick { clock: first.clock(), command, bank: first.bank(), position: first.position() }
+    }
+
     /// Takes `other` if it comes first, or at the same clock for an older request.
     #[inline]
     pub(super) fn offer(&mut self, clock: u64, command: Command, bank: usize, position: u32) {
@@ -143,57 +159,31 @@ impl FrFcfs {
     #[inline(never)]
     pub(super) fn pick_column_among(&self, d: &Device, floor: u64) -> Pick {
         let q = &self.queues[self.mode];
-        let command = column_command(self.mode);
-        let mut rest = q.hit_banks & !self.blocked & !self.overdue(q);
-        let mut best = Pick::NOTHING;
-        while rest != 0 {
-            let bank = rest.trailing_zeros() as usize;
-            best.offer(d.timing.earliest_below(bank, command).max(floor), command, bank, q.oldest_hit(bank));
-            rest &= rest - 1;
-        }
-        best
+        let banks = q.hit_banks & !self.blocked & !self.overdue(q);
+        Pick::first(d, banks, column_command(self.mode), floor, |bank| q.oldest_hit(bank))
     }
 
     pub(super) fn pick_precharge(&self, d: &Device, from: u64) -> Pick {
         let q = &self.queues[self.mode];
-        let mut best = Pick::NOTHING;
-        let mut rest = q.banks & d.open & !self.blocked & (!q.hit_banks | self.overdue(q));
-        let floor = d.timing.channel_earliest(Command::Precharge).max(from);
-        while rest != 0 {
-            let bank = rest.trailing_zeros() as usize;
-            let clock = d.timing.earliest_below(bank, Command::Precharge).max(floor);
-            best.offer(clock, Command::Precharge, bank, q.oldest(bank));
-            rest &= rest - 1;
-        }
+        let banks = q.banks & d.open & !self.blocked & (!q.hit_banks | self.overdue(q));
+        let command = Command::Precharge;
+        let floor = d.timing.channel_earliest(command).max(from);
+        let mut best = Pick::first(d, banks, command, floor, |bank| q.oldest(bank));
         if self.closed_page {
-            let mut idle =
+            let idle =
                 d.open & !self.blocked & !self.queues[0].hit_banks & !self.queues[1].hit_banks & !q.banks;
-            while idle != 0 {
-                let bank = idle.trailing_zeros() as usize;
-                let clock = d.timing.earliest_below(bank, Command::Precharge).max(floor);
-                best.offer(clock, Command::Precharge, bank, IDLE);
-                idle &= idle - 1;
-            }
+            let other = Pick::first(d, idle, command, floor, |_| IDLE);
+            best.offer(other.clock, command, other.bank as usize, IDLE);
         }
         best
     }
 
     pub(super) fn pick_activate(&self, d: &Device, from: u64) -> Pick {
         let q = &self.queues[self.mode];
-        let mut best = Pick::NOTHING;
-        let mut rest = q.banks & !self.blocked & !d.activating & !d.open;
-        if rest == 0 {
-            return best;
-        }
+        let banks = q.banks & !self.blocked & !d.activating & !d.open;
         let command = Command::Activate;
         let floor = d.timing.channel_earliest(command).max(from);
-        while rest != 0 {
-            let bank = rest.trailing_zeros() as usize;
-            let clock = d.timing.earliest_below(bank, command).max(floor);
-            best.offer(clock, command, bank, q.oldest(bank));
-            rest &= rest - 1;
-        }
-        best
+        Pick::first(d, banks, command, floor, |bank| q.oldest(bank))
     }
 
     /// First refresh, or precharge before one, that can issue; `bank` is the scope for commands to a scope.
