@@ -50,6 +50,8 @@ pub(crate) struct FrFcfs {
     activate: Pick,
     /// Picks that an event has touched, a bit per class.
     stale: u8,
+    /// Picks of which only the clock is known, and that nothing comes before it: what it is is asked then.
+    late: u8,
     /// The command that must follow the CAS of the clock before.
     after_cas: Option<Pick>,
     act2: Option<(u8, u64)>,
@@ -82,6 +84,7 @@ impl FrFcfs {
             precharge: Pick::NOTHING,
             activate: Pick::NOTHING,
             stale: 0,
+            late: 0,
             after_cas: None,
             act2: None,
             refresh,
@@ -177,7 +180,7 @@ impl FrFcfs {
             && self.refresh.wanted == 0
             && !self.dual;
         if plain
-            && self.stale == 0
+            && self.stale | (self.late & COLUMN) == 0
             && now < self.refresh.next_due
             && self.column_at <= now
             && (self.column.clock < d.data_clock_until || d.data_clock_hold.is_none())
@@ -249,6 +252,7 @@ impl FrFcfs {
     /// Every pick must be made anew.
     fn forget(&mut self) {
         self.stale = COLUMN | PRECHARGE | ACTIVATE;
+        self.late = 0;
     }
 
     /// The earlier of the row commands, the older request's if both could issue.
@@ -268,6 +272,7 @@ impl FrFcfs {
             return;
         }
         self.stale = later;
+        self.late &= !stale;
         if stale & COLUMN != 0 {
             self.column = self.pick_column(d, from);
             self.time_column(d, from);

@@ -116,8 +116,9 @@ pub(crate) struct Timing {
     rings: Vec<Ring>,
     /// Commands that some row below the refresh scope makes wait.
     deep: u16,
-    /// Classes (a bit each) that a command of one class delays in other banks too.
+    /// Classes (a bit each) that a command of one class delays in some other banks too, and in all of them.
     pub(crate) crosses: [u8; 3],
+    pub(crate) raises: [u8; 3],
 }
 
 impl Timing {
@@ -175,6 +176,7 @@ impl Timing {
             rings: Vec::new(),
             deep: 0,
             crosses: [0; 3],
+            raises: [0; 3],
         };
         for c in s.constraints.iter().filter(|c| c.clocks > 0) {
             let level = merged[c.level];
@@ -190,7 +192,8 @@ impl Timing {
                     if level + 1 < levels
                         && let (Some(p), Some(f)) = (Class::of(*p), Class::of(*f))
                     {
-                        out.crosses[p as usize] |= 1 << f as u8;
+                        let spread = if level == 0 { &mut out.raises } else { &mut out.crosses };
+                        spread[p as usize] |= 1 << f as u8;
                     }
                     if c.sibling {
                         out.sibling[*p as usize].push(update);
@@ -223,7 +226,7 @@ impl Timing {
             list.retain(|u| !all.iter().any(|v| covers(v, u)));
         }
         out.resolve(banks as usize);
-        out.list_live(banks as usize); if std::env::var("DBG").is_ok() { eprintln!("crosses {:?} waits {:?} targets {:?}", out.crosses, out.waits, out.target_start); for c in 0..COMMANDS { for u in &out.plain[c] { eprintln!("{:?} -> {:?} level {} {}", Command::ALL[c], Command::ALL[u.following as usize], u.level, u.clocks); } } }
+        out.list_live(banks as usize);
         out
     }
 

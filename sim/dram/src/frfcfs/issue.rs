@@ -22,6 +22,11 @@ impl FrFcfs {
             self.issue_act2(d, bank, now);
             (row_slot, column_slot) = (false, self.dual);
         }
+        let late = self.due_late(now);
+        if late != 0 {
+            self.stale |= late;
+            self.settle(d, now);
+        }
         if self.column_at <= now {
             if column_slot && self.stale & COLUMN == 0 {
                 row_slot &= self.dual;
@@ -112,10 +117,56 @@ impl FrFcfs {
         self.cross(d, Class::Activate);
     }
 
-    /// A command of this class issued: the picks it may have delayed in other banks must be made anew.
+    /// A command of this class issued: the picks it may have delayed in other banks must be made anew, or, if all banks
+    /// wait alike, only when they are due. Whoever was first is ready by then, so this clock is exact.
     #[inline]
     pub(super) fn cross(&mut self, d: &Device, class: Class) {
         self.stale |= d.timing.crosses[class as usize];
+        let raised = d.timing.raises[class as usize] & !self.stale;
+        if raised != 0 {
+            self.raise(d, raised);
+        }
+    }
+
+    fn raise(&mut self, d: &Device, raised: u8) {
+        if raised & COLUMN != 0 {
+            if d.data_clock_hold.is_some() {
+                self.stale |= COLUMN;
+            } else {
+                let floor = d.timing.channel_earliest(column_command(self.mode));
+                if floor > self.column.clock {
+                    self.column = Pick { clock: floor, ..Pick::NOTHING };
+                    self.column_at = floor;
+                    self.late |= COLUMN;
+                }
+            }
+        }
+        if raised & PRECHARGE != 0 {
+            let floor = d.timing.channel_earliest(Command::Precharge);
+            if floor > self.precharge.clock {
+                self.precharge = Pick { clock: floor, ..Pick::NOTHING };
+                self.late |= PRECHARGE;
+            }
+        }
+        if raised & ACTIVATE != 0 {
+            let floor = d.timing.channel_earliest(Command::Activate);
+            if floor > self.activate.clock {
+                self.activate = Pick { clock: floor, ..Pick::NOTHING };
+                self.late |= ACTIVATE;
+            }
+        }
+    }
+
+    /// The picks of which only the clock is known, and it has come.
+    #[inline]
+    pub(super) fn due_late(&self, now: u64) -> u8 {
+        if self.late == 0 {
+            return 0;
+        }
+        let due = (self.column.clock <= now) as u8 * COLUMN
+            | (self.precharge.clock <= now) as u8 * PRECHARGE
+            | (self.activate.clock <= now) as u8 * ACTIVATE;
+        self.late & due
     }
 
     pub(super) fn opened(&mut self, d: &Device, bank: usize, now: u64) {
@@ -135,7 +186,7 @@ impl FrFcfs {
             }
             return;
         }
-        if self.stale & COLUMN != 0 {
+        if (self.stale | self.late) & COLUMN != 0 {
             return;
         }
         let command = column_command(self.mode);

@@ -69,7 +69,7 @@ impl FrFcfs {
                 if self.precharge.bank == entry.bank {
                     self.stale |= PRECHARGE;
                 }
-                if self.stale & COLUMN == 0 {
+                if (self.stale | self.late) & COLUMN == 0 {
                     let command = column_command(side);
                     let clock = d.timing.earliest(bank, command).max(now);
                     let before = self.column.clock;
@@ -107,7 +107,7 @@ impl FrFcfs {
 
     #[inline]
     pub(super) fn offer_precharge(&mut self, d: &Device, bank: usize, position: u32, from: u64) {
-        if self.stale & PRECHARGE == 0 {
+        if (self.stale | self.late) & PRECHARGE == 0 {
             let clock = d.timing.earliest(bank, Command::Precharge).max(from);
             self.precharge.offer(clock, Command::Precharge, bank, position);
         }
@@ -115,7 +115,7 @@ impl FrFcfs {
 
     #[inline]
     pub(super) fn offer_activate(&mut self, d: &Device, bank: usize, position: u32, from: u64) {
-        if self.stale & ACTIVATE == 0 {
+        if (self.stale | self.late) & ACTIVATE == 0 {
             let clock = d.timing.earliest(bank, Command::Activate).max(from);
             self.activate.offer(clock, Command::Activate, bank, position);
         }

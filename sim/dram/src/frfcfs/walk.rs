@@ -40,6 +40,7 @@ impl FrFcfs {
         }
         c.moment(&mut self.column_at);
         c.small(&mut self.stale);
+        c.small(&mut self.late);
         let mut after_cas = self.after_cas.is_some();
         c.flag(&mut after_cas);
         if after_cas {
