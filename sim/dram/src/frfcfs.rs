@@ -215,9 +215,7 @@ impl FrFcfs {
             self.issue_column(d, pick, now, done);
             self.touch_refresh(d, now);
         } else {
-            if self.stale != 0 {
-                self.settle(d, now);
-            }
+            self.settle(d, now);
             self.act(d, now, done);
         }
         if let Some(rest) = &mut self.rest
@@ -263,16 +261,20 @@ impl FrFcfs {
     }
 
     /// Makes the touched picks anew; nothing can issue before `from`.
-    #[inline(never)]
+    #[inline(always)]
     fn settle(&mut self, d: &Device, from: u64) {
         // between ACT1 and ACT2 no other activate may come: that pick stays touched until then
-        let later = if self.act2.is_some() { self.stale & ACTIVATE } else { 0 };
+        let later = if self.act2.is_some() { ACTIVATE } else { 0 };
         let stale = self.stale & !later;
-        if stale == 0 {
-            return;
+        if stale != 0 {
+            self.stale &= later;
+            self.late &= !stale;
+            self.pick(d, stale, from);
         }
-        self.stale = later;
-        self.late &= !stale;
+    }
+
+    #[inline(never)]
+    fn pick(&mut self, d: &Device, stale: u8, from: u64) {
         if stale & COLUMN != 0 {
             self.column = self.pick_column(d, from);
             self.time_column(d, from);
