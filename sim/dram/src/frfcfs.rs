@@ -15,6 +15,7 @@
 use crate::command::Command;
 use crate::controller::{Completion, Inbox};
 use crate::device::Device;
+use crate::first::{First, NEVER};
 use crate::policy::{Page, Policy};
 use crate::queue::{Entry, Queue};
 use crate::refresh::Refresh;
@@ -43,11 +44,11 @@ pub(crate) struct FrFcfs {
     queues: [Queue; 2],
     /// 0 serves reads, 1 writes.
     mode: usize,
-    column: Pick,
+    column: First,
     /// Clock at which the column pick acts: a synchronisation comes one clock before its command.
     column_at: u64,
-    precharge: Pick,
-    activate: Pick,
+    precharge: First,
+    activate: First,
     /// Picks that an event has touched, a bit per class.
     stale: u8,
     /// Picks of which only the clock is known, and that nothing comes before it: what it is is asked then.
@@ -79,10 +80,10 @@ impl FrFcfs {
             wake: refresh.next_due,
             queues: [Queue::new(), Queue::new()],
             mode: 0,
-            column: Pick::NOTHING,
-            column_at: u64::MAX,
-            precharge: Pick::NOTHING,
-            activate: Pick::NOTHING,
+            column: First::NOTHING,
+            column_at: NEVER,
+            precharge: First::NOTHING,
+            activate: First::NOTHING,
             stale: 0,
             late: 0,
             after_cas: None,
@@ -183,11 +184,11 @@ impl FrFcfs {
             && self.stale | (self.late & COLUMN) == 0
             && now < self.refresh.next_due
             && self.column_at <= now
-            && (self.column.clock < d.data_clock_until || d.data_clock_hold.is_none())
+            && (self.column.clock() < d.data_clock_until || d.data_clock_hold.is_none())
         {
             // nothing but a row hit: the common case of a stream
-            self.issue_column_here(d, self.column, now, done);
-            if self.precharge.clock.min(self.activate.clock) <= now {
+            self.issue_column_here(d, self.column.position(), self.mode, now, done);
+            if self.precharge.min(self.activate).clock() <= now {
                 self.stale |= PRECHARGE | ACTIVATE;
             }
             self.update_mode();
@@ -198,8 +199,7 @@ impl FrFcfs {
             } else {
                 self.settle(d, now + 1);
             }
-            self.wake =
-                self.column_at.min(self.precharge.clock).min(self.activate.clock).min(self.refresh.next_due);
+            self.wake = self.soonest().min(self.refresh.next_due);
             return self.wake;
         }
         self.run(d, now, done);
@@ -212,7 +212,8 @@ impl FrFcfs {
             self.refresh_pick = self.pick_refresh(d, now);
         }
         if let Some(pick) = self.after_cas.take() {
-            self.issue_column(d, pick, now, done);
+            let side = (pick.command == Command::Write) as usize;
+            self.issue_column(d, pick.position.into(), side, now, done);
             self.touch_refresh(d, now);
         } else {
             self.settle(d, now);
@@ -228,8 +229,7 @@ impl FrFcfs {
         self.wake = if self.after_cas.is_some() || self.act2.is_some() {
             now + 1
         } else {
-            let pick = self.column_at.min(self.row().clock).min(self.refresh_pick.clock);
-            pick.min(self.refresh.next_due).max(now + 1)
+            self.soonest().min(self.refresh_pick.clock).min(self.refresh.next_due).max(now + 1)
         };
     }
 
@@ -253,11 +253,11 @@ impl FrFcfs {
         self.late = 0;
     }
 
-    /// The earlier of the row commands, the older request's if both could issue.
+    /// The first clock at which a pick acts.
     #[inline]
-    fn row(&self) -> &Pick {
-        let (p, a) = (&self.precharge, &self.activate);
-        if (a.clock, a.position) < (p.clock, p.position) { a } else { p }
+    fn soonest(&self) -> u64 {
+        let clock = self.column_at.min(self.precharge.min(self.activate).clock());
+        if clock == NEVER { u64::MAX } else { clock }
     }
 
     /// Makes the touched picks anew; nothing can issue before `from`.
@@ -299,7 +299,7 @@ impl FrFcfs {
             from
         } else {
             // a pick that lost its clock to another command keeps it
-            self.column_at.min(self.precharge.clock).min(self.activate.clock).max(from)
+            self.soonest().max(from)
         };
         self.wake = self.wake.min(wake);
     }

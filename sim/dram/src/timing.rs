@@ -5,6 +5,7 @@
 
 use crate::canon::Canon;
 use crate::command::{COMMANDS, Command};
+use crate::first::First;
 use crate::standard::Standard;
 
 /// Channel plus at most four levels below it.
@@ -69,22 +70,6 @@ struct Ring {
     size: usize,
     cursor: usize,
     clocks: u64,
-}
-
-/// A clock, a position up to 64 and a bank as one number, compared in this order.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct First(u64);
-
-impl First {
-    pub(crate) fn clock(self) -> u64 {
-        self.0 >> 13
-    }
-    pub(crate) fn position(self) -> u8 {
-        (self.0 >> 6) as u8 & 127
-    }
-    pub(crate) fn bank(self) -> u8 {
-        self.0 as u8 & 63
-    }
 }
 
 /// Compiled constraints and their state.
@@ -322,7 +307,7 @@ impl Timing {
     }
 
     /// The first of `banks` to which `command` may issue, none before `floor`, which is what the channel allows or later.
-    /// Where several may at once, the lowest `position` wins. There must be one.
+    /// Where several may at once, the lowest `position` wins.
     #[inline]
     pub(crate) fn first(
         &self,
@@ -332,12 +317,12 @@ impl Timing {
         position: impl Fn(usize) -> u32,
     ) -> First {
         let c = command as usize & (STRIDE - 1);
-        First(match self.waits[c].1 {
+        match self.waits[c].1 {
             0 | 1 => self.first_of::<1>(banks, c, floor, position),
             2 => self.first_of::<2>(banks, c, floor, position),
             3 => self.first_of::<3>(banks, c, floor, position),
             _ => self.first_of::<4>(banks, c, floor, position),
-        })
+        }
     }
 
     /// The same for a command that waits on at most `N` levels below the channel; without branches, for who is first
@@ -349,15 +334,15 @@ impl Timing {
         c: usize,
         floor: u64,
         position: impl Fn(usize) -> u32,
-    ) -> u64 {
-        let mut first = u64::MAX;
+    ) -> First {
+        let mut first = First::NOTHING;
         while banks != 0 {
             let bank = banks.trailing_zeros() as usize;
             let mut clock = floor;
             for slot in &self.wait_slots[c][bank][..N] {
                 clock = clock.max(self.ready[*slot as usize & (NODES * STRIDE - 1)]);
             }
-            first = first.min(clock << 13 | u64::from(position(bank)) << 6 | bank as u64);
+            first.offer(First::new(clock, position(bank), bank));
             banks &= banks - 1;
         }
         first
