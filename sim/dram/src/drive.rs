@@ -138,7 +138,7 @@ pub fn drive(
                 steps += 1;
             }
         }
-        for c in done.drain(..) {
+        for c in &done {
             let ticks = c.ready - inserted[c.tag as usize];
             end = end.max(c.ready);
             open -= 1;
@@ -151,6 +151,7 @@ pub fn drive(
                 *slot = ticks;
             }
         }
+        done.clear();
         let mut blocked = false;
         for _ in 0..s.max_injected_per_tick {
             let Some(r) = trace.get(next).filter(|r| r.earliest <= now) else { break };

@@ -175,17 +175,16 @@ impl FrFcfs {
         if now < self.wake {
             return self.wake;
         }
-        let plain = self.rest.is_none()
+        let plain = self.column_at <= now
+            && self.stale | (self.late & COLUMN) == 0
+            && (self.column.clock() < d.data_clock_until || d.data_clock_hold.is_none())
+            && now < self.refresh.next_due
+            && self.refresh.wanted == 0
             && self.act2.is_none()
             && self.after_cas.is_none()
-            && self.refresh.wanted == 0
+            && self.rest.is_none()
             && !self.dual;
-        if plain
-            && self.stale | (self.late & COLUMN) == 0
-            && now < self.refresh.next_due
-            && self.column_at <= now
-            && (self.column.clock() < d.data_clock_until || d.data_clock_hold.is_none())
-        {
+        if plain {
             // nothing but a row hit: the common case of a stream
             self.issue_column_here(d, self.column.position(), self.mode, now, done);
             if self.precharge.min(self.activate).clock() <= now {
@@ -236,6 +235,9 @@ impl FrFcfs {
     #[inline]
     fn update_mode(&mut self) {
         let (reads, writes) = (self.queues[0].len, self.queues[1].len);
+        if self.mode as u32 | writes == 0 {
+            return;
+        }
         let mode = if self.mode == 0 {
             writes >= self.high || (reads == 0 && writes > 0)
         } else {
