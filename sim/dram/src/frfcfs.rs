@@ -183,7 +183,7 @@ impl FrFcfs {
             && self.act2.is_none()
             && self.after_cas.is_none()
             && self.rest.is_none()
-            && !self.dual;
+            && !(self.dual && self.precharge.min(self.activate).clock() <= now);
         if plain {
             // nothing but a row hit: the common case of a stream
             self.issue_column_here(d, self.column.position(), self.mode, now, done);
