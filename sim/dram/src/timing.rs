@@ -11,8 +11,8 @@ use crate::standard::Standard;
 /// Channel plus at most four levels below it.
 pub(crate) const MAX_LEVELS: usize = 8;
 const MAX_BANKS: usize = crate::standard::MAX_BANKS as usize;
-/// Banks, and at most as many nodes above them.
-const NODES: usize = 2 * MAX_BANKS;
+/// Banks, and at most as many nodes above them: as many as a `u8` can name, so that such an index needs no check.
+const NODES: usize = 1 << u8::BITS;
 const STRIDE: usize = COMMANDS.next_power_of_two();
 
 type Ready = [u64; NODES * STRIDE];
@@ -86,8 +86,8 @@ pub(crate) struct Timing {
     ready: Box<Ready>,
     /// Levels below the channel at which a command can be made to wait.
     waits: [([u8; MAX_LEVELS], u8); COMMANDS],
-    /// The same resolved for each command and bank: indices in `ready`.
-    wait_slots: Box<[[[u16; 4]; MAX_BANKS]; STRIDE]>,
+    /// The same resolved for each command and bank.
+    wait_nodes: Box<[[[u8; 4]; MAX_BANKS]; STRIDE]>,
     /// `plain` resolved for each bank: first entry and entries per bank, by command.
     targets: Vec<Target>,
     target_start: [(u32, u32); COMMANDS],
@@ -149,7 +149,7 @@ impl Timing {
             scope_banks,
             ready: Box::new([0; NODES * STRIDE]),
             waits: [([0; MAX_LEVELS], 0); COMMANDS],
-            wait_slots: Box::new([[[0; 4]; MAX_BANKS]; STRIDE]),
+            wait_nodes: Box::new([[[0; 4]; MAX_BANKS]; STRIDE]),
             targets: Vec::new(),
             target_start: [(0, 0); COMMANDS],
             plain: Default::default(),
@@ -283,9 +283,9 @@ impl Timing {
                 }
                 let (levels, n) = &self.waits[c];
                 // what is left over names the channel, which every bank waits for
-                self.wait_slots[c][bank] = [slot(c, 0) as u16; 4];
+                self.wait_nodes[c][bank] = [0; 4];
                 for (i, level) in levels[..*n as usize].iter().enumerate() {
-                    self.wait_slots[c][bank][i] = slot(c, path[*level as usize]) as u16;
+                    self.wait_nodes[c][bank][i] = path[*level as usize];
                 }
             }
         }
@@ -301,9 +301,9 @@ impl Timing {
     #[inline]
     pub(crate) fn earliest_below(&self, bank: usize, command: Command) -> u64 {
         let c = command as usize;
-        let slots = &self.wait_slots[c & (STRIDE - 1)][bank & (MAX_BANKS - 1)];
+        let nodes = &self.wait_nodes[c & (STRIDE - 1)][bank & (MAX_BANKS - 1)];
         let n = self.waits[c].1 as usize;
-        slots[..n.min(4)].iter().map(|s| self.ready[*s as usize & (NODES * STRIDE - 1)]).fold(0, u64::max)
+        nodes[..n.min(4)].iter().map(|node| self.ready[slot(c, *node)]).fold(0, u64::max)
     }
 
     /// The first of `banks` to which `command` may issue, none before `floor`, which is what the channel allows or later.
@@ -339,8 +339,8 @@ impl Timing {
         while banks != 0 {
             let bank = banks.trailing_zeros() as usize;
             let mut clock = floor;
-            for slot in &self.wait_slots[c][bank][..N] {
-                clock = clock.max(self.ready[*slot as usize & (NODES * STRIDE - 1)]);
+            for node in &self.wait_nodes[c][bank][..N] {
+                clock = clock.max(self.ready[slot(c, *node)]);
             }
             first.offer(First::new(clock, position(bank), bank));
             banks &= banks - 1;
@@ -461,7 +461,7 @@ impl Timing {
 /// Index in `ready`.
 #[inline]
 fn slot(command: usize, node: u8) -> usize {
-    (command & (STRIDE - 1)) * NODES + (node as usize & (NODES - 1))
+    (command & (STRIDE - 1)) * NODES + node as usize
 }
 
 /// The lowest `n` bits.
