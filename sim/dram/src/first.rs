@@ -20,7 +20,7 @@ impl First {
     /// Something comes at this clock.
     #[inline]
     pub(crate) fn something(clock: u64) -> First {
-        First(clock << SHIFT | (1 << SHIFT) - 1)
+        First(clock << SHIFT | ((1 << SHIFT) - 1))
     }
 
     #[inline]

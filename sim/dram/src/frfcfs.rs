@@ -10,7 +10,8 @@
 //! ```
 //!
 //! A pick is the first clock at which anything of its class can issue and what it is; it is kept until an event
-//! touches it, so running every clock and running only at the returned clocks are the same by construction.
+//! touches it, so running every clock and running only at the returned clocks are the same by construction. Where a
+//! command only makes all banks wait alike, the clock is known at once and the rest is asked when it comes (`late`).
 
 use crate::command::Command;
 use crate::controller::{Completion, Inbox};

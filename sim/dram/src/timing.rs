@@ -386,7 +386,7 @@ impl Timing {
             *entry = (*entry).max(now + t.clocks as u64);
         }
         if !self.windows[c].is_empty() {
-            let path = self.path[bank];
+            let path = self.path[bank & (MAX_BANKS - 1)];
             self.issue_windows(&path, c, now);
         }
         if !self.sibling[c].is_empty() {
@@ -395,9 +395,10 @@ impl Timing {
         }
     }
 
+    #[inline(always)]
     fn issue_windows(&mut self, path: &[u8; MAX_LEVELS], c: usize, now: u64) {
         for w in &self.windows[c] {
-            let node = path[w.update.level as usize] as usize;
+            let node = path[w.update.level as usize & (MAX_LEVELS - 1)] as usize;
             let size = w.size as usize;
             // a ring: the entry about to be overwritten next is the oldest of the last `size`
             let times = &mut self.history[w.base + node * size..][..size];

@@ -165,10 +165,9 @@ impl FrFcfs {
         if self.late == 0 {
             return 0;
         }
-        let due = (self.column.clock() <= now) as u8 * COLUMN
-            | (self.precharge.clock() <= now) as u8 * PRECHARGE
-            | (self.activate.clock() <= now) as u8 * ACTIVATE;
-        self.late & due
+        let due = |first: First, class: u8| if first.clock() <= now { class } else { 0 };
+        let rows = due(self.precharge, PRECHARGE) | due(self.activate, ACTIVATE);
+        self.late & (due(self.column, COLUMN) | rows)
     }
 
     pub(super) fn opened(&mut self, d: &Device, bank: usize, now: u64) {
