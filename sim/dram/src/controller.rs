@@ -54,6 +54,12 @@ impl Inbox {
         self.entries.is_empty()
     }
 
+    /// When the last that was inserted is seen.
+    #[inline]
+    fn wake(&self) -> u64 {
+        self.entries.last().map_or(u64::MAX, |e| e.arrival + 1)
+    }
+
     /// All that is in it was inserted at or before `c.now`, and so will be taken at the next step.
     fn walk(&mut self, c: &mut Canon) {
         let mut len = self.entries.len() - self.next;
@@ -102,6 +108,8 @@ pub struct Channel {
     inbox: Inbox,
     mapping: Mapping,
     capacity: [u32; 2],
+    /// What [`Channel::wake`] answers.
+    wake: u64,
 }
 
 impl Channel {
@@ -172,13 +180,16 @@ impl Channel {
                 (Core::Ramulator2(Box::new(Ramulator2::new(standard, policy))), Ramulator2::used(standard))
             }
         };
-        Ok(Channel {
+        let mut channel = Channel {
             device: Device::new(standard, used),
             core,
             inbox: Inbox::default(),
             mapping,
             capacity: [policy.read_queue, policy.write_queue],
-        })
+            wake: 0,
+        };
+        channel.wake = channel.next_wake();
+        Ok(channel)
     }
 
     /// Bursts of this kind that may still be pushed.
@@ -221,13 +232,19 @@ impl Channel {
             }
             _ => self.inbox.push(entry),
         }
+        self.wake = self.next_wake();
     }
 
     /// Next clock at which a step does anything, as far as known: after a push, `now + 1` or later. Stepping at other
     /// clocks is harmless.
     #[inline]
     pub fn wake(&self) -> u64 {
-        let inbox = self.inbox.entries.last().map_or(u64::MAX, |e| e.arrival + 1);
+        self.wake
+    }
+
+    #[inline]
+    fn next_wake(&self) -> u64 {
+        let inbox = self.inbox.wake();
         match &self.core {
             Core::FrFcfs(c) => c.wake.min(inbox),
             Core::Dramsim3(c) => c.wake.min(inbox),
@@ -239,11 +256,13 @@ impl Channel {
     /// completed to `done`, and returns the next clock at which it wants to run (`u64::MAX`: only after a push).
     #[inline]
     pub fn step(&mut self, now: u64, done: &mut Vec<Completion>) -> u64 {
-        match &mut self.core {
+        let next = match &mut self.core {
             Core::FrFcfs(c) => c.step(&mut self.device, &mut self.inbox, now, done),
             Core::Dramsim3(c) => c.step(&mut self.device, &mut self.inbox, now, done),
             Core::Ramulator2(c) => c.step(&mut self.device, &mut self.inbox, now, done),
-        }
+        };
+        self.wake = self.inbox.wake().min(next);
+        next
     }
 
     /// Under the `aligned` refresh policy: this is a good moment, issue what is owed. Step the channel at `now + 1`.
@@ -251,6 +270,7 @@ impl Channel {
         if let Core::FrFcfs(c) = &mut self.core {
             c.hint(now, &mut self.device);
         }
+        self.wake = self.next_wake();
     }
 
     /// Under the `aligned` refresh policy: issue one more refresh than is owed, and count the interval from here, so that
@@ -259,6 +279,7 @@ impl Channel {
         if let Core::FrFcfs(c) = &mut self.core {
             c.restart(now, &mut self.device);
         }
+        self.wake = self.next_wake();
     }
 
     /// Requests that have not been issued yet.
@@ -317,6 +338,7 @@ impl Channel {
         let Core::FrFcfs(core) = &mut self.core else { return };
         core.walk(&mut self.device, c);
         self.inbox.walk(c);
+        self.wake = self.next_wake();
     }
 
     /// Clock at which the next refresh falls due, `u64::MAX` if none.
@@ -333,6 +355,7 @@ impl Channel {
             c.refresh.next_due = clock;
             c.wake = c.wake.min(clock);
         }
+        self.wake = self.next_wake();
     }
 
     /// Watches from now on how far the next due time could be moved.

@@ -112,6 +112,7 @@ impl Device {
     }
 
     /// Issues a command that moves no data to one bank.
+    #[inline(always)]
     pub(crate) fn issue(&mut self, command: Command, bank: usize, row: u32, column: u32, now: u64) {
         debug_assert!(
             self.timing.earliest(bank, command) <= now,

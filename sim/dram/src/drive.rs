@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::mapping::Mapping;
 use crate::policy::{Policy, Scheduler};
 use crate::standard::Standard;
-use crate::trace::{Request, check_request};
+use crate::trace::{Request, check_requests};
 
 /// How to run.
 #[derive(Debug, Clone, Copy, Default)]
@@ -114,9 +114,7 @@ pub fn drive(
     policy: &Policy,
     options: DriveOptions,
 ) -> Result<Report, Error> {
-    for i in 0..trace.len() {
-        check_request(i, trace, s).map_err(|message| Error::Trace { line: i + 1, message })?;
-    }
+    check_requests(trace, s).map_err(|(i, message)| Error::Trace { line: i + 1, message })?;
     let mapping = match &policy.mapping {
         Some(fields) => Mapping::new(s, fields, &policy.mapping_xor)?,
         None => s.default_mapping()?,
@@ -131,6 +129,8 @@ pub fn drive(
     let (mut read_latency, mut write_latency) = (Latency::default(), Latency::default());
     let (mut now, mut next, mut open, mut end, mut steps) = (0u64, 0usize, 0usize, 0u64, 0u64);
     let mut done = Vec::new();
+    let place = |request: &Request| mapping.split(request.address >> shift);
+    let (mut channel, mut burst) = trace.first().map_or((0, 0), place);
     while next < trace.len() || open > 0 || now <= end && !trace.is_empty() {
         for c in &mut channels {
             if options.tick || c.wake() <= now {
@@ -138,7 +138,7 @@ pub fn drive(
                 steps += 1;
             }
         }
-        for c in done.drain(..) {
+        for c in &done {
             let ticks = c.ready - inserted[c.tag as usize];
             end = end.max(c.ready);
             open -= 1;
@@ -151,19 +151,20 @@ pub fn drive(
                 *slot = ticks;
             }
         }
+        done.clear();
         let mut blocked = false;
         for _ in 0..s.max_injected_per_tick {
             let Some(r) = trace.get(next).filter(|r| r.earliest <= now) else { break };
-            let (channel, burst) = mapping.split(r.address >> shift);
-            let channel = &mut channels[channel as usize];
-            if !channel.can_accept(r.write) {
+            let into = &mut channels[channel as usize];
+            if !into.can_accept(r.write) {
                 blocked = true;
                 break;
             }
-            channel.push(now, burst, r.write, next as u32);
+            into.push(now, burst, r.write, next as u32);
             inserted[next] = now;
             next += 1;
             open += 1;
+            (channel, burst) = trace.get(next).map_or((0, 0), place);
         }
         let mut to = channels.iter().map(Channel::wake).min().unwrap_or(u64::MAX);
         match trace.get(next) {

@@ -10,11 +10,13 @@
 //! ```
 //!
 //! A pick is the first clock at which anything of its class can issue and what it is; it is kept until an event
-//! touches it, so running every clock and running only at the returned clocks are the same by construction.
+//! touches it, so running every clock and running only at the returned clocks are the same by construction. Where a
+//! command only makes all banks wait alike, the clock is known at once and the rest is asked when it comes (`late`).
 
 use crate::command::Command;
 use crate::controller::{Completion, Inbox};
 use crate::device::Device;
+use crate::first::{First, NEVER};
 use crate::policy::{Page, Policy};
 use crate::queue::{Entry, Queue};
 use crate::refresh::Refresh;
@@ -43,13 +45,15 @@ pub(crate) struct FrFcfs {
     queues: [Queue; 2],
     /// 0 serves reads, 1 writes.
     mode: usize,
-    column: Pick,
+    column: First,
     /// Clock at which the column pick acts: a synchronisation comes one clock before its command.
     column_at: u64,
-    precharge: Pick,
-    activate: Pick,
+    precharge: First,
+    activate: First,
     /// Picks that an event has touched, a bit per class.
     stale: u8,
+    /// Picks of which only the clock is known, and that nothing comes before it: what it is is asked then.
+    late: u8,
     /// The command that must follow the CAS of the clock before.
     after_cas: Option<Pick>,
     act2: Option<(u8, u64)>,
@@ -77,11 +81,12 @@ impl FrFcfs {
             wake: refresh.next_due,
             queues: [Queue::new(), Queue::new()],
             mode: 0,
-            column: Pick::NOTHING,
-            column_at: u64::MAX,
-            precharge: Pick::NOTHING,
-            activate: Pick::NOTHING,
+            column: First::NOTHING,
+            column_at: NEVER,
+            precharge: First::NOTHING,
+            activate: First::NOTHING,
             stale: 0,
+            late: 0,
             after_cas: None,
             act2: None,
             refresh,
@@ -175,20 +180,19 @@ impl FrFcfs {
         if now < self.wake {
             return self.wake;
         }
-        let plain = self.rest.is_none()
+        let plain = self.column_at <= now
+            && self.stale | (self.late & COLUMN) == 0
+            && (self.column.clock() < d.data_clock_until || d.data_clock_hold.is_none())
+            && now < self.refresh.next_due
+            && self.refresh.wanted == 0
             && self.act2.is_none()
             && self.after_cas.is_none()
-            && self.refresh.wanted == 0
-            && !self.dual;
-        if plain
-            && self.stale == 0
-            && now < self.refresh.next_due
-            && self.column_at <= now
-            && (self.column.clock < d.data_clock_until || d.data_clock_hold.is_none())
-        {
+            && self.rest.is_none()
+            && !(self.dual && self.precharge.min(self.activate).clock() <= now);
+        if plain {
             // nothing but a row hit: the common case of a stream
-            self.issue_column_here(d, self.column, now, done);
-            if self.precharge.clock.min(self.activate.clock) <= now {
+            self.issue_column_here(d, self.column.position(), self.mode, now, done);
+            if self.precharge.min(self.activate).clock() <= now {
                 self.stale |= PRECHARGE | ACTIVATE;
             }
             self.update_mode();
@@ -199,8 +203,7 @@ impl FrFcfs {
             } else {
                 self.settle(d, now + 1);
             }
-            self.wake =
-                self.column_at.min(self.precharge.clock).min(self.activate.clock).min(self.refresh.next_due);
+            self.wake = self.soonest().min(self.refresh.next_due);
             return self.wake;
         }
         self.run(d, now, done);
@@ -213,12 +216,11 @@ impl FrFcfs {
             self.refresh_pick = self.pick_refresh(d, now);
         }
         if let Some(pick) = self.after_cas.take() {
-            self.issue_column(d, pick, now, done);
+            let side = (pick.command == Command::Write) as usize;
+            self.issue_column(d, pick.position.into(), side, now, done);
             self.touch_refresh(d, now);
         } else {
-            if self.stale != 0 {
-                self.settle(d, now);
-            }
+            self.settle(d, now);
             self.act(d, now, done);
         }
         if let Some(rest) = &mut self.rest
@@ -231,14 +233,16 @@ impl FrFcfs {
         self.wake = if self.after_cas.is_some() || self.act2.is_some() {
             now + 1
         } else {
-            let pick = self.column_at.min(self.row().clock).min(self.refresh_pick.clock);
-            pick.min(self.refresh.next_due).max(now + 1)
+            self.soonest().min(self.refresh_pick.clock).min(self.refresh.next_due).max(now + 1)
         };
     }
 
     #[inline]
     fn update_mode(&mut self) {
         let (reads, writes) = (self.queues[0].len, self.queues[1].len);
+        if self.mode as u32 | writes == 0 {
+            return;
+        }
         let mode = if self.mode == 0 {
             writes >= self.high || (reads == 0 && writes > 0)
         } else {
@@ -253,25 +257,31 @@ impl FrFcfs {
     /// Every pick must be made anew.
     fn forget(&mut self) {
         self.stale = COLUMN | PRECHARGE | ACTIVATE;
+        self.late = 0;
     }
 
-    /// The earlier of the row commands, the older request's if both could issue.
+    /// The first clock at which a pick acts.
     #[inline]
-    fn row(&self) -> &Pick {
-        let (p, a) = (&self.precharge, &self.activate);
-        if (a.clock, a.position) < (p.clock, p.position) { a } else { p }
+    fn soonest(&self) -> u64 {
+        let clock = self.column_at.min(self.precharge.min(self.activate).clock());
+        if clock == NEVER { u64::MAX } else { clock }
     }
 
     /// Makes the touched picks anew; nothing can issue before `from`.
-    #[inline(never)]
+    #[inline(always)]
     fn settle(&mut self, d: &Device, from: u64) {
         // between ACT1 and ACT2 no other activate may come: that pick stays touched until then
-        let later = if self.act2.is_some() { self.stale & ACTIVATE } else { 0 };
+        let later = if self.act2.is_some() { ACTIVATE } else { 0 };
         let stale = self.stale & !later;
-        if stale == 0 {
-            return;
+        if stale != 0 {
+            self.stale &= later;
+            self.late &= !stale;
+            self.pick(d, stale, from);
         }
-        self.stale = later;
+    }
+
+    #[inline(never)]
+    fn pick(&mut self, d: &Device, stale: u8, from: u64) {
         if stale & COLUMN != 0 {
             self.column = self.pick_column(d, from);
             self.time_column(d, from);
@@ -296,7 +306,7 @@ impl FrFcfs {
             from
         } else {
             // a pick that lost its clock to another command keeps it
-            self.column_at.min(self.precharge.clock).min(self.activate.clock).max(from)
+            self.soonest().max(from)
         };
         self.wake = self.wake.min(wake);
     }

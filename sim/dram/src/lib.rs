@@ -21,6 +21,7 @@ mod drive;
 mod energy;
 mod error;
 mod expr;
+mod first;
 mod frfcfs;
 mod mapping;
 mod policy;

@@ -5,6 +5,7 @@
 //! too, so nothing of this is visible outside.
 
 use crate::canon::Canon;
+use crate::timing::mask;
 
 /// A request as the scheduler sees it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -170,23 +171,39 @@ impl Queue {
         if holes >= 16 {
             self.valid >>= holes;
             self.hits >>= holes;
-            for b in self.bits.iter_mut() {
-                b.all >>= holes;
-                b.hit >>= holes;
+            let mut banks = self.banks;
+            while banks != 0 {
+                let bits = &mut self.bits[banks.trailing_zeros() as usize & 63];
+                bits.all >>= holes;
+                bits.hit >>= holes;
+                banks &= banks - 1;
             }
             self.base = (self.base + holes) & 63;
             self.tail -= holes;
             return Renumbered::Down(holes);
         }
-        let old = self.clone();
-        self.clear();
-        let mut rest = old.valid;
+        let (old, hits) = (self.valid, self.hits);
+        let mut banks = self.banks;
+        while banks != 0 {
+            self.bits[banks.trailing_zeros() as usize & 63] = BankBits::default();
+            banks &= banks - 1;
+        }
+        (self.hits, self.tail) = (0, 0);
+        let mut rest = old;
         while rest != 0 {
             let from = rest.trailing_zeros();
-            self.push(*old.entry(from), old.hits >> from & 1 != 0);
+            let entry = *self.entry(from);
+            *self.entry_mut(self.tail) = entry;
+            let hit = hits >> from & 1;
+            let bits = &mut self.bits[entry.bank as usize & 63];
+            bits.all |= 1 << self.tail;
+            bits.hit |= hit << self.tail;
+            self.hits |= hit << self.tail;
+            self.tail += 1;
             rest &= rest - 1;
         }
-        Renumbered::ToRank(old.valid)
+        self.valid = mask(self.tail as usize);
+        Renumbered::ToRank(old)
     }
 
     fn clear(&mut self) {

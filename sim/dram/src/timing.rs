@@ -5,13 +5,14 @@
 
 use crate::canon::Canon;
 use crate::command::{COMMANDS, Command};
+use crate::first::First;
 use crate::standard::Standard;
 
 /// Channel plus at most four levels below it.
 pub(crate) const MAX_LEVELS: usize = 8;
 const MAX_BANKS: usize = crate::standard::MAX_BANKS as usize;
-/// Banks, and at most as many nodes above them.
-const NODES: usize = 2 * MAX_BANKS;
+/// Banks, and at most as many nodes above them: as many as a `u8` can name, so that such an index needs no check.
+const NODES: usize = 1 << u8::BITS;
 const STRIDE: usize = COMMANDS.next_power_of_two();
 
 type Ready = [u64; NODES * STRIDE];
@@ -85,8 +86,8 @@ pub(crate) struct Timing {
     ready: Box<Ready>,
     /// Levels below the channel at which a command can be made to wait.
     waits: [([u8; MAX_LEVELS], u8); COMMANDS],
-    /// The same resolved for each command and bank: indices in `ready`.
-    wait_slots: Box<[[u16; 4]; STRIDE * MAX_BANKS]>,
+    /// The same resolved for each command and bank.
+    wait_nodes: Box<[[[u8; 4]; MAX_BANKS]; STRIDE]>,
     /// `plain` resolved for each bank: first entry and entries per bank, by command.
     targets: Vec<Target>,
     target_start: [(u32, u32); COMMANDS],
@@ -100,8 +101,9 @@ pub(crate) struct Timing {
     rings: Vec<Ring>,
     /// Commands that some row below the refresh scope makes wait.
     deep: u16,
-    /// Classes (a bit each) that a command of one class delays in other banks too.
+    /// Classes (a bit each) that a command of one class delays in some other banks too, and in all of them.
     pub(crate) crosses: [u8; 3],
+    pub(crate) raises: [u8; 3],
 }
 
 impl Timing {
@@ -147,7 +149,7 @@ impl Timing {
             scope_banks,
             ready: Box::new([0; NODES * STRIDE]),
             waits: [([0; MAX_LEVELS], 0); COMMANDS],
-            wait_slots: Box::new([[0; 4]; STRIDE * MAX_BANKS]),
+            wait_nodes: Box::new([[[0; 4]; MAX_BANKS]; STRIDE]),
             targets: Vec::new(),
             target_start: [(0, 0); COMMANDS],
             plain: Default::default(),
@@ -159,6 +161,7 @@ impl Timing {
             rings: Vec::new(),
             deep: 0,
             crosses: [0; 3],
+            raises: [0; 3],
         };
         for c in s.constraints.iter().filter(|c| c.clocks > 0) {
             let level = merged[c.level];
@@ -174,7 +177,8 @@ impl Timing {
                     if level + 1 < levels
                         && let (Some(p), Some(f)) = (Class::of(*p), Class::of(*f))
                     {
-                        out.crosses[p as usize] |= 1 << f as u8;
+                        let spread = if level == 0 { &mut out.raises } else { &mut out.crosses };
+                        spread[p as usize] |= 1 << f as u8;
                     }
                     if c.sibling {
                         out.sibling[*p as usize].push(update);
@@ -278,8 +282,10 @@ impl Timing {
                     self.targets.push(Target { slot, clocks: u.clocks });
                 }
                 let (levels, n) = &self.waits[c];
+                // what is left over names the channel, which every bank waits for
+                self.wait_nodes[c][bank] = [0; 4];
                 for (i, level) in levels[..*n as usize].iter().enumerate() {
-                    self.wait_slots[c * MAX_BANKS + bank][i] = slot(c, path[*level as usize]) as u16;
+                    self.wait_nodes[c][bank][i] = path[*level as usize];
                 }
             }
         }
@@ -295,9 +301,51 @@ impl Timing {
     #[inline]
     pub(crate) fn earliest_below(&self, bank: usize, command: Command) -> u64 {
         let c = command as usize;
-        let slots = &self.wait_slots[(c & (STRIDE - 1)) * MAX_BANKS + (bank & (MAX_BANKS - 1))];
+        let nodes = &self.wait_nodes[c & (STRIDE - 1)][bank & (MAX_BANKS - 1)];
         let n = self.waits[c].1 as usize;
-        slots[..n.min(4)].iter().map(|s| self.ready[*s as usize & (NODES * STRIDE - 1)]).fold(0, u64::max)
+        nodes[..n.min(4)].iter().map(|node| self.ready[slot(c, *node)]).fold(0, u64::max)
+    }
+
+    /// The first of `banks` to which `command` may issue, none before `floor`, which is what the channel allows or later.
+    /// Where several may at once, the lowest `position` wins.
+    #[inline]
+    pub(crate) fn first(
+        &self,
+        banks: u64,
+        command: Command,
+        floor: u64,
+        position: impl Fn(usize) -> u32,
+    ) -> First {
+        let c = command as usize & (STRIDE - 1);
+        match self.waits[c].1 {
+            0 | 1 => self.first_of::<1>(banks, c, floor, position),
+            2 => self.first_of::<2>(banks, c, floor, position),
+            3 => self.first_of::<3>(banks, c, floor, position),
+            _ => self.first_of::<4>(banks, c, floor, position),
+        }
+    }
+
+    /// The same for a command that waits on at most `N` levels below the channel; without branches, for who is first
+    /// cannot be foretold.
+    #[inline(always)]
+    fn first_of<const N: usize>(
+        &self,
+        mut banks: u64,
+        c: usize,
+        floor: u64,
+        position: impl Fn(usize) -> u32,
+    ) -> First {
+        let mut first = First::NOTHING;
+        while banks != 0 {
+            let bank = banks.trailing_zeros() as usize;
+            let mut clock = floor;
+            for node in &self.wait_nodes[c][bank][..N] {
+                clock = clock.max(self.ready[slot(c, *node)]);
+            }
+            first.offer(First::new(clock, position(bank), bank));
+            banks &= banks - 1;
+        }
+        first
     }
 
     /// First clock at which the channel as a whole allows `command`: a lower bound for every bank.
@@ -338,7 +386,7 @@ impl Timing {
             *entry = (*entry).max(now + t.clocks as u64);
         }
         if !self.windows[c].is_empty() {
-            let path = self.path[bank];
+            let path = self.path[bank & (MAX_BANKS - 1)];
             self.issue_windows(&path, c, now);
         }
         if !self.sibling[c].is_empty() {
@@ -347,9 +395,10 @@ impl Timing {
         }
     }
 
+    #[inline(always)]
     fn issue_windows(&mut self, path: &[u8; MAX_LEVELS], c: usize, now: u64) {
         for w in &self.windows[c] {
-            let node = path[w.update.level as usize] as usize;
+            let node = path[w.update.level as usize & (MAX_LEVELS - 1)] as usize;
             let size = w.size as usize;
             // a ring: the entry about to be overwritten next is the oldest of the last `size`
             let times = &mut self.history[w.base + node * size..][..size];
@@ -413,7 +462,7 @@ impl Timing {
 /// Index in `ready`.
 #[inline]
 fn slot(command: usize, node: u8) -> usize {
-    (command & (STRIDE - 1)) * NODES + (node as usize & (NODES - 1))
+    (command & (STRIDE - 1)) * NODES + node as usize
 }
 
 /// The lowest `n` bits.

@@ -49,10 +49,19 @@ pub fn parse_trace(text: &str, standard: &Standard) -> Result<Vec<Request>, Erro
 /// Ticks beyond these 78 hours at 1 GHz are taken for a mistake, and leave room for a run to end.
 const LAST_TICK: u64 = 1 << 48;
 
-/// Checks the request at `index` against the device and its predecessor.
-pub(crate) fn check_request(index: usize, trace: &[Request], standard: &Standard) -> Result<(), String> {
-    let request = &trace[index];
+/// Checks every request; the error comes with the index of the one to blame.
+pub(crate) fn check_requests(trace: &[Request], standard: &Standard) -> Result<(), (usize, String)> {
     let bytes = standard.channel_bytes() * standard.channels as u64;
+    (0..trace.len()).try_for_each(|i| check_within(i, trace, bytes).map_err(|message| (i, message)))
+}
+
+/// Checks the request at `index` against the device and its predecessor.
+fn check_request(index: usize, trace: &[Request], standard: &Standard) -> Result<(), String> {
+    check_within(index, trace, standard.channel_bytes() * standard.channels as u64)
+}
+
+fn check_within(index: usize, trace: &[Request], bytes: u64) -> Result<(), String> {
+    let request = &trace[index];
     if request.address >= bytes {
         return Err(format!("address {:#x} lies outside the device of {bytes:#x} bytes", request.address));
     }

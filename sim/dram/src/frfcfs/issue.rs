@@ -4,6 +4,7 @@ use super::{ACTIVATE, COLUMN, FrFcfs, IDLE, PRECHARGE, Pick, column_command};
 use crate::command::Command;
 use crate::controller::Completion;
 use crate::device::{Device, NO_ROW};
+use crate::first::First;
 use crate::timing::Class;
 
 impl FrFcfs {
@@ -22,16 +23,23 @@ impl FrFcfs {
             self.issue_act2(d, bank, now);
             (row_slot, column_slot) = (false, self.dual);
         }
+        let late = self.due_late(now);
+        if late != 0 {
+            self.stale |= late;
+            self.settle(d, now);
+        }
         if self.column_at <= now {
             if column_slot && self.stale & COLUMN == 0 {
                 row_slot &= self.dual;
-                if self.column.clock >= d.data_clock_until && d.data_clock_hold.is_some() {
-                    let entry = *self.queues[self.mode].entry(self.column.position as u32);
+                let (clock, position) = (self.column.clock(), self.column.position());
+                if clock >= d.data_clock_until && d.data_clock_hold.is_some() {
+                    let entry = *self.queues[self.mode].entry(position);
                     let command = if entry.write { Command::CasWrite } else { Command::CasRead };
                     d.issue(command, entry.bank as usize, entry.row, entry.column, now);
-                    self.after_cas = Some(self.column);
+                    let (command, position) = (column_command(self.mode), position as u8);
+                    self.after_cas = Some(Pick { clock, command, bank: entry.bank, position });
                 } else {
-                    self.issue_column(d, self.column, now, done);
+                    self.issue_column(d, position, self.mode, now, done);
                 }
             }
             self.stale |= COLUMN;
@@ -42,10 +50,9 @@ impl FrFcfs {
             self.settle(d, now);
             self.stale |= column;
         }
-        let row = *self.row();
-        if row.clock <= now {
+        if self.precharge.min(self.activate).clock() <= now {
             if row_slot {
-                self.issue_row(d, row, now);
+                self.issue_row(d, now);
                 row_slot = false;
             } else {
                 self.stale |= PRECHARGE | ACTIVATE;
@@ -112,10 +119,55 @@ impl FrFcfs {
         self.cross(d, Class::Activate);
     }
 
-    /// A command of this class issued: the picks it may have delayed in other banks must be made anew.
+    /// A command of this class issued: the picks it may have delayed in other banks must be made anew, or, if all banks
+    /// wait alike, only when they are due. Whoever was first is ready by then, so this clock is exact.
     #[inline]
     pub(super) fn cross(&mut self, d: &Device, class: Class) {
         self.stale |= d.timing.crosses[class as usize];
+        let raised = d.timing.raises[class as usize] & !self.stale;
+        if raised != 0 {
+            self.raise(d, raised);
+        }
+    }
+
+    fn raise(&mut self, d: &Device, raised: u8) {
+        if raised & COLUMN != 0 {
+            if d.data_clock_hold.is_some() {
+                self.stale |= COLUMN;
+            } else {
+                let floor = d.timing.channel_earliest(column_command(self.mode));
+                if floor > self.column.clock() {
+                    self.column = First::something(floor);
+                    self.column_at = floor;
+                    self.late |= COLUMN;
+                }
+            }
+        }
+        if raised & PRECHARGE != 0 {
+            let floor = d.timing.channel_earliest(Command::Precharge);
+            if floor > self.precharge.clock() {
+                self.precharge = First::something(floor);
+                self.late |= PRECHARGE;
+            }
+        }
+        if raised & ACTIVATE != 0 {
+            let floor = d.timing.channel_earliest(Command::Activate);
+            if floor > self.activate.clock() {
+                self.activate = First::something(floor);
+                self.late |= ACTIVATE;
+            }
+        }
+    }
+
+    /// The picks of which only the clock is known, and it has come.
+    #[inline]
+    pub(super) fn due_late(&self, now: u64) -> u8 {
+        if self.late == 0 {
+            return 0;
+        }
+        let due = |first: First, class: u8| if first.clock() <= now { class } else { 0 };
+        let rows = due(self.precharge, PRECHARGE) | due(self.activate, ACTIVATE);
+        self.late & (due(self.column, COLUMN) | rows)
     }
 
     pub(super) fn opened(&mut self, d: &Device, bank: usize, now: u64) {
@@ -135,20 +187,21 @@ impl FrFcfs {
             }
             return;
         }
-        if self.stale & COLUMN != 0 {
+        if (self.stale | self.late) & COLUMN != 0 {
             return;
         }
         let command = column_command(self.mode);
         let clock = d.timing.earliest(bank, command).max(now + 1);
-        self.column.offer(clock, command, bank, q.oldest_hit(bank));
+        self.column.offer(First::new(clock, q.oldest_hit(bank), bank));
         self.time_column(d, now + 1);
     }
 
-    pub(super) fn issue_row(&mut self, d: &mut Device, pick: Pick, now: u64) {
-        let Pick { command, position, .. } = pick;
-        let position = position as u32;
-        let bank = pick.bank as usize;
-        if command == Command::Precharge {
+    /// The earlier of the row commands, the older request's if both could issue.
+    pub(super) fn issue_row(&mut self, d: &mut Device, now: u64) {
+        let pick = self.precharge.min(self.activate);
+        let (position, bank) = (pick.position(), pick.bank());
+        if pick == self.precharge {
+            let command = Command::Precharge;
             self.stale |= PRECHARGE;
             let (row, column) = if position == IDLE && self.queues[self.mode].banks >> bank & 1 == 0 {
                 (NO_ROW, NO_ROW)
@@ -168,10 +221,10 @@ impl FrFcfs {
         let entry = self.queues[self.mode].entry_mut(position);
         entry.activated = true;
         let (row, column) = (entry.row, entry.column);
-        d.issue(command, bank, row, column, now);
+        d.issue(Command::Activate, bank, row, column, now);
         if d.split {
             self.act2 = Some((bank as u8, now + self.split_deadline));
-            self.activate = Pick::NOTHING;
+            self.activate = First::NOTHING;
         } else {
             self.opened(d, bank, now);
         }
@@ -179,20 +232,28 @@ impl FrFcfs {
     }
 
     #[inline(never)]
-    pub(super) fn issue_column(&mut self, d: &mut Device, pick: Pick, now: u64, done: &mut Vec<Completion>) {
-        self.issue_column_here(d, pick, now, done);
+    pub(super) fn issue_column(
+        &mut self,
+        d: &mut Device,
+        position: u32,
+        side: usize,
+        now: u64,
+        done: &mut Vec<Completion>,
+    ) {
+        self.issue_column_here(d, position, side, now, done);
     }
 
     #[inline(always)]
     pub(super) fn issue_column_here(
         &mut self,
         d: &mut Device,
-        pick: Pick,
+        position: u32,
+        side: usize,
         now: u64,
         done: &mut Vec<Completion>,
     ) {
-        let q = &mut self.queues[(pick.command == Command::Write) as usize];
-        let entry = *q.entry(pick.position as u32);
+        let q = &mut self.queues[side & 1];
+        let entry = *q.entry(position);
         let bank = entry.bank as usize;
         d.issue_data(entry.write, bank, entry.row, entry.column, now);
         let c = &mut d.counters;
@@ -210,7 +271,7 @@ impl FrFcfs {
         }
         let latency = if entry.write { d.write_latency } else { d.read_latency };
         done.push(Completion { tag: entry.tag, write: entry.write, ready: now + latency });
-        q.remove(pick.position as u32);
+        q.remove(position);
         let bit = 1u64 << bank;
         let (any, hit) = (q.banks & bit != 0, q.hit_banks & bit != 0);
         self.stale |= COLUMN;
@@ -231,7 +292,7 @@ impl FrFcfs {
                 self.offer_precharge(d, bank, position, now + 1);
             }
         }
-        if self.precharge.bank == entry.bank {
+        if self.precharge.bank() == bank {
             self.stale |= PRECHARGE;
         }
         self.cross(d, Class::Column);

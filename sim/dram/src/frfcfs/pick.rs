@@ -3,9 +3,10 @@
 use super::{ACTIVATE, COLUMN, FrFcfs, IDLE, NONE, PRECHARGE, column_command};
 use crate::command::Command;
 use crate::device::Device;
+use crate::first::{First, NEVER};
 use crate::queue::{Entry, Queue, Renumbered};
 
-/// The first clock at which anything of a class can issue, and what it is.
+/// A command to come; the bank is the scope's number for commands to a whole scope.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pick {
     pub(super) clock: u64,
@@ -18,11 +19,10 @@ impl Pick {
     pub(super) const NOTHING: Pick =
         Pick { clock: u64::MAX, command: Command::Read, bank: u8::MAX, position: NONE as u8 };
 
-    /// Takes `other` if it comes first, or at the same clock for an older request.
-    #[inline]
-    pub(super) fn offer(&mut self, clock: u64, command: Command, bank: usize, position: u32) {
-        if clock < self.clock || (clock == self.clock && position < self.position as u32) {
-            *self = Pick { clock, command, bank: bank as u8, position: position as u8 };
+    /// Takes `other` if it comes first.
+    fn offer(&mut self, clock: u64, command: Command, bank: usize) {
+        if clock < self.clock {
+            *self = Pick { clock, command, bank: bank as u8, position: 0 };
         }
     }
 }
@@ -40,7 +40,7 @@ impl FrFcfs {
         if let Some(renumbered) = renumbered {
             self.renumber(renumbered, side);
         }
-        if self.closed_page && self.precharge.bank == entry.bank {
+        if self.closed_page && self.precharge.bank() == bank {
             self.stale |= PRECHARGE;
         }
         if side != self.mode {
@@ -50,15 +50,15 @@ impl FrFcfs {
             // it waits for the refresh
         } else if hit {
             if !had_hit && (self.capped & bit == 0 || !had) {
-                if self.precharge.bank == entry.bank {
+                if self.precharge.bank() == bank {
                     self.stale |= PRECHARGE;
                 }
-                if self.stale & COLUMN == 0 {
+                if (self.stale | self.late) & COLUMN == 0 {
                     let command = column_command(side);
                     let clock = d.timing.earliest(bank, command).max(now);
-                    let before = self.column.clock;
-                    self.column.offer(clock, command, bank, position);
-                    if self.column.clock != before {
+                    let before = self.column.clock();
+                    self.column.offer(First::new(clock, position, bank));
+                    if self.column.clock() != before {
                         self.time_column(d, now);
                     }
                 }
@@ -74,34 +74,33 @@ impl FrFcfs {
 
     /// The picks that remember positions of this queue.
     fn renumber(&mut self, renumbered: Renumbered, side: usize) {
-        let mut of = |pick: &mut Pick| {
-            if (pick.position as u32) < IDLE {
-                pick.position = renumbered.of(pick.position.into()) as u8;
-            }
-        };
         if side == self.mode {
-            [&mut self.column, &mut self.precharge, &mut self.activate].into_iter().for_each(&mut of);
+            for pick in [&mut self.column, &mut self.precharge, &mut self.activate] {
+                if pick.position() < IDLE {
+                    *pick = First::new(pick.clock(), renumbered.of(pick.position()), pick.bank());
+                }
+            }
         }
         if let Some(pick) = &mut self.after_cas
             && (pick.command == Command::Write) as usize == side
         {
-            of(pick);
+            pick.position = renumbered.of(pick.position.into()) as u8;
         }
     }
 
     #[inline]
     pub(super) fn offer_precharge(&mut self, d: &Device, bank: usize, position: u32, from: u64) {
-        if self.stale & PRECHARGE == 0 {
+        if (self.stale | self.late) & PRECHARGE == 0 {
             let clock = d.timing.earliest(bank, Command::Precharge).max(from);
-            self.precharge.offer(clock, Command::Precharge, bank, position);
+            self.precharge.offer(First::new(clock, position, bank));
         }
     }
 
     #[inline]
     pub(super) fn offer_activate(&mut self, d: &Device, bank: usize, position: u32, from: u64) {
-        if self.stale & ACTIVATE == 0 {
+        if (self.stale | self.late) & ACTIVATE == 0 {
             let clock = d.timing.earliest(bank, Command::Activate).max(from);
-            self.activate.offer(clock, Command::Activate, bank, position);
+            self.activate.offer(First::new(clock, position, bank));
         }
     }
 
@@ -121,10 +120,10 @@ impl FrFcfs {
     }
 
     #[inline(always)]
-    pub(super) fn pick_column(&self, d: &Device, from: u64) -> Pick {
+    pub(super) fn pick_column(&self, d: &Device, from: u64) -> First {
         let q = &self.queues[self.mode];
         if q.hits == 0 {
-            return Pick::NOTHING;
+            return First::NOTHING;
         }
         let command = column_command(self.mode);
         let floor = d.timing.channel_earliest(command).max(from);
@@ -134,66 +133,39 @@ impl FrFcfs {
             let position = q.hits.trailing_zeros();
             let bank = q.entry(position).bank;
             if d.timing.earliest_below(bank as usize, command) <= floor {
-                return Pick { clock: floor, command, bank, position: position as u8 };
+                return First::new(floor, position, bank.into());
             }
         }
         self.pick_column_among(d, floor)
     }
 
     #[inline(never)]
-    pub(super) fn pick_column_among(&self, d: &Device, floor: u64) -> Pick {
+    pub(super) fn pick_column_among(&self, d: &Device, floor: u64) -> First {
         let q = &self.queues[self.mode];
-        let command = column_command(self.mode);
-        let mut rest = q.hit_banks & !self.blocked & !self.overdue(q);
-        let mut best = Pick::NOTHING;
-        while rest != 0 {
-            let bank = rest.trailing_zeros() as usize;
-            best.offer(d.timing.earliest_below(bank, command).max(floor), command, bank, q.oldest_hit(bank));
-            rest &= rest - 1;
-        }
-        best
+        let banks = q.hit_banks & !self.blocked & !self.overdue(q);
+        d.timing.first(banks, column_command(self.mode), floor, |bank| q.oldest_hit(bank))
     }
 
-    pub(super) fn pick_precharge(&self, d: &Device, from: u64) -> Pick {
+    pub(super) fn pick_precharge(&self, d: &Device, from: u64) -> First {
         let q = &self.queues[self.mode];
-        let mut best = Pick::NOTHING;
-        let mut rest = q.banks & d.open & !self.blocked & (!q.hit_banks | self.overdue(q));
-        let floor = d.timing.channel_earliest(Command::Precharge).max(from);
-        while rest != 0 {
-            let bank = rest.trailing_zeros() as usize;
-            let clock = d.timing.earliest_below(bank, Command::Precharge).max(floor);
-            best.offer(clock, Command::Precharge, bank, q.oldest(bank));
-            rest &= rest - 1;
-        }
+        let banks = q.banks & d.open & !self.blocked & (!q.hit_banks | self.overdue(q));
+        let command = Command::Precharge;
+        let floor = d.timing.channel_earliest(command).max(from);
+        let mut best = d.timing.first(banks, command, floor, |bank| q.oldest(bank));
         if self.closed_page {
-            let mut idle =
+            let idle =
                 d.open & !self.blocked & !self.queues[0].hit_banks & !self.queues[1].hit_banks & !q.banks;
-            while idle != 0 {
-                let bank = idle.trailing_zeros() as usize;
-                let clock = d.timing.earliest_below(bank, Command::Precharge).max(floor);
-                best.offer(clock, Command::Precharge, bank, IDLE);
-                idle &= idle - 1;
-            }
+            best.offer(d.timing.first(idle, command, floor, |_| IDLE));
         }
         best
     }
 
-    pub(super) fn pick_activate(&self, d: &Device, from: u64) -> Pick {
+    pub(super) fn pick_activate(&self, d: &Device, from: u64) -> First {
         let q = &self.queues[self.mode];
-        let mut best = Pick::NOTHING;
-        let mut rest = q.banks & !self.blocked & !d.activating & !d.open;
-        if rest == 0 {
-            return best;
-        }
+        let banks = q.banks & !self.blocked & !d.activating & !d.open;
         let command = Command::Activate;
         let floor = d.timing.channel_earliest(command).max(from);
-        while rest != 0 {
-            let bank = rest.trailing_zeros() as usize;
-            let clock = d.timing.earliest_below(bank, command).max(floor);
-            best.offer(clock, command, bank, q.oldest(bank));
-            rest &= rest - 1;
-        }
-        best
+        d.timing.first(banks, command, floor, |bank| q.oldest(bank))
     }
 
     /// First refresh, or precharge before one, that can issue; `bank` is the scope for commands to a scope.
@@ -207,7 +179,7 @@ impl FrFcfs {
                 let bit = 1u64 << index;
                 if d.activating & bit == 0 {
                     let command = if d.open & bit != 0 { Command::Precharge } else { Command::RefreshBank };
-                    best.offer(d.timing.earliest(index, command).max(from), command, index, 0);
+                    best.offer(d.timing.earliest(index, command).max(from), command, index);
                 }
                 continue;
             }
@@ -218,10 +190,10 @@ impl FrFcfs {
             let mut open = d.open & banks;
             if open == 0 {
                 let clock = d.timing.earliest_scope(index, Command::RefreshAll).max(from);
-                best.offer(clock, Command::RefreshAll, index, 0);
+                best.offer(clock, Command::RefreshAll, index);
             } else if self.precharge_all {
                 let clock = d.timing.earliest_scope(index, Command::PrechargeAll).max(from);
-                best.offer(clock, Command::PrechargeAll, index, 0);
+                best.offer(clock, Command::PrechargeAll, index);
             } else {
                 while open != 0 {
                     let bank = open.trailing_zeros() as usize;
@@ -229,7 +201,6 @@ impl FrFcfs {
                         d.timing.earliest(bank, Command::Precharge).max(from),
                         Command::Precharge,
                         bank,
-                        0,
                     );
                     open &= open - 1;
                 }
@@ -240,12 +211,11 @@ impl FrFcfs {
 
     #[inline]
     pub(super) fn time_column(&mut self, d: &Device, from: u64) {
-        let clock = self.column.clock;
+        let clock = self.column.clock();
         self.column_at = clock;
-        if d.data_clock_hold.is_some() && clock >= d.data_clock_until && clock != u64::MAX {
-            let cas =
-                if self.column.command == Command::Write { Command::CasWrite } else { Command::CasRead };
-            self.column_at = (clock - 1).max(d.timing.earliest(self.column.bank as usize, cas)).max(from);
+        if d.data_clock_hold.is_some() && clock >= d.data_clock_until && clock != NEVER {
+            let cas = if self.mode == 1 { Command::CasWrite } else { Command::CasRead };
+            self.column_at = (clock - 1).max(d.timing.earliest(self.column.bank(), cas)).max(from);
         }
     }
 }

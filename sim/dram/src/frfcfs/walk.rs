@@ -4,6 +4,7 @@ use super::{FrFcfs, IDLE, Pick};
 use crate::canon::Canon;
 use crate::command::Command;
 use crate::device::Device;
+use crate::first::{First, NEVER};
 use crate::queue::Queue;
 
 impl Pick {
@@ -14,15 +15,30 @@ impl Pick {
         c.small(&mut command);
         self.command = Command::ALL[command as usize % Command::ALL.len()];
         c.small(&mut self.bank);
-        let mut rank = match self.position as u32 {
-            position if c.reading() || position >= IDLE => position,
-            position => queue.rank(position),
-        };
+        let mut rank = if c.reading() { 0 } else { queue.rank(self.position.into()) };
         c.small(&mut rank);
         if c.reading() {
             self.position = rank as u8;
         }
     }
+}
+
+/// Likewise.
+fn walk_first(first: &mut First, c: &mut Canon, queue: &Queue) {
+    let mut nothing = *first == First::NOTHING;
+    c.flag(&mut nothing);
+    if nothing {
+        *first = First::NOTHING;
+        return;
+    }
+    let (mut clock, mut position, mut bank) = (first.clock(), first.position(), first.bank());
+    c.moment(&mut clock);
+    c.size(&mut bank);
+    if !c.reading() && position < IDLE {
+        position = queue.rank(position);
+    }
+    c.small(&mut position);
+    *first = if c.reading() { First::new(clock, position, bank) } else { *first };
 }
 
 impl FrFcfs {
@@ -36,10 +52,13 @@ impl FrFcfs {
         self.mode &= 1;
         let queue = &self.queues[self.mode];
         for pick in [&mut self.column, &mut self.precharge, &mut self.activate] {
-            pick.walk(c, queue);
+            walk_first(pick, c, queue);
         }
-        c.moment(&mut self.column_at);
+        let mut at = if self.column_at == NEVER { u64::MAX } else { self.column_at };
+        c.moment(&mut at);
+        self.column_at = at.min(NEVER);
         c.small(&mut self.stale);
+        c.small(&mut self.late);
         let mut after_cas = self.after_cas.is_some();
         c.flag(&mut after_cas);
         if after_cas {
@@ -86,7 +105,7 @@ impl FrFcfs {
         if self.stale != 0 || self.after_cas.is_some() || self.act2.is_some() {
             wake = 0;
         } else if wake == self.refresh.next_due {
-            wake = self.column_at.min(self.row().clock).min(self.refresh_pick.clock);
+            wake = self.soonest().min(self.refresh_pick.clock);
         }
         c.clock(&mut wake);
         if c.reading() {
