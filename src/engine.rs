@@ -26,7 +26,7 @@ fn process() -> (Option<f64>, Option<u64>) {
 fn by_operator(finished: &Finished, leap: &LeapStats) -> Vec<(String, u64)> {
     let mut names: BTreeMap<&str, u64> = BTreeMap::new();
     for (i, &misses) in leap.misses_by_operator.iter().enumerate().filter(|m| *m.1 > 0) {
-        let name = finished.plan.decode.operators.get(i).map_or("?", |operator| &operator.name);
+        let name = finished.plan.decode.operators.get(i).map_or("?", |operator| operator.name);
         *names.entry(name).or_default() += misses;
     }
     let mut names: Vec<(String, u64)> = names.into_iter().map(|(name, n)| (name.to_owned(), n)).collect();

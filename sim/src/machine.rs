@@ -1,7 +1,9 @@
 //! The machine: components as named fields, and the loop that gives each of them its cycles.
 
+mod counts;
+
 use lutsim_isa::exec::State;
-use lutsim_isa::{Dispatch, Fault, Program, Queue, Reg, Sem};
+use lutsim_isa::{Dispatch, Program, Queue, Reg};
 
 use crate::channel::Channel;
 use crate::clock::Timebase;
@@ -12,12 +14,11 @@ use crate::link::{Link, Registered, Semaphores, Tick};
 use crate::load::Load;
 use crate::lut::Lut;
 use crate::port::Port;
-use crate::report::{OperatorRun, Report, Totals};
+use crate::report::{Report, Totals};
 use crate::scratchpad::Scratchpad;
 use crate::sequencer::Sequencer;
-use crate::shared::{
-    ByteCounts, CORE_UNITS, Hints, Instance, Interleave, Lane, Shared, Snapshot, Unit, Wakes, Work,
-};
+use crate::shared::{ByteCounts, CORE_UNITS, Hints, Interleave, Lane, Shared, Unit, Wakes, Work};
+use crate::stop::{BuildError, Stop};
 use crate::store::Store;
 use crate::vector::Vector;
 
@@ -49,58 +50,6 @@ pub struct Job<'a> {
     pub mailbox: &'a [u32],
     /// Bytes that the host reads back.
     pub result_bytes: u64,
-}
-
-/// Why a run stopped early.
-#[derive(Debug, thiserror::Error)]
-pub enum Stop {
-    /// A word without a meaning.
-    #[error(transparent)]
-    Fault(Fault),
-    /// Nothing can move any more.
-    #[error("deadlock at cycle {cycle}: nothing can move any more\n{report}")]
-    Deadlock {
-        /// Core cycle.
-        cycle: u64,
-        /// A line per unit: what it waits for.
-        report: String,
-    },
-    /// The program goes round in circles.
-    #[error("livelock: {words} control instructions in a row gave no unit any work (at instruction {pc})")]
-    Livelock {
-        /// Where.
-        pc: u32,
-        /// How many.
-        words: u64,
-    },
-    /// A semaphore is taken by two queues.
-    #[error("instruction {pc}: {sem} is waited for by the {} and the {} queue; one queue takes, one gives", queues[0], queues[1])]
-    TwoWaiters {
-        /// The second waiter's word.
-        pc: u32,
-        /// The semaphore.
-        sem: Sem,
-        /// The queues.
-        queues: [Queue; 2],
-    },
-    /// Two accesses without an order.
-    #[error("{0}")]
-    Order(String),
-    /// What was remembered is not what happens.
-    #[error("at cycle {cycle}, executing what was remembered came to something else")]
-    Audit {
-        /// Core cycle.
-        cycle: u64,
-    },
-    /// Longer than was allowed.
-    #[error("given up after {cycles} core cycles")]
-    TooLong {
-        /// How many were allowed.
-        cycles: u64,
-    },
-    /// Ctrl-C.
-    #[error("interrupted")]
-    Interrupted,
 }
 
 /// What executes values beside timing, if anything does.
@@ -158,25 +107,6 @@ pub struct Machine {
     limit: Tick,
     /// Checked now and then; set from outside to stop.
     interrupt: Option<std::sync::Arc<std::sync::atomic::AtomicBool>>,
-}
-
-/// A chip that cannot be built.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// The memory standard.
-    #[error(transparent)]
-    Dram(#[from] lutsim_dram::Error),
-    /// Clocks without a common timebase.
-    #[error(
-        "the core clock ({core} Hz) and the memory clock ({memory} Hz) have no common timebase that fits; \
-         choose a core clock in a simpler ratio, such as 5:6"
-    )]
-    Timebase {
-        /// Core clock, Hz.
-        core: u64,
-        /// Memory clock, Hz.
-        memory: f64,
-    },
 }
 
 impl Machine {
@@ -501,92 +431,6 @@ impl Machine {
         debug_assert!(wake > now, "component {component} wants to run in the past");
         self.shared.wakes.at[component] = wake;
         Ok(())
-    }
-
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        let cycle = self.now / self.timebase.core_period + 1;
-        let leapt = &self.leapt;
-        Snapshot {
-            time: self.now,
-            dram_bursts: self.shared.bursts.wrapping_add(leapt.bursts),
-            lut: self.lut.activity.up_to(cycle).plus(&leapt.lut),
-            load: self.load.cycles(cycle).plus(&leapt.load),
-            vector: self.vector.activity.up_to(cycle).plus(&leapt.vector),
-        }
-    }
-
-    /// Where it is worth to look whether the state has been seen before.
-    fn milestones(&self) -> (u64, u64) {
-        (self.load.milestones, self.sequencer.hints)
-    }
-
-    /// Notes the state of the machine at the last retirement of each operator.
-    fn book_retirements(&mut self) {
-        let snapshot = self.snapshot();
-        for &instance in &self.shared.retirements {
-            self.shared.instances[instance as usize].last = snapshot;
-        }
-        self.shared.retirements.clear();
-    }
-
-    fn operators(&self, begin: Snapshot) -> Vec<OperatorRun> {
-        let mut order: Vec<&Instance> = self.shared.instances.iter().collect();
-        order.sort_by_key(|i| i.last.time);
-        let mut previous = begin;
-        let run = |instance: &Instance| {
-            let last = instance.last;
-            let run = OperatorRun {
-                operator: instance.operator,
-                pass: instance.pass,
-                cycles: (last.time - previous.time) / self.timebase.core_period,
-                macs: instance.macs,
-                vector_ops: instance.vector_ops,
-                bytes_transferred: (last.dram_bursts - previous.dram_bursts)
-                    * self.shared.interleave.burst_bytes,
-                bytes_owned: instance.owned_bytes,
-                lut: last.lut.since(&previous.lut),
-                load: last.load.since(&previous.load),
-                vector: last.vector.since(&previous.vector),
-            };
-            previous = last;
-            run
-        };
-        order.into_iter().map(run).collect()
-    }
-
-    /// Everything counted up to now.
-    pub(crate) fn totals(&self) -> Totals {
-        let mut totals = self.executed();
-        totals.plus(&self.leapt);
-        totals
-    }
-
-    /// Everything that the components counted up to now.
-    pub(crate) fn executed(&self) -> Totals {
-        let cycle = self.now / self.timebase.core_period + 1;
-        let s = &self.shared;
-        Totals {
-            cycles: cycle,
-            sequencer: self.sequencer.activity.up_to(cycle),
-            load: self.load.cycles(cycle),
-            store: self.store.activity.up_to(cycle),
-            lut: self.lut.activity.up_to(cycle),
-            drain: self.lut.drain_activity.up_to(cycle),
-            vector: self.vector.activity.up_to(cycle),
-            unpacker: self.load.unpacker.up_to(cycle),
-            scratchpad_busy: s.scratchpad.busy_cycles,
-            scratchpad_conflicts: s.scratchpad.conflicts,
-            scratchpad_words_read: s.scratchpad.words_read,
-            scratchpad_words_written: s.scratchpad.words_written,
-            work: s.work,
-            bytes_read: s.bytes_read,
-            bytes_written: s.bytes_written,
-            bursts: s.bursts,
-            channels: self.channels.iter().map(|c| c.counters(self.now)).collect(),
-            memory_clocks: self.now / self.timebase.memory_period,
-            channels_waited: self.channels.iter().map(|c| c.waited(self.now)).collect(),
-            others: self.channels.iter().map(Channel::others).fold([0; 2], |a, b| [a[0] + b[0], a[1] + b[1]]),
-        }
     }
 
     fn deadlock(&self) -> Stop {

@@ -6,7 +6,7 @@ use crate::background::{Background, Place};
 use crate::channel::Channel;
 use crate::clock::Timebase;
 use crate::config::{Chip, DramKind, RefreshPolicy};
-use crate::machine::BuildError;
+use crate::stop::BuildError;
 
 pub(crate) struct Memory {
     pub(crate) timebase: Timebase,

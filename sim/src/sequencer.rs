@@ -10,8 +10,8 @@ use crate::config;
 use crate::feed::Feed;
 use crate::leap::Walk;
 use crate::link::Tick;
-use crate::machine::Stop;
 use crate::shared::{BurstRun, Instance, Job, Master, Shared};
+use crate::stop::Stop;
 
 /// Bytes fetched at once.
 const BLOCK: u64 = 2048;

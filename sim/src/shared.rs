@@ -5,8 +5,8 @@ use lutsim_isa::{ByteClass, Dispatch, Queue, Sem};
 use crate::activity::Cycles;
 use crate::clock::Divider;
 use crate::link::{Link, Registered, Semaphores, Tick};
-use crate::machine::Stop;
 use crate::scratchpad::Scratchpad;
+use crate::stop::Stop;
 
 /// A component of the core clock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -8,7 +8,7 @@ use crate::activity::{Activity, Cause};
 use crate::config::Dma;
 use crate::leap::Walk;
 use crate::link::Tick;
-use crate::load::{Cells, Rows, dram_rows};
+use crate::rows::{Cells, Rows, dram_rows};
 use crate::scratchpad::{Port, Run};
 use crate::shared::{BurstRun, Interleave, Job, Master, Shared};
 

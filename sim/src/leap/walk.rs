@@ -9,7 +9,7 @@ use lutsim_isa::{Dispatch, Op, Queue};
 use crate::activity::{Activity, Cause};
 use crate::feed::Prototypes;
 use crate::link::{Link, Tick};
-use crate::load::{Rows, dram_rows};
+use crate::rows::{Rows, dram_rows};
 use crate::shared::Job;
 
 /// A walk over the machine.
