@@ -90,11 +90,11 @@ proptest! {
     }
 }
 
-/// The same with a fixed seed, for some minutes: the gate runs it.
+/// The same with a fixed seed, 800 times: the gate runs it.
 #[test]
 #[ignore = "takes minutes; the gate runs it"]
 fn soak() {
-    let config = ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases: 800, failure_persistence: None, ..ProptestConfig::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[42; 32]);
     let all = (chips(), recipes(40), recipes(20), any::<u64>());
     TestRunner::new_with_rng(config, rng)
