@@ -35,6 +35,7 @@ fn reports_audited(
 ) -> Vec<Report> {
     let mut machine = Machine::new(chip, engine).unwrap();
     machine.set_audit(audit);
+    machine.set_limit(Some(100_000_000));
     if let Some(number) = order {
         machine.set_evaluation_order(permutation(machine.components(), number));
     }

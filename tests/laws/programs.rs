@@ -389,8 +389,9 @@ pub(crate) fn chips() -> impl Strategy<Value = Chip> {
     let memory = (0usize..6, 0u32..=2, 0u32..=3, any::<bool>(), any::<u32>());
     let rest =
         (1u32..=9, prop::sample::select(vec![1024u32, 2048, 16384]), 0usize..CLOCKS.len(), 0u64..3, 0u64..3);
-    let others = (any::<bool>(), 0u64..40, 0u32..=1000, 0u32..=1000, any::<u64>());
-    let port = prop::option::weighted(0.4, 1u32..=80);
+    // Where others are at work nothing comes twice, and `leap` is `skip`.
+    let others = (prop::bool::weighted(0.1), 0u64..40, 0u32..=1000, 0u32..=1000, any::<u64>());
+    let port = prop::option::weighted(0.2, 8u32..=80);
     (lut, pad, vector, dma, memory, rest, others, port).prop_map(
         |(lut, pad, vector, dma, memory, rest, others, port)| {
             let mut chip = chip_file::load_builtin("tiny").unwrap().chip;
