@@ -46,6 +46,8 @@ pub(crate) struct Channel {
     memory: Memory,
     /// Bursts already taken from the run at the head of each master's requests.
     taken: [u32; 3],
+    /// Other masters ask for nothing, for now.
+    others_hold: bool,
     completions: Vec<Completion>,
     hints_seen: Hints,
     /// Whether requests wait, in memory clocks.
@@ -78,6 +80,7 @@ impl Channel {
             period,
             memory,
             taken: [0; 3],
+            others_hold: false,
             completions: Vec::with_capacity(4),
             hints_seen: Hints::default(),
             waiting: Activity::new(Cause::Idle),
@@ -140,7 +143,7 @@ impl Channel {
         }
         // Older entries of the ideal memory have waited for this clock's.
         next = next.min(self.memory.wake()).max(clock + 1);
-        if let Some(background) = &self.background {
+        if let Some(background) = self.background.as_ref().filter(|_| !self.others_hold) {
             next = next.min(background.wake().max(clock + 1));
         }
         if next == u64::MAX { Tick::MAX } else { next * self.period }
@@ -154,7 +157,7 @@ impl Channel {
         let reader = if fetch.front(now).is_some() { Master::Fetch } else { Master::Load };
         let (reads, writes) = (!fetch.is_empty() || !load.is_empty(), !store.is_empty());
         let mut more = false;
-        if self.background.is_some() {
+        if self.background.is_some() && !self.others_hold {
             return self.accept_in_turn(reader, now, clock, shared);
         }
         if reads {
@@ -329,6 +332,10 @@ impl Channel {
     /// Whether no burst of the accelerator's is on its way or waits. Nobody waits for those of other masters.
     pub(crate) fn is_idle(&self) -> bool {
         self.pending() == self.background.as_ref().map_or(0, |b| b.held().iter().sum())
+    }
+    /// Other masters ask for nothing, for now.
+    pub(crate) fn hold_others(&mut self, hold: bool) {
+        self.others_hold = hold;
     }
     /// Bursts on their way or waiting.
     fn pending(&self) -> u32 {

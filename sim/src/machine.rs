@@ -288,6 +288,8 @@ impl Machine {
             + (job.result_bytes * 1_000_000_000).div_ceil(self.chip.runtime.readback_bytes_per_second.max(1));
         let mut end = self.now + self.core_ticks(readback).max(self.timebase.core_period);
         // What the controllers took they also do, so that the bytes of a run are its own.
+        // Others hold back meanwhile: while they keep reading, a last write may wait as long as they like.
+        self.channels.iter_mut().for_each(|c| c.hold_others(true));
         while let Some(at) = self.earliest() {
             if at > end {
                 if self.channels.iter().all(Channel::is_idle) {
@@ -298,6 +300,10 @@ impl Machine {
             self.instant(at, job)?;
         }
         self.now = end;
+        for (i, channel) in self.channels.iter_mut().enumerate() {
+            channel.hold_others(false);
+            self.shared.wakes.channel_after(i, end);
+        }
         let totals = self.totals().since(&before);
         Ok(Report { totals, operators: self.operators(first) })
     }
