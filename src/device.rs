@@ -9,7 +9,7 @@ use lutsim_host::target::Target;
 use lutsim_host::weights::WeightSource;
 use lutsim_host::{image, lower};
 use lutsim_isa::exec::{LutShape, State};
-use lutsim_sim::config::{Chip, DramKind};
+use lutsim_sim::config::{Build, Chip, DramKind};
 use lutsim_sim::{BuildError, Engine, EngineStats, Job, LeapStats, Machine, Report, Stop};
 
 /// A simulated chip.
@@ -134,7 +134,7 @@ pub fn dram_peak(chip: &Chip) -> f64 {
 }
 
 /// Core cycles that the work of a run takes at least, however it is cut: its bytes at the peak less refreshes, its selects
-/// on all cores. A roof of two slopes, to judge a mapping by; no time is made of it.
+/// and its products without tables on all cores. A roof of two slopes, to judge a mapping by; no time is made of it.
 pub fn least_cycles(chip: &Chip, report: &Report) -> u64 {
     let refreshing = match &chip.dram.kind {
         DramKind::Standard(name) => {
@@ -147,7 +147,9 @@ pub fn least_cycles(chip: &Chip, report: &Report) -> u64 {
     let memory = bytes / (dram_peak(chip) * (1.0 - refreshing)) * chip.clock_hz as f64;
     let lut = chip.lut;
     let array = u64::from(lut.cores) * u64::from(lut.m) * u64::from(lut.n);
-    (memory as u64).max(totals.work.lut_selects / array)
+    let lanes = u64::from(lut.cores) * u64::from(lut.mac_lanes.max(1));
+    let products = (totals.work.mac_int8 + totals.work.mac_fp16).div_ceil(lanes);
+    (memory as u64).max(totals.work.lut_selects / array + products)
 }
 
 /// The memory's clock, Hz.
@@ -188,6 +190,8 @@ pub fn target(chip: &Chip) -> Target {
         m: chip.lut.m,
         n: chip.lut.n,
         k: chip.lut.k,
+        stored_tables: chip.lut.build == Build::Vector,
+        mac_attention: chip.lut.mac_lanes > 0,
         accumulator_bits: chip.lut.accumulator_bits,
         scratchpad_bytes: chip.scratchpad.bytes,
         dram_bytes: chip.dram.bytes,

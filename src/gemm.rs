@@ -1,7 +1,7 @@
 //! One matrix product as a program: activations, weights and results in DRAM.
 //!
 //! ```text
-//! for each chunk of rows that fits:   load activations, scales
+//! for each chunk of rows that fits:   load activations, scales; if tables are stored, make them
 //!   for each tile of columns:         load its weights (ring of slots)
 //!     for each pass of R m rows:      lmma over all K, drain
 //!     store the tile of results (two buffers)
@@ -9,9 +9,9 @@
 
 use std::fmt::Write;
 
-use lutsim_isa::format::{Group, WeightFormat};
+use lutsim_isa::format::{Elem, Group, WeightFormat};
 use lutsim_isa::{Program, asm};
-use lutsim_sim::config::Chip;
+use lutsim_sim::config::{Build, Chip};
 
 use crate::failure::UserError;
 
@@ -67,10 +67,17 @@ const REACH: u64 = (1 << 24) - 64;
 
 impl Gemm {
     /// Scratchpad that a cut takes.
-    fn bytes(&self, chunk: u32, n_tile: u32, slots: u64) -> u64 {
+    fn bytes(&self, chip: &Chip, chunk: u32, n_tile: u32, slots: u64) -> u64 {
         let (chunk, n_tile) = (u64::from(chunk), u64::from(n_tile));
         let activations = (chunk * u64::from(self.k)).next_multiple_of(64) + (4 * chunk).next_multiple_of(64);
-        activations + slots * self.slot(n_tile as u32) + 2 * (4 * chunk * n_tile).next_multiple_of(64)
+        let tables = match chip.lut.build {
+            Build::Vector => (chunk * Elem::T8.row_bytes(self.k)).next_multiple_of(64),
+            Build::Ingress { .. } => 0,
+        };
+        activations
+            + tables
+            + slots * self.slot(n_tile as u32)
+            + 2 * (4 * chunk * n_tile).next_multiple_of(64)
     }
     fn slot(&self, n_tile: u32) -> u64 {
         self.format.scratchpad_bytes(n_tile, self.k)
@@ -84,11 +91,11 @@ impl Gemm {
         let room = chip.scratchpad.bytes.min(REACH);
         let mut columns = (lut.cores / rows).min(255).min(self.n.div_ceil(lut.n));
         let mut n_tile = columns * lut.n;
-        while self.bytes(1, n_tile, 2) > room && n_tile > 16 {
+        while self.bytes(chip, 1, n_tile, 2) > room && n_tile > 16 {
             n_tile = (n_tile / 2).max(16);
             columns = n_tile.div_ceil(lut.n);
         }
-        let least = self.bytes(1, n_tile, 2);
+        let least = self.bytes(chip, 1, n_tile, 2);
         if least > room {
             return Err(UserError::Refused {
                 what: format!("a scratchpad of {room} bytes is too small for any tile of this product"),
@@ -97,11 +104,11 @@ impl Gemm {
         }
         let pass = rows * lut.m;
         let mut chunk = self.m;
-        while self.bytes(chunk, n_tile, 2) > room {
+        while self.bytes(chip, chunk, n_tile, 2) > room {
             chunk = if chunk > pass { (chunk / 2).next_multiple_of(pass).min(chunk - 1) } else { chunk - 1 };
         }
         let mut slots = 2;
-        while slots < 16 && self.bytes(chunk, n_tile, slots + 1) <= room {
+        while slots < 16 && self.bytes(chip, chunk, n_tile, slots + 1) <= room {
             slots += 1;
         }
         Ok(Cut { rows, columns, n_tile, chunk, slots, slot: self.slot(n_tile) })
@@ -167,7 +174,20 @@ impl Gemm {
         let [activations, scales, weights, results] = dram;
         let pad = |bytes: u64| bytes.next_multiple_of(64);
         let scale_base = pad(u64::from(chunk) * u64::from(k));
-        let out = scale_base + pad(4 * u64::from(chunk));
+        // What the cores read, from where: the activations, or tables that the vector unit makes of them.
+        let tables = scale_base + pad(4 * u64::from(chunk));
+        let (elem, operand, out) = match lut.build {
+            Build::Vector => (Elem::T8, tables, tables + pad(u64::from(chunk) * Elem::T8.row_bytes(k))),
+            Build::Ingress { .. } => (Elem::I8, 0, tables),
+        };
+        let row = elem.row_bytes(k);
+        let make = match elem {
+            Elem::T8 => format!(
+                "tile t7, r0, #{tables}, r9, #{k}, #{row}, t8\nvtable t7, t0, ?s2, !s24\nsync.lut ?s24, -\n"
+            ),
+            _ => String::new(),
+        };
+        let loaded = if elem == Elem::T8 { "!s2" } else { "-" };
         let out_bytes = pad(4 * u64::from(chunk) * u64::from(n_tile));
         let ring = out + 2 * out_bytes;
         let (ring_end, out_end) = (ring + slots * slot, out + 2 * out_bytes);
@@ -188,10 +208,10 @@ impl Gemm {
              loop #{chunks} {{\n\
              min r9, r8, #{chunk}        ; rows of this chunk\n\
              tile t0, r0, #0, r9, #{k}, #{k}, i8\n\
-             load.plain t0, r6, #0, #{k}, spill, ?s17, -\n\
+             load.plain t0, r6, #0, #{k}, spill, ?s17, {loaded}\n\
              tile t1, r0, #{scale_base}, r9, #1, #4, f32\n\
              load.plain t1, r7, #0, #4, spill, -, !s1\n\
-             sync.lut ?s1, -\n\
+             {make}sync.lut ?s1, -\n\
              set r4, #{weights}        ; DRAM: weights\n\
              add r10, r5, #0        ; DRAM: this chunk's results\n\
              set r11, #{n}        ; columns left\n\
@@ -201,11 +221,11 @@ impl Gemm {
              tile t2, r2, #0, r12, #{k}, #0, {format}\n\
              load.weights t2, r4, #0, #0, weights, ?s16, !s0\n\
              sync.lut ?s0, -\nsync.lut ?s8, -\n\
-             set r13, #0        ; activations, scales, results of the next pass\n\
+             set r13, #{operand}        ; activations, scales, results of the next pass\n\
              set r14, #{scale_base}\nadd r15, r3, #0\nadd r17, r9, #0\n\
              loop r16 {{\n\
              min r18, r17, #{pass}        ; rows of this pass\n\
-             tile t3, r13, #0, r18, #{k}, #{k}, i8\n\
+             tile t3, r13, #0, r18, #{k}, #{row}, {elem}\n\
              lmma.{ty} t3, t2, {grid}, first, -, -\n\
              tile t4, r15, #0, r18, r12, #{}, f32\n\
              tile t5, r14, #0, r18, #1, #4, f32\n\
@@ -222,7 +242,7 @@ impl Gemm {
              add r6, r6, #{}\nadd r7, r7, #{}\nadd r5, r5, #{}\nsub r8, r8, r9\n\
              }}\nhalt\n",
             4 * n_tile,
-            u64::from(pass) * u64::from(k),
+            u64::from(pass) * row,
             4 * pass,
             4 * u64::from(pass) * u64::from(n_tile),
             4 * n_tile,

@@ -22,7 +22,10 @@ pub(crate) fn latency(mnemonic: &str) -> String {
              controllers have taken the last one. One transfer at a time."
             .into(),
         "lmma" => "per group of g weights along K, `planes * ceil(g / k)` cycles of the select array (int1 1 plane, int1.58 \
-             and int2 2, int3 3, int4 4, int8 8), longer if the scratchpad delivers less; then `ceil(rows * columns / \
+             and int2 2, int3 3, int4 4, int8 8); with k = 1, `ceil(rows * columns * g / attention.mac.lanes)` cycles of the \
+             multiply-accumulate lanes. Longer if the builders (`rows * ceil(g / k) / lut.builders`; none for stored \
+             tables), the links (`columns * planes * g / 8` bytes at `lut.weight_link_bytes`, a row's activations or tables at \
+             `lut.activation_link_bytes`) or the scratchpad deliver less. Then `ceil(rows * columns / \
              lut.drain_lanes)` cycles of the drain, rows and columns those of one core, beside the next group's selects: \
              the array waits when both accumulators are full. It retires `lut.pipeline_cycles` after its last group's drain."
             .into(),
@@ -38,6 +41,9 @@ fn vector(name: &str) -> String {
     let (sweeps, special, reductions) = match name {
         "vnorm" | "vquant" | "vfold" => (2, 0, 1),
         "vsoftmax" | "valibi" => (2, 1, 2),
+        "vtable" => {
+            return format!("one sweep of `rows * ceil(3 * columns / vector.lanes)` cycles; {FILL}");
+        }
         "vact" | "vglu" => {
             return format!(
                 "one sweep of `rows * ceil(columns / L)` cycles, L = `vector.lanes` for ReLU and its square, \

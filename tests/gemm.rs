@@ -1,11 +1,13 @@
 //! One matrix product through assembler, machine and memories: its values are those of a plain integer sum.
 
-use lutsim::{device, gemm::Gemm, kernel};
+use lutsim::gemm::{Gemm, group};
+use lutsim::{device, kernel};
 use lutsim_host::pack::pack_record;
 use lutsim_host::quantize::QuantisedTensor;
 use lutsim_host::weights::{Stream, synthetic_tensor};
 use lutsim_isa::format::{Group, WeightFormat, WeightKind};
 use lutsim_sim::chip_file;
+use lutsim_sim::config::{Build, Chip};
 
 /// Activation `i` of row `m`: in +-127.
 fn activation(m: u32, i: u32) -> i8 {
@@ -50,11 +52,14 @@ fn odd(kind: WeightKind, code: u8) -> i32 {
 }
 
 fn check(chip: &str, m: u32, n: u32, k: u32, kind: WeightKind, group: Group) {
-    let chip = chip_file::load_builtin(chip).unwrap().chip;
+    check_on(&chip_file::load_builtin(chip).unwrap().chip, m, n, k, kind, group);
+}
+
+fn check_on(chip: &Chip, m: u32, n: u32, k: u32, kind: WeightKind, group: Group) {
     let format = WeightFormat { kind, group };
-    let lowered = Gemm { m, n, k, format }.lower(&chip).unwrap();
+    let lowered = Gemm { m, n, k, format }.lower(chip).unwrap();
     let t = synthetic_tensor(Stream::new(7, "w", None), n, k, format, 1.0);
-    let mut state = device::empty_state(&chip);
+    let mut state = device::empty_state(chip);
     for row in 0..m {
         let bytes: Vec<u8> = (0..k).map(|i| activation(row, i) as u8).collect();
         state.dram.write(lowered.activations + u64::from(row) * u64::from(k), &bytes).unwrap();
@@ -66,7 +71,7 @@ fn check(chip: &str, m: u32, n: u32, k: u32, kind: WeightKind, group: Group) {
         state.dram.write(at, &record).unwrap();
         at += record.len() as u64;
     }
-    let run = match kernel::run("gemm", &lowered.program, lowered.address, &chip, state) {
+    let run = match kernel::run("gemm", &lowered.program, lowered.address, chip, state) {
         Ok(run) => run,
         Err(e) => panic!("{m} x {n} x {k} {format}: {e:?}\n{}", lowered.text),
     };
@@ -111,4 +116,15 @@ fn a_scratchpad_beyond_what_programs_can_address_is_used_in_part() {
     let format = WeightFormat { kind: WeightKind::Int2, group: Group::Of(128) };
     let lowered = Gemm { m: 4000, n: 4096, k: 4096, format }.lower(&chip).unwrap();
     assert!(lowered.text.contains("chunks of "), "{}", lowered.text);
+}
+
+/// The vector unit makes the tables, in the scratchpad.
+#[test]
+fn stored_tables() {
+    let mut chip = chip_file::load_builtin("tiny").unwrap().chip;
+    chip.lut.build = Build::Vector;
+    for (m, n, k) in [(1, 64, 128), (5, 130, 90), (70, 200, 1000)] {
+        check_on(&chip, m, n, k, WeightKind::Int2, group(k));
+        check_on(&chip, m, n, k, WeightKind::Int158, Group::Row);
+    }
 }

@@ -194,7 +194,7 @@ impl Mapping {
                     format!("{need} records must be resident at once"),
                 );
             }
-            let buffers = Buffers::new(model, workload, self, phase);
+            let buffers = Buffers::new(model, workload, target, self, phase);
             let least = buffers.end + u64::from(slots) * u64::from(self.slot_bytes);
             if least > usable(target) {
                 return Err(HostError::Scratchpad {

@@ -54,6 +54,8 @@ pub struct Machine {
     pub activations: AType,
     /// Activations of one table (FP16 activations are summed within tables first).
     pub table: u32,
+    /// The same in attention; 1 if it does without tables.
+    pub attention_table: u32,
     /// Whether the MLP's hidden activations pass through FP16.
     pub half_hidden: bool,
     /// K of a matrix's records where that is not all of it (it matters for groups of a whole row).
@@ -67,6 +69,7 @@ impl Default for Machine {
             kv_tile: 128,
             activations: AType::Int8,
             table: 4,
+            attention_table: 4,
             half_hidden: false,
             k_blocks: BTreeMap::new(),
         }
@@ -81,6 +84,7 @@ impl Machine {
             kv_tile: KV_TILE,
             activations: plan.workload.activations,
             table: plan.target.k,
+            attention_table: if plan.target.mac_attention { 1 } else { plan.target.k },
             half_hidden: plan.mapping.hidden == Hidden::F16,
             k_blocks: plan.layout.tensors.iter().map(|t| (t.name.to_string(), t.k_block)).collect(),
         }

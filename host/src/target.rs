@@ -1,5 +1,6 @@
 //! The machine as the host sees it.
 
+use lutsim_isa::Elem;
 use lutsim_isa::field::AccType;
 
 /// What lowering needs to know of a chip.
@@ -13,6 +14,10 @@ pub struct Target {
     pub n: u32,
     /// Activations per table.
     pub k: u32,
+    /// Whether the vector unit makes the tables, into the scratchpad; otherwise the cores do.
+    pub stored_tables: bool,
+    /// Whether attention runs on multiply-accumulate lanes of the cores, without tables.
+    pub mac_attention: bool,
     /// Width of an integer accumulator, bits.
     pub accumulator_bits: u32,
     /// Scratchpad, bytes.
@@ -42,6 +47,8 @@ impl Target {
         m: 2,
         n: 64,
         k: 4,
+        stored_tables: false,
+        mac_attention: false,
         accumulator_bits: 24,
         scratchpad_bytes: 4 << 20,
         scratchpad_row_bytes: 1024,
@@ -66,6 +73,18 @@ impl Target {
         ..Target::PHONE
     };
 
+    /// What `lmma` reads: activations of `plain`, or their tables.
+    pub fn operand(&self, plain: Elem) -> Elem {
+        match plain {
+            Elem::I8 if self.stored_tables => Elem::T8,
+            Elem::F16 if self.stored_tables => Elem::T16,
+            plain => plain,
+        }
+    }
+    /// The same in attention.
+    pub fn attention_operand(&self, plain: Elem) -> Elem {
+        if self.mac_attention { plain } else { self.operand(plain) }
+    }
     /// The accumulator type of integer `lmma`s.
     pub fn accumulator(&self) -> AccType {
         match self.accumulator_bits {

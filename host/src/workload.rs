@@ -1,7 +1,7 @@
 //! What is to be run: lengths and number types.
 
 use lutsim_isa::field::AType;
-use lutsim_isa::format::{Group, WeightFormat, WeightKind};
+use lutsim_isa::format::{Elem, Group, WeightFormat, WeightKind};
 
 use crate::error::HostError;
 use crate::model::Model;
@@ -164,11 +164,11 @@ impl Workload {
             &nearest,
         ))
     }
-    /// Bytes of one activation that the cores read.
-    pub fn activation_bytes(&self) -> u32 {
+    /// The type of an activation.
+    pub fn activation_elem(&self) -> Elem {
         match self.activations {
-            AType::Int8 => 1,
-            AType::Fp16 => 2,
+            AType::Int8 => Elem::I8,
+            AType::Fp16 => Elem::F16,
         }
     }
     /// Bytes of one token's codes of one head in the KV cache.

@@ -6,8 +6,9 @@ mod chip;
 #[path = "values/random.rs"]
 mod random;
 
-use chip::check;
+use chip::{check, check_on};
 use lutsim_host::model::{LearnedPositions, Model, Positions, RopeConfig};
+use lutsim_host::target::Target;
 use lutsim_host::workload::Workload;
 use lutsim_isa::field::{AType, Act, Norm, Rope};
 use lutsim_isa::{Group, WeightFormat, WeightKind};
@@ -109,6 +110,25 @@ fn greedy_tokens_come_from_the_chip() {
 fn half_precision_activations() {
     for kv in [WeightKind::Kv8, WeightKind::Kv4, WeightKind::KvF16] {
         check(&tiny(), Workload { activations: AType::Fp16, kv, ..small() });
+    }
+}
+
+/// Tables that the vector unit made, attention without tables, and both.
+#[test]
+fn tables_in_scratchpad_and_attention_on_lanes() {
+    for (stored_tables, mac_attention) in [(true, false), (false, true), (true, true)] {
+        let target = Target { stored_tables, mac_attention, ..chip::TINY };
+        for activations in [AType::Int8, AType::Fp16] {
+            for kv in [WeightKind::Kv8, WeightKind::Kv4, WeightKind::KvF16] {
+                let small = Workload { activations, kv, batch: 2, ..small() };
+                check_on(&target, &tiny(), Workload { prompt: 9, ..small });
+                check_on(&target, &tiny(), Workload { prompt: 0, context: 126, generate: 4, ..small });
+                check_on(&target, &bloom(), Workload { prompt: 130, generate: 2, ..small });
+            }
+        }
+        // Heads whose tables are padded.
+        let odd = Model { head_dim: 18, heads: 3, kv_heads: 3, hidden: 54, intermediate: 90, ..opt() };
+        check_on(&target, &odd, Workload { prompt: 9, ..small() });
     }
 }
 

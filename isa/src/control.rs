@@ -26,7 +26,7 @@ impl TileRef {
     /// Bytes of one row of a plain tile.
     pub fn row_bytes(&self) -> u32 {
         match self.format {
-            Format::Plain(e) => self.cols * e.bytes(),
+            Format::Plain(e) => e.row_bytes(self.cols) as u32,
             Format::Weights(w) => w.scratchpad_bytes(self.rows, self.cols) as u32,
         }
     }
@@ -64,6 +64,7 @@ pub enum VectorOp {
     Add { d: TileRef, x: TileRef, y: TileRef },
     Mul { d: TileRef, x: TileRef, y: TileRef },
     Copy { d: TileRef, x: TileRef },
+    Table { d: TileRef, x: TileRef },
     Quant { d: TileRef, s: TileRef, x: TileRef, bits: u32 },
     Fold { d: TileRef, s: TileRef, x: TileRef, f: TileRef },
     ArgMax { d: TileRef, x: TileRef, base: u32, first: bool },
@@ -103,6 +104,7 @@ impl Op {
                 VectorOp::Softmax { d, x, .. }
                 | VectorOp::Act { d, x, .. }
                 | VectorOp::Copy { d, x }
+                | VectorOp::Table { d, x }
                 | VectorOp::ArgMax { d, x, .. } => [d, x].into_iter().for_each(f),
             },
         }
@@ -372,6 +374,7 @@ impl Control {
             Inst::VFold { d, s, x, f, .. } => {
                 vector(VectorOp::Fold { d: t(d)?, s: t(s)?, x: t(x)?, f: t(f)? })
             }
+            Inst::VTable { d, x, .. } => vector(VectorOp::Table { d: t(d)?, x: t(x)? }),
             Inst::VArgMax { d, x, base, first, .. } => {
                 let (base, first) = (self.size(base)?, first == First::Yes);
                 vector(VectorOp::ArgMax { d: t(d)?, x: t(x)?, base, first })
@@ -441,6 +444,7 @@ impl Inst {
             | Inst::VCopy { wait, signal, .. }
             | Inst::VQuant { wait, signal, .. }
             | Inst::VFold { wait, signal, .. }
+            | Inst::VTable { wait, signal, .. }
             | Inst::VArgMax { wait, signal, .. } => (wait, signal),
             _ => (Wait(None), Signal(None)),
         }

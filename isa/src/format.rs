@@ -21,16 +21,34 @@ closed_set!(/// An element of a plain tile.
     U32 = "u32",
     /// Bytes without a meaning.
     U8 = "u8",
+    /// The half-table of four columns of INT8 activations: eight sums of 10 bits, packed.
+    T8 = "t8",
+    /// The half-table of four columns of FP16 activations: eight FP16 sums, and the FP32 sum of all four.
+    T16 = "t16",
 });
 
+/// Activations of a table that lies in scratchpad.
+pub const STORED_TABLE: u32 = 4;
+
 impl Elem {
-    /// Bytes per element.
+    /// Bytes per element; of a table, all of it.
     pub const fn bytes(self) -> u32 {
         match self {
             Elem::F32 | Elem::U32 => 4,
             Elem::F16 => 2,
             Elem::I8 | Elem::U8 => 1,
+            Elem::T8 => 10,
+            Elem::T16 => 20,
         }
+    }
+    /// Whether an element is a table.
+    pub const fn is_table(self) -> bool {
+        matches!(self, Elem::T8 | Elem::T16)
+    }
+    /// Bytes of a row of `cols` columns: a table serves [`STORED_TABLE`] of them.
+    pub const fn row_bytes(self, cols: u32) -> u64 {
+        let elements = if self.is_table() { cols.div_ceil(STORED_TABLE) } else { cols };
+        elements as u64 * self.bytes() as u64
     }
 }
 

@@ -78,6 +78,8 @@ define_isa! {
     0x4a "vargmax" VArgMax { d: TileId, x: TileId, base: Dim, first: First, wait: Wait, signal: Signal }
     /// As `vsoftmax`, of x * scale + slope * column: attention with linear biases. `slope` holds one FP32 per row, or one for all.
     0x4b "valibi." VAlibi { mask: Mask, d: TileId, x: TileId, slope: TileId, valid: Dim, scale: F32, wait: Wait, signal: Signal }
+    /// Half-tables of each row's activations, four to a table: INT8 to `t8`, FP16 to `t16`. `lmma` takes them in place of activations.
+    0x4c "vtable" VTable { d: TileId, x: TileId, wait: Wait, signal: Signal }
 }
 
 /// SHA-256 of the table's text: two programs with the same hash were built for the same instructions.

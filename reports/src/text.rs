@@ -220,7 +220,8 @@ fn energy(record: &Record, phases: &[Phase<'_>]) -> String {
         columns.extend([(*name, Align::Right), ("share", Align::Right)]);
     }
     let mut table = Table::new(&columns);
-    for (component, _) in record.energy_by_component_j.iter() {
+    // Parts that the chip does not have took nothing.
+    for (component, _) in record.energy_by_component_j.iter().filter(|(_, joules)| **joules > 0.0) {
         let cells = phases.iter().flat_map(|(_, p)| {
             let joules = p.energy_by_component_j.get(component).copied().unwrap_or(0.0);
             [format!("{}/token", si(share(joules, p.tokens as f64), "J")), percent(share(joules, p.energy_j))]

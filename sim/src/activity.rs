@@ -22,6 +22,10 @@ pub enum Cause {
     Scratchpad,
     /// Waits for the drain: both accumulator buffers are full.
     Drain,
+    /// Waits for tables: the builders are slower than the array.
+    Builder,
+    /// Waits for weights, activations or tables on their links.
+    Broadcast,
     /// Waits for the unpacker.
     Unpack,
     /// Waits for instructions from DRAM.
@@ -36,7 +40,7 @@ pub enum Cause {
 
 impl Cause {
     /// All, in reporting order.
-    pub const ALL: [Cause; 14] = [
+    pub const ALL: [Cause; 16] = [
         Cause::Busy,
         Cause::Idle,
         Cause::WaitLoad,
@@ -46,6 +50,8 @@ impl Cause {
         Cause::Dram,
         Cause::Scratchpad,
         Cause::Drain,
+        Cause::Builder,
+        Cause::Broadcast,
         Cause::Unpack,
         Cause::Fetch,
         Cause::QueueFull,
@@ -64,6 +70,8 @@ impl Cause {
             Cause::Dram => "dram",
             Cause::Scratchpad => "scratchpad",
             Cause::Drain => "drain",
+            Cause::Builder => "builder",
+            Cause::Broadcast => "broadcast",
             Cause::Unpack => "unpack",
             Cause::Fetch => "fetch",
             Cause::QueueFull => "queue_full",

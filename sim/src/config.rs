@@ -46,6 +46,26 @@ pub struct Lut {
     pub accumulator_bits: u32,
     /// Cycles from the last select of an `lmma` to its last partial sum (builder, select, accumulate, drain pipeline).
     pub pipeline_cycles: u32,
+    /// Who makes the tables.
+    pub build: Build,
+    /// Bytes per cycle of the link that brings weights to a column of cores: all of its cores take the same.
+    pub weight_link_bytes: u32,
+    /// Bytes per cycle of the link that brings activations or tables to a row of cores: all of its cores take the same.
+    pub activation_link_bytes: u32,
+    /// Multiply-accumulate lanes of a core, for attention without tables; 0 if there are none.
+    pub mac_lanes: u32,
+}
+
+/// Who makes the tables.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Build {
+    /// Each core, from activations as they come in: so many tables per cycle.
+    Ingress {
+        /// Tables per cycle and core.
+        builders: u32,
+    },
+    /// The vector unit, once, into the scratchpad; cores read them from there.
+    Vector,
 }
 
 /// Scratchpad.

@@ -2,9 +2,14 @@
 //!
 //! ```text
 //! queue -> staged group -> array (planes x K/k cycles) -> integer accumulators (two) -> drain -> FP32 partial sums
+//!             |            ^ builders, links                                              |
 //!             |  runs: weights, scales, activations                                       |
 //!             +------------------------- scratchpad <----------------- write-out ---------+
 //! ```
+//! Tables and operands come in while the array works, so that a group lasts as long as the slowest of them; cycles
+//! beyond the array's own are `builder` or `broadcast`. With K = 1 there are no tables: the cores' multiply-accumulate lanes take
+//! the array's place, all planes of a weight at once.
+//!
 //! An `lmma` is a row of groups: g activations against R m rows and C n columns, every bit-plane in turn. The operands
 //! of the next group are asked for while the array works on this one. The drain adds a finished group into the partial
 //! sums while the array fills the other accumulators; if both are full, the array waits (`drain`).
@@ -18,7 +23,7 @@ use lutsim_isa::field::{AType, DrainMode};
 use lutsim_isa::{Format, Grid, LmmaType, Op, Queue};
 
 use crate::activity::{Activity, Cause};
-use crate::config;
+use crate::config::{self, Build};
 use crate::link::Tick;
 use crate::scratchpad::{Port, Run};
 use crate::shared::{Job, Shared};
@@ -47,6 +52,8 @@ struct Pass {
 #[derive(Clone, Copy, Debug, Default)]
 struct Group {
     cycles: u64,
+    /// Cycles beyond them that its tables (0) and its links (1) take.
+    late: [u64; 2],
     runs: Runs,
     drain_cycles: u64,
     /// The `lmma` that this is the last group of.
@@ -80,7 +87,7 @@ pub(crate) struct Lut {
     word: u64,
     pass: Option<Pass>,
     staged: Option<Group>,
-    /// What the array works on, and when it can end.
+    /// What the array works on, and when it can end: the array itself, or what it waits for.
     active: Option<(Group, Tick)>,
     drain: VecDeque<DrainTask>,
     draining: Option<Draining>,
@@ -132,7 +139,7 @@ impl Lut {
             && let Some(group) = self.staged.take()
         {
             self.full += 1;
-            self.active = Some((group, now + group.cycles * shared.core_period));
+            self.active = Some((group, now + (group.cycles + late(&group)) * shared.core_period));
         }
         if self.staged.is_none() {
             self.stage(now, shared);
@@ -148,8 +155,13 @@ impl Lut {
 
     fn state(&self, now: Tick, shared: &Shared) -> (Cause, Tick) {
         let next = now + shared.core_period;
-        if let Some((_, until)) = self.active {
-            return if now < until { (Cause::Busy, until) } else { (Cause::Scratchpad, Tick::MAX) };
+        if let Some((group, until)) = self.active {
+            let array = until - late(&group) * shared.core_period;
+            return match now {
+                _ if now < array => (Cause::Busy, array),
+                _ if now < until => (cause_of(&group), until),
+                _ => (Cause::Scratchpad, Tick::MAX),
+            };
         }
         if self.staged.is_some() {
             return if self.full < 2 { (Cause::Busy, next) } else { (Cause::Drain, Tick::MAX) };
@@ -216,7 +228,8 @@ impl Lut {
         pass.count(&group, shared);
         pass.next += 1;
         let ends = (pass.next == pass.groups).then_some(pass.job);
-        self.staged = Some(Group { cycles: group.cycles, runs, drain_cycles: group.drain_cycles, ends });
+        let GroupShape { cycles, late, drain_cycles, .. } = group;
+        self.staged = Some(Group { cycles, late, runs, drain_cycles, ends });
         if ends.is_some() {
             self.pass = None;
         }
@@ -290,11 +303,22 @@ fn finished(shared: &Shared, now: Tick, runs: Runs) -> bool {
     OPERANDS.iter().zip(runs).all(|(&port, runs)| shared.scratchpad.finished(port, now) >= runs)
 }
 
+/// Cycles of a group beyond the array's.
+fn late(group: &Group) -> u64 {
+    group.late[0].max(group.late[1])
+}
+
+/// What the array waits for in those cycles.
+fn cause_of(group: &Group) -> Cause {
+    if group.late[0] >= group.late[1] { Cause::Builder } else { Cause::Broadcast }
+}
+
 /// The size of one group.
 struct GroupShape {
     k0: u32,
     k: u32,
     cycles: u64,
+    late: [u64; 2],
     drain_cycles: u64,
 }
 
@@ -309,19 +333,55 @@ impl Pass {
     fn group(&self, lut: &config::Lut) -> GroupShape {
         let k0 = self.next * self.group;
         let k = self.group.min(self.w.cols - k0);
-        let cycles = u64::from(self.planes) * u64::from(k.div_ceil(u32::from(self.ty.k)));
         let rows = self.a.rows.div_ceil(self.grid.r.into()).min(lut.m);
         let columns = self.w.rows.div_ceil(self.grid.c.into()).min(lut.n);
         let drain_cycles = u64::from((rows * columns).div_ceil(lut.drain_lanes));
-        GroupShape { k0, k, cycles: cycles.max(1), drain_cycles }
+        let tables = u64::from(k.div_ceil(u32::from(self.ty.k)));
+        let cycles = match self.on_lanes() {
+            true => {
+                (u64::from(rows) * u64::from(columns) * u64::from(k)).div_ceil(lut.mac_lanes.max(1).into())
+            }
+            false => u64::from(self.planes) * tables,
+        };
+        let cycles = cycles.max(1);
+        let build = match lut.build {
+            Build::Ingress { builders } if !self.on_lanes() => {
+                (u64::from(rows) * tables).div_ceil(builders.into())
+            }
+            _ => 0,
+        };
+        // The bits that the cores take, a table's worth of each column at a time.
+        let bits = u64::from(columns) * u64::from(self.planes) * tables * u64::from(self.ty.k);
+        let activations = u64::from(rows) * self.activation_bytes(k);
+        let links = bits
+            .div_ceil(8 * u64::from(lut.weight_link_bytes))
+            .max(activations.div_ceil(lut.activation_link_bytes.into()));
+        let late = [build, links].map(|needed| needed.saturating_sub(cycles));
+        GroupShape { k0, k, cycles, late, drain_cycles }
+    }
+    /// Whether there are no tables.
+    fn on_lanes(&self) -> bool {
+        self.ty.k == 1
+    }
+    /// Whether the tables come from the scratchpad.
+    fn stored(&self) -> bool {
+        matches!(self.a.format, Format::Plain(elem) if elem.is_table())
+    }
+    /// Bytes of `k` activations of a row, or of their tables.
+    fn activation_bytes(&self, k: u32) -> u64 {
+        match self.a.format {
+            Format::Plain(elem) => elem.row_bytes(k),
+            Format::Weights(_) => u64::from(k),
+        }
     }
     /// Reads of weights (planes), scales and activations, each spread over the group's cycles.
     fn runs(&self, g: &GroupShape, word: u64) -> [Run; 3] {
         let Format::Weights(format) = self.w.format else { unreachable!("a pass has a weight tile") };
         let (n, rows) = (u64::from(self.w.rows), u64::from(self.a.rows));
+        let cycles = g.cycles + g.late[0].max(g.late[1]);
         let spread = |base: u64, bytes: u64| {
             let words = bytes.div_ceil(word).max(1);
-            let width = words.div_ceil(g.cycles);
+            let width = words.div_ceil(cycles);
             let inner = words.div_ceil(width);
             Run {
                 word: base / word,
@@ -330,7 +390,7 @@ impl Pass {
                 inner_step: width,
                 outer: 1,
                 outer_step: 0,
-                period: (g.cycles / inner).max(1) as u32,
+                period: (cycles / inner).max(1) as u32,
                 earliest: 0,
             }
         };
@@ -340,36 +400,44 @@ impl Pass {
         let groups = u64::from(self.groups);
         let scales =
             spread(u64::from(self.w.base) + meta * u64::from(self.next) / groups, meta.div_ceil(groups));
-        let element = activation_bytes(self.ty);
         // One word of every row in turn, then the next word.
-        let row_words = (u64::from(g.k) * element).div_ceil(word).max(1);
+        let row_words = self.activation_bytes(g.k).div_ceil(word).max(1);
         let activations = Run {
-            word: (u64::from(self.a.base) + u64::from(g.k0) * element) / word,
+            word: (u64::from(self.a.base) + self.activation_bytes(g.k0)) / word,
             width: 1,
             inner: rows.max(1) as u32,
             inner_step: u64::from(self.a.stride) / word,
             outer: row_words as u32,
             outer_step: 1,
-            period: (g.cycles / (rows.max(1) * row_words)).max(1) as u32,
+            period: (cycles / (rows.max(1) * row_words)).max(1) as u32,
             earliest: 0,
         };
-        let activations =
-            if rows * row_words > g.cycles { widen(activations, g.cycles) } else { activations };
+        let activations = if rows * row_words > cycles { widen(activations, cycles) } else { activations };
         [spread(planes_at, plane_bytes), scales, activations]
     }
     fn count(&self, g: &GroupShape, shared: &mut Shared) {
         let (rows, n, k) = (u64::from(self.a.rows), u64::from(self.w.rows), u64::from(g.k));
         let tables = k.div_ceil(u64::from(self.ty.k));
         let work = &mut shared.work;
-        work.lut_selects += rows * n * tables * u64::from(self.planes);
-        // Each core's builders make the tables of its own rows: 12 additions for the 8 entries of four activations.
         let columns = n.div_ceil(self.ty.n.into()).min(self.grid.c.into());
-        work.table_adds += rows * tables * columns * table_additions(self.ty.k);
-        work.activation_broadcast_bytes += rows * k * columns * activation_bytes(self.ty);
+        let macs = rows * n * k;
+        match (self.on_lanes(), self.ty.a) {
+            (true, AType::Int8) => work.mac_int8 += macs,
+            (true, AType::Fp16) => work.mac_fp16 += macs,
+            _ => {
+                work.lut_selects += rows * n * tables * u64::from(self.planes);
+                if self.stored() {
+                    work.table_reads += rows * columns * self.activation_bytes(g.k);
+                } else {
+                    // Each core's builders make the tables of its own rows: 12 additions for the 8 entries of four activations.
+                    work.table_adds += rows * tables * columns * table_additions(self.ty.k);
+                }
+            }
+        }
+        work.activation_broadcast_bytes += rows * columns * self.activation_bytes(g.k);
         work.group_drains += rows * n;
         work.psum_accesses += 2 * rows * n;
         work.weight_broadcast_bytes += n * u64::from(self.planes) * k.div_ceil(8);
-        let macs = rows * n * k;
         work.macs += macs;
         shared.instances[self.job.instance as usize].macs += macs;
     }
@@ -387,13 +455,6 @@ fn widen(run: Run, cycles: u64) -> Run {
         outer_step: 0,
         period: 1,
         ..run
-    }
-}
-
-fn activation_bytes(ty: LmmaType) -> u64 {
-    match ty.a {
-        AType::Int8 => 1,
-        AType::Fp16 => 2,
     }
 }
 

@@ -291,6 +291,12 @@ work! {
     dma_bytes,
     /// Multiply-accumulates.
     macs,
+    /// Of these, on lanes that multiply INT8 by INT8.
+    mac_int8,
+    /// Of these, on lanes that multiply FP16 by INT8.
+    mac_fp16,
+    /// Bytes of stored tables read by the cores.
+    table_reads,
 }
 
 /// What is known of the machine at the moment an operator's last operation retires.

@@ -151,6 +151,7 @@ fn by_hand() -> Chip {
     let mut chip = chip("tiny");
     chip.dram.kind = DramKind::Ideal { latency_ns: 100, bytes_per_second: 32_000_000_000, burst_bytes: 32 };
     chip.scratchpad.conflict_free = true;
+    chip.lut.mac_lanes = 64;
     chip.runtime.doorbell_ns = 0;
     chip.runtime.readback_ns = 0;
     chip
@@ -164,6 +165,8 @@ fn kernels_take_what_was_worked_out_by_hand() {
         ("3-lmma", include_str!("../../tests/cases/kernels/3-lmma.lasm")),
         ("4-drain", include_str!("../../tests/cases/kernels/4-drain.lasm")),
         ("5-softmax", include_str!("../../tests/cases/kernels/5-softmax.lasm")),
+        ("6-lanes", include_str!("../../tests/cases/kernels/6-lanes.lasm")),
+        ("7-tables", include_str!("../../tests/cases/kernels/7-tables.lasm")),
     ] {
         let program = asm::assemble(text).unwrap();
         let expected: Option<u64> = text.lines().find_map(|l| l.strip_prefix("; total: ")?.parse().ok());

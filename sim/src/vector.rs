@@ -18,6 +18,8 @@ struct Pass {
     write: Option<TileRef>,
     /// Special functions per element; they have lanes of their own.
     special: bool,
+    /// Lane operations per element, less one.
+    more: u32,
     /// The next pass needs this one's result (a maximum, a sum): it waits for the pipeline to empty.
     reduces: bool,
 }
@@ -68,6 +70,8 @@ fn passes(op: &VectorOp) -> ([Pass; MAX_PASSES], usize) {
         VectorOp::Glu { d, x, y, f } => list(&[map(x, Some(y), d, is_special(f))]),
         VectorOp::Add { d, x, y } | VectorOp::Mul { d, x, y } => list(&[map(x, Some(y), d, false)]),
         VectorOp::Copy { d, x } => list(&[map(x, None, d, false)]),
+        // 12 additions for the 8 entries of four activations (LUT Tensor Core, arXiv 2408.06003, section 3.1.1).
+        VectorOp::Table { d, x } => list(&[Pass { more: 2, ..map(x, None, d, false) }]),
         // Absolute maximum, then round.
         VectorOp::Quant { d, x, .. } => list(&[reduce(read(x)), map(x, None, d, false)]),
         VectorOp::Fold { d, x, f, .. } => {
@@ -197,7 +201,7 @@ impl Vector {
         let start = now + fill.max(shared.core_period);
         let Some(x) = pass.reads[0] else { return };
         let lanes = if pass.special { self.config.special_lanes } else { self.config.lanes };
-        let sweeps = x.cols.div_ceil(lanes).max(1);
+        let sweeps = (x.cols * (1 + pass.more)).div_ceil(lanes).max(1);
         let cycles = u64::from(x.rows) * u64::from(sweeps);
         r.until = start + cycles * shared.core_period;
         let tiles = [pass.reads[0], pass.reads[1], pass.write];
@@ -252,13 +256,16 @@ impl Vector {
 
 /// The accesses to `tile` of a pass over the rows and columns of `x`.
 fn sweep(tile: TileRef, x: TileRef, lanes: u32, sweeps: u32, word: u64) -> Run {
-    let bytes = match tile.format {
-        Format::Plain(e) => e.bytes(),
-        Format::Weights(_) => Elem::U8.bytes(),
+    let elem = match tile.format {
+        Format::Plain(elem) => elem,
+        Format::Weights(_) => Elem::U8,
     };
     // Whole words: slow lanes read a word once and work on it for several cycles.
-    let words = (u64::from(tile.cols.min(x.cols).max(1)) * u64::from(bytes)).div_ceil(word);
-    let width = (u64::from(lanes) * u64::from(bytes)).div_ceil(word).min(words);
+    let words = elem.row_bytes(tile.cols.min(x.cols).max(1)).div_ceil(word);
+    let width = match elem.is_table() {
+        true => words.div_ceil(sweeps.into()),
+        false => (u64::from(lanes) * u64::from(elem.bytes())).div_ceil(word).min(words),
+    };
     let inner = words.div_ceil(width);
     Run {
         word: u64::from(tile.base) / word,
@@ -277,7 +284,7 @@ fn count_work(op: &VectorOp, instance: u32, shared: &mut Shared) {
     let (passes, count) = passes(op);
     for pass in &passes[..count] {
         let Some(x) = pass.reads[0] else { continue };
-        let elements = u64::from(x.rows) * u64::from(x.cols);
+        let elements = u64::from(x.rows) * u64::from(x.cols) * u64::from(1 + pass.more);
         shared.work.vector_lane_ops += elements;
         shared.instances[instance as usize].vector_ops += elements;
         if pass.special {

@@ -24,7 +24,13 @@ fn check_fits(path: &str, program: &Program, chip: &ChipFile) -> Result<(), User
         };
         let grid = match inst {
             Inst::Lmma { ty, grid, .. } => {
-                let (shape, has) = ((ty.m, ty.n, ty.k), (lut.m as u16, lut.n as u16, lut.k as u16));
+                if ty.k == 1 && lut.mac_lanes == 0 {
+                    let why = "is without tables (k1)".into();
+                    let help = format!("{} has no `attention.mac.lanes`", chip.chip.name);
+                    return misfit(why, help);
+                }
+                let k = if ty.k == 1 { 1 } else { lut.k as u16 };
+                let (shape, has) = ((ty.m, ty.n, ty.k), (lut.m as u16, lut.n as u16, k));
                 if shape != has {
                     let why = format!("is for cores m{}n{}k{}", ty.m, ty.n, ty.k);
                     let help = format!("the cores of {} are m{}n{}k{}", chip.chip.name, lut.m, lut.n, lut.k);

@@ -9,7 +9,7 @@ use lutsim_record::{
     Phases, PrefillPhase, Provenance, Record, Tech, UnitCycles, WorkloadSummary,
 };
 use lutsim_sim::chip_file::ChipFile;
-use lutsim_sim::config::{Chip, DramKind};
+use lutsim_sim::config::{Build, Chip, DramKind};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -205,12 +205,24 @@ fn machine(chip: &Chip, tech: &Tech) -> MachineSummary {
             * f64::from(pad.bank_bytes)
             * chip.clock_hz as f64,
         core_clock_hz: chip.clock_hz,
-        lut_cores: format!("{} x M{} N{} K{}", lut.cores, lut.m, lut.n, lut.k),
+        lut_cores: lut_cores(lut),
         lut_peak_ops_per_second: widths
             .iter()
             .map(|(bits, planes)| (bits.to_string(), 2.0 * macs * chip.clock_hz as f64 / f64::from(*planes)))
             .collect(),
     }
+}
+
+/// The cores in words: how many, their shape, and what is not as usual.
+fn lut_cores(lut: lutsim_sim::config::Lut) -> String {
+    let mut text = format!("{} x M{} N{} K{}", lut.cores, lut.m, lut.n, lut.k);
+    if lut.build == Build::Vector {
+        text += ", tables by the vector unit,";
+    }
+    if lut.mac_lanes > 0 {
+        text += &format!(", attention on {} lanes per core,", lut.mac_lanes);
+    }
+    text
 }
 
 fn units(counts: &Counts) -> Vec<UnitCycles> {

@@ -63,6 +63,8 @@ pub(crate) struct Demand {
     pub(crate) macs: u64,
     /// Multiply-accumulates times bit-planes.
     pub(crate) plane_macs: u64,
+    /// Multiply-accumulates without tables.
+    pub(crate) lane_macs: u64,
     pub(crate) words: u64,
 }
 
@@ -107,10 +109,13 @@ impl Demand {
             },
             Op::Gather { tile, class, .. } => read(class, tile.bytes()),
             Op::Store { tile, class, .. } => self.written[class as usize] += tile.bytes(),
-            Op::Lmma { a, w, .. } => {
+            Op::Lmma { ty, a, w, .. } => {
                 let macs = u64::from(a.rows) * u64::from(w.rows) * u64::from(a.cols);
                 self.macs += macs;
-                self.plane_macs += macs * planes(&w);
+                match ty.k {
+                    1 => self.lane_macs += macs,
+                    _ => self.plane_macs += macs * planes(&w),
+                }
             }
             _ => {}
         }
@@ -203,6 +208,7 @@ pub(crate) fn roofline(chip: &Chip, t: &Totals, demand: &Demand) {
     let cores = u64::from(lut.cores);
     let selects = cores * u64::from(lut.m) * u64::from(lut.n);
     holds("MACs x planes", demand.plane_macs, selects * u64::from(lut.k));
+    holds("MACs without tables", demand.lane_macs, cores * u64::from(lut.mac_lanes.max(1)));
     holds("selects", t.work.lut_selects, selects);
     holds("drained groups", t.work.group_drains, cores * u64::from(lut.drain_lanes));
     if !chip.scratchpad.conflict_free {

@@ -7,9 +7,10 @@
 use std::fmt::Write;
 
 use lutsim_isa::field::Queue;
+use lutsim_isa::format::{Elem, STORED_TABLE};
 use lutsim_isa::{Group, Program, WeightFormat, WeightKind};
 use lutsim_sim::chip_file;
-use lutsim_sim::config::{Background, Chip, DramKind, RefreshPolicy};
+use lutsim_sim::config::{Background, Build, Chip, DramKind, RefreshPolicy};
 use proptest::prelude::*;
 
 /// One operation, as numbers that any value is legal for.
@@ -279,16 +280,16 @@ impl Builder<'_> {
         let kind = WeightKind::ALL[usize::from(d) % 6];
         let (n, k, format) = weights(kind, e, a ^ f, d);
         let n = n.min(columns * lut.n);
-        let rows = (u32::from(c) % (r * lut.m) + 1).min(BLOCK_BYTES / k.next_multiple_of(32));
-        self.line(&format!(
-            "tile t0, r0, #{}, #{rows}, #{k}, #{}, i8",
-            x as u32 * BLOCK_BYTES,
-            k.next_multiple_of(32)
-        ));
+        // Some without tables, some with tables that lie in the scratchpad.
+        let table = if lut.mac_lanes > 0 && e % 3 == 0 { 1 } else { lut.k };
+        let elem = if table == STORED_TABLE && e % 5 == 0 { Elem::T8 } else { Elem::I8 };
+        let stride = elem.row_bytes(k).next_multiple_of(32) as u32;
+        let rows = (u32::from(c) % (r * lut.m) + 1).min(BLOCK_BYTES / stride);
+        self.line(&format!("tile t0, r0, #{}, #{rows}, #{k}, #{stride}, {elem}", x as u32 * BLOCK_BYTES));
         self.line(&format!("tile t1, r0, #{}, #{n}, #{k}, #0, {format}", w as u32 * BLOCK_BYTES));
         let first = ["first", "-"][usize::from(f % 2)];
         let text =
-            format!("lmma.m{}n{}k{}.int8.{kind}.i24.f32 t0, t1, {r}x{columns}, {first}", lut.m, lut.n, lut.k);
+            format!("lmma.m{}n{}k{table}.int8.{kind}.i24.f32 t0, t1, {r}x{columns}, {first}", lut.m, lut.n);
         self.emit(Queue::Lut, &text, &[x, w], &[], early);
     }
 
@@ -299,7 +300,8 @@ impl Builder<'_> {
         let rows = self.plain(0, x, d, columns, f, "f32");
         let base = |block: usize| block as u32 * BLOCK_BYTES;
         let mut tile = |number: usize, block: usize, rows: u32, columns: u32, elem: &str| {
-            let stride = columns.next_multiple_of(8) * if elem == "i8" { 1 } else { 4 };
+            let stride = columns.next_multiple_of(8) * if elem == "f32" { 4 } else { 1 };
+            let stride = if elem == "t8" { columns.div_ceil(4) * 10 } else { stride };
             let _ = writeln!(
                 self.text,
                 "tile t{number}, r0, #{}, #{rows}, #{columns}, #{stride}, {elem}",
@@ -348,6 +350,11 @@ impl Builder<'_> {
                 tile(2, z, rows, columns, "f32");
                 (format!("vglu.{} t2, t0, t1", ["silu", "relu2"][usize::from(f % 2)]), vec![x, y], vec![z])
             }
+            _ if f % 3 == 0 => {
+                tile(0, x, rows, columns, "i8");
+                tile(2, z, rows, columns, "t8");
+                ("vtable t2, t0".into(), vec![x], vec![z])
+            }
             _ => {
                 tile(2, z, rows, columns, "i8");
                 ("vcopy t2, t0".into(), vec![x], vec![z])
@@ -392,11 +399,15 @@ pub(crate) fn chips() -> impl Strategy<Value = Chip> {
     // Where others are at work nothing comes twice, and `leap` is `skip`.
     let others = (prop::bool::weighted(0.1), 0u64..40, 0u32..=1000, 0u32..=1000, any::<u64>());
     let port = prop::option::weighted(0.2, 8u32..=80);
-    (lut, pad, vector, dma, memory, rest, others, port).prop_map(
-        |(lut, pad, vector, dma, memory, rest, others, port)| {
+    let gang = (1u32..=3, 3u32..=6, 2u32..=5, prop::option::weighted(0.3, 1u32..=70));
+    (lut, pad, vector, dma, memory, rest, others, (port, gang)).prop_map(
+        |(lut, pad, vector, dma, memory, rest, others, (port, gang))| {
             let mut chip = chip_file::load_builtin("tiny").unwrap().chip;
             (chip.lut.cores, chip.lut.m, chip.lut.n) = (lut.0, lut.1, lut.2);
             (chip.lut.k, chip.lut.drain_lanes, chip.lut.pipeline_cycles) = (lut.3, lut.4, lut.5);
+            chip.lut.build = Build::Ingress { builders: gang.0 };
+            (chip.lut.weight_link_bytes, chip.lut.activation_link_bytes) = (1 << gang.1, 1 << gang.2);
+            chip.lut.mac_lanes = gang.3.unwrap_or(0);
             (chip.scratchpad.banks, chip.scratchpad.bank_bytes) = (1 << pad.0, 1 << pad.1);
             chip.scratchpad.conflict_free = pad.2;
             (chip.vector.lanes, chip.vector.special_lanes, chip.vector.pipeline_cycles) = vector;

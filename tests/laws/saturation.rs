@@ -4,7 +4,7 @@
 //! Times are differences between a run and one twice as long, so that fetch, latency and the last drain cancel.
 
 use lutsim_isa::Program;
-use lutsim_sim::config::Chip;
+use lutsim_sim::config::{Build, Chip};
 use lutsim_sim::{Cause, Engine, Report};
 
 use super::every::{assemble, burst, chip, isolated, run};
@@ -221,6 +221,65 @@ fn lut_array() {
     assert_eq!(at(2, 2), 2 * at(2, 4));
 }
 
+/// One plane and two rows want two tables per cycle, 32 bytes of weights and 8 of activations, or 20 of tables; half of that, twice as
+/// long, and the array says what it waited for.
+#[test]
+fn builders_and_links() {
+    let at = |elem: &str, set: &dyn Fn(&mut Chip), cause: Option<Cause>| {
+        let mut chip = fast();
+        chip.lut.activation_link_bytes = if elem == "i8" { 8 } else { 20 };
+        set(&mut chip);
+        let tiles = format!(
+            "tile t0, r0, #0, #2, #1024, #2560, {elem}\ntile t1, r0, #8192, #64, #1024, #0, int1g128\n"
+        );
+        let body = "lmma.m2n64k4.int8.int1.i24.f32 t0, t1, 1x1, first, -, -\n";
+        let (cycles, short, long) = between(&chip, repeat(&tiles, body), 16);
+        let of = |cause| long.totals.lut.of(cause) - short.totals.lut.of(cause);
+        assert_eq!(of(Cause::Busy), 16 * 1024 / 4, "the array's own cycles");
+        cause.iter().for_each(|&cause| assert_eq!(of(cause), cycles - of(Cause::Busy)));
+        cycles
+    };
+    let whole = 16 * 1024 / 4;
+    type Set<'a> = &'a dyn Fn(&mut Chip);
+    let halves: [(&str, Set<'_>, Cause); 4] = [
+        ("i8", &|c| c.lut.build = Build::Ingress { builders: 1 }, Cause::Builder),
+        ("i8", &|c| c.lut.weight_link_bytes = 16, Cause::Broadcast),
+        ("i8", &|c| c.lut.activation_link_bytes = 4, Cause::Broadcast),
+        ("t8", &|c| (c.lut.build, c.lut.activation_link_bytes) = (Build::Vector, 10), Cause::Broadcast),
+    ];
+    for (elem, half, cause) in halves {
+        assert_eq!(
+            at(
+                elem,
+                &|c| if elem == "t8" {
+                    c.lut.build = Build::Vector
+                },
+                None
+            ),
+            whole,
+            "{elem}"
+        );
+        assert_eq!(at(elem, half, Some(cause)), 2 * whole, "{elem} {cause:?}");
+    }
+}
+
+/// Two rows with 64 keys of 128: 16384 products.
+#[test]
+fn mac_lanes() {
+    let at = |lanes: u32| {
+        let mut chip = fast();
+        (chip.lut.mac_lanes, chip.lut.weight_link_bytes) = (lanes, 1024);
+        let tiles = "tile t0, r0, #0, #2, #128, #128, i8\ntile t1, r0, #8192, #64, #128, #0, kv8grow\n";
+        let body = "lmma.m2n64k1.int8.kv8.i24.f32 t0, t1, 1x1, first, -, -\n";
+        let (cycles, short, long) = between(&chip, repeat(tiles, body), 16);
+        assert_eq!(long.totals.lut.of(Cause::Busy) - short.totals.lut.of(Cause::Busy), cycles);
+        cycles
+    };
+    for lanes in [16, 64, 128] {
+        assert_eq!(at(lanes), 16 * 16384 / u64::from(lanes), "{lanes} lanes");
+    }
+}
+
 /// Groups of 16: four cycles of the array and 32 of the drain.
 #[test]
 fn drain() {
@@ -242,19 +301,22 @@ fn drain() {
 /// Rows of 256 elements, twice as many of them.
 #[test]
 fn vector_lanes() {
-    let time = |op: &str, set: &dyn Fn(&mut Chip)| {
+    let time_of = |x: &str, d: &str, op: &str, set: &dyn Fn(&mut Chip)| {
         let mut chip = fast();
         set(&mut chip);
         let program = |rows: u32| {
-            let tile = |i: u32| format!("tile t{i}, r0, #{}, #{rows}, #256, #1024, f32\n", 131_072 * i);
-            let tiles: String = (0..3).map(tile).collect();
+            let tile = |(i, elem)| format!("tile t{i}, r0, #{}, #{rows}, #256, #1024, {elem}\n", 131_072 * i);
+            let tiles: String = [(0, x), (1, d), (2, d)].into_iter().map(tile).collect();
             assemble(&format!("set r0, #0\n{tiles}{op}, -, -\nhalt\n"))
         };
         between(&chip, program, 32).0
     };
+    let time = |op: &str, set: &dyn Fn(&mut Chip)| time_of("f32", "f32", op, set);
     for lanes in [1, 2, 4, 8, 16] {
         let add = time("vadd t2, t0, t1", &|c| c.vector.lanes = lanes);
         assert_eq!(add, 32 * 256 / u64::from(lanes), "{lanes} lanes");
+        let tables = time_of("i8", "t8", "vtable t1, t0", &|c| c.vector.lanes = lanes);
+        assert_eq!(tables, 3 * 32 * 256 / u64::from(lanes), "{lanes} lanes");
         let silu = time("vact.silu t2, t0", &|c| c.vector.special_lanes = lanes);
         assert_eq!(silu, 32 * 256 / u64::from(lanes), "{lanes} special lanes");
         // A root-mean-square norm sweeps twice; one with mean and biases twice more.

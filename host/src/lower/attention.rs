@@ -201,11 +201,15 @@ impl Lower<'_> {
 
     fn scores(&mut self, items: &Items) {
         let (buf, kv, head) = (self.buf, self.layout.kv, self.model.head_dim);
-        let a = u64::from(self.workload.activation_bytes());
+        let elem = self.attention_operand();
+        // From elements to bytes, in whole heads.
+        let bytes = |elements: u64| elements / u64::from(head) * elem.row_bytes(head);
+        let (item, row) = (bytes(items.item), bytes(items.row));
+        let query = if elem.is_table() { buf.xt } else { buf.xq };
         let block = self.keys();
         let format = WeightFormat { kind: kv.kind, group: Group::Row };
         self.locate(items, reg::ITEM_S, kv.k_codes, kv.k_scales);
-        self.place(items, reg::QUERY, buf.xq, items.item * a, items.row * a);
+        self.place(items, reg::QUERY, query, item, row);
         self.place(items, reg::QUERY_SCALE, buf.xs, items.item_scale * 4, items.row_scale * 4);
         self.b.add(reg::COLUMN, reg::SCORE_S, 0);
         self.b.add(reg::LEFT, reg::LEN, 0);
@@ -224,17 +228,17 @@ impl Lower<'_> {
             tokens = tokens.wait(sem::SLOT_FREE);
         }
         self.b.load(Unpack::Keys, T_W, At(reg::CODES, 0), kv.row_bytes, ByteClass::Kv, tokens);
-        let (ty, grid, elem) = (self.ty(kv.kind), self.grid(items.rows, block), self.operand());
+        let (ty, grid) = (self.ty(kv.kind), self.grid(items.rows, block));
         let most = u32::from(grid.r) * self.target.m;
         let step = u64::from(most);
         let cursors = [
-            (reg::ROW_A, At(reg::QUERY, 0), step * items.row * a),
+            (reg::ROW_A, At(reg::QUERY, 0), step * row),
             (reg::ROW_O, At(reg::COLUMN, 0), step * buf.score_stride),
             (reg::ROW_S, At(reg::QUERY_SCALE, 0), step * items.row_scale * 4),
         ];
         self.passes(items.rows, most, &cursors, |lower, pass| {
             let b = &mut lower.b;
-            b.plain(T_A, At(reg::ROW_A, 0), dim(pass.rows), dim(head), items.row * a, elem);
+            b.plain(T_A, At(reg::ROW_A, 0), dim(pass.rows), dim(head), row, elem);
             let tokens = FREE.wait_if(pass.first, sem::LOADED).signal_if(pass.last, sem::SLOT_FREE);
             b.lmma(ty, T_A, T_W, grid, true, tokens);
             b.plain(T_O, At(reg::ROW_O, 0), dim(pass.rows), now, buf.score_stride, Elem::F32);
@@ -320,7 +324,7 @@ impl Lower<'_> {
     /// A tile of values, some columns of it, into the next slot; with the first ones, their scales folded into P.
     fn values(&mut self, items: &Items, first: u32, columns: u32, now: Dim, format: WeightFormat) {
         let (buf, kv) = (self.buf, self.layout.kv);
-        let a = u64::from(self.workload.activation_bytes());
+        let (plain, operand) = (self.plain(), self.attention_operand());
         let from = At(reg::CODES, kv.kind.code_bytes(u64::from(first)));
         self.b.weights(T_W, At(reg::RING, 0), dim(columns), now, format);
         if first > 0 {
@@ -332,9 +336,9 @@ impl Lower<'_> {
         self.b.plain(T_F, At(scales, 0), dim(1), now, 0, Elem::F16);
         let tokens = FREE.wait(sem::SLOT_FREE).signal(sem::FOLD_LOADED);
         self.b.load(Unpack::Values, T_W, from, kv.row_bytes, ByteClass::Kv, tokens);
-        let (rows, p_stride, elem) = (dim(items.rows), u64::from(KV_TILE) * a, self.operand());
+        let (rows, p_stride) = (dim(items.rows), plain.row_bytes(KV_TILE));
         self.b.plain(T_X, At(reg::COLUMN, 0), rows, now, buf.score_stride, Elem::F32);
-        self.b.plain(T_P, At(reg::P, 0), rows, now, p_stride, elem);
+        self.b.plain(T_P, At(reg::P, 0), rows, now, p_stride, plain);
         self.b.plain(T_PS, At(reg::P, buf.p_scale), rows, dim(1), 4, Elem::F32);
         self.b.sync(Queue::Vector, FREE.wait(sem::P_FREE));
         self.b.push(Inst::VFold {
@@ -343,19 +347,22 @@ impl Lower<'_> {
             x: T_X,
             f: T_F,
             wait: Wait(Some(sem::FOLD_LOADED)),
-            signal: Signal(Some(sem::OPERAND)),
+            signal: Signal((!operand.is_table()).then_some(sem::OPERAND)),
         });
+        let tables = (At(reg::P, buf.p_operand), rows, now, operand.row_bytes(KV_TILE));
+        self.tabulate(T_X, T_P, operand, tables);
     }
 
     /// P times some columns of a tile of values, added to those of the item's result.
     fn weigh(&mut self, items: &Items, first: u32, columns: u32, now: Dim) {
         let (buf, head) = (self.buf, self.model.head_dim);
         let (ty, grid) = (self.ty(self.layout.kv.kind), self.grid(items.rows, columns));
-        let (elem, p_stride) = (self.operand(), u64::from(KV_TILE * self.workload.activation_bytes()));
+        let elem = self.attention_operand();
+        let p_stride = elem.row_bytes(KV_TILE);
         let most = u32::from(grid.r) * self.target.m;
         let step = u64::from(most);
         let cursors = [
-            (reg::ROW_A, At(reg::P, 0), step * p_stride),
+            (reg::ROW_A, At(reg::P, buf.p_operand), step * p_stride),
             (reg::ROW_O, At(reg::RESULT, 4 * u64::from(first)), step * items.row * 4),
             (reg::ROW_S, At(reg::P, buf.p_scale), step * 4),
         ];

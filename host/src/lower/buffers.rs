@@ -11,6 +11,7 @@ use super::Phase;
 use crate::layout::vectors;
 use crate::mapping::{Hidden, Mapping};
 use crate::model::{Model, Positions};
+use crate::target::Target;
 use crate::workload::{KV_TILE, Workload};
 
 /// Addresses in scratchpad, bytes.
@@ -18,8 +19,10 @@ use crate::workload::{KV_TILE, Workload};
 pub(crate) struct Buffers {
     /// Residual stream, FP32.
     pub(crate) x: u64,
-    /// Operand of the next product: INT8 or FP16.
+    /// Activations of the next product, INT8 or FP16.
     pub(crate) xq: u64,
+    /// Its operand: their tables, or themselves.
+    pub(crate) xt: u64,
     /// Its scales, FP32.
     pub(crate) xs: u64,
     /// Rope rows, or each head's ALiBi slope (in decode for each sequence), FP32.
@@ -42,17 +45,19 @@ pub(crate) struct Buffers {
     pub(crate) score_stride: u64,
     pub(crate) fold: u64,
     pub(crate) score_bytes: u64,
-    /// Probabilities of a KV tile, folded and quantised, scales behind: two buffers.
+    /// Probabilities of a KV tile, folded and quantised, with scales, and tables if that is the operand: two buffers.
     pub(crate) p: u64,
     pub(crate) p_scale: u64,
+    pub(crate) p_operand: u64,
     pub(crate) p_bytes: u64,
     /// Gate and up tiles, FP32: two buffers each. Without a gate, up's are where the gate's would be.
     pub(crate) gate: u64,
     pub(crate) up: u64,
     pub(crate) gate_bytes: u64,
-    /// Hidden activations, FP32 or FP16, then quantised in place, and their scales.
+    /// Hidden activations, FP32 or FP16, then quantised in place, and their scales; tables of them, if that is the operand.
     pub(crate) h: u64,
     pub(crate) hs: u64,
+    pub(crate) ht: u64,
     /// Logit tiles, FP32: two buffers.
     pub(crate) logit: u64,
     pub(crate) logit_bytes: u64,
@@ -72,9 +77,17 @@ impl Cursor {
 }
 
 impl Buffers {
-    pub(crate) fn new(model: &Model, workload: &Workload, mapping: &Mapping, phase: Phase) -> Buffers {
+    pub(crate) fn new(
+        model: &Model,
+        workload: &Workload,
+        target: &Target,
+        mapping: &Mapping,
+        phase: Phase,
+    ) -> Buffers {
         let rows = u64::from(phase.rows);
-        let a = u64::from(workload.activation_bytes());
+        let plain = workload.activation_elem();
+        let a = u64::from(plain.bytes());
+        let (operand, attention) = (target.operand(plain), target.attention_operand(plain));
         let [d, f, q, kv] =
             [model.hidden, model.intermediate, model.q_width(), model.kv_width()].map(u64::from);
         let n_tile = u64::from(mapping.n_tile);
@@ -82,6 +95,13 @@ impl Buffers {
         let mut c = Cursor(0);
         b.x = c.take(rows * d * 4);
         b.xq = c.take(rows * d.max(q) * a);
+        b.xt = b.xq;
+        if operand.is_table() {
+            // A head's tables are its own.
+            let heads = u64::from(model.heads) * operand.row_bytes(model.head_dim);
+            let widest = operand.row_bytes(model.hidden.max(model.heads * model.head_dim));
+            b.xt = c.take(rows * widest.max(heads));
+        }
         b.xs = c.take(rows * u64::from(model.heads) * 4);
         b.positions = c.take(match model.positions {
             Positions::Rotary(rope) => rows * u64::from(rope.dims) * 4,
@@ -109,7 +129,12 @@ impl Buffers {
         b.score_bytes = b.fold + (phase.most_tokens(workload) * 2).next_multiple_of(64);
         b.score = c.take(2 * b.score_bytes);
         b.p_scale = (queries * u64::from(KV_TILE) * a).next_multiple_of(64);
-        b.p_bytes = (b.p_scale + queries * 4).next_multiple_of(64);
+        let scaled = b.p_scale + queries * 4;
+        (b.p_operand, b.p_bytes) = (0, scaled.next_multiple_of(64));
+        if attention.is_table() {
+            b.p_operand = b.p_bytes;
+            b.p_bytes += (queries * attention.row_bytes(KV_TILE)).next_multiple_of(64);
+        }
         b.p = c.take(2 * b.p_bytes);
         let attention = c.0;
 
@@ -120,6 +145,10 @@ impl Buffers {
         b.up = c.take(if model.gated_mlp { 2 * b.gate_bytes } else { 0 });
         b.h = c.take(rows * f * if mapping.hidden == Hidden::F16 { 2 } else { 4 });
         b.hs = c.take(rows * 4);
+        b.ht = b.h;
+        if operand.is_table() {
+            b.ht = c.take(rows * operand.row_bytes(model.intermediate));
+        }
         let mlp = c.0;
 
         c.0 = shared;

@@ -202,7 +202,7 @@ impl Lower<'_> {
     fn k_stream(&mut self, tensor: &Tensor, n: u32, stream: Reg, a: Operand) {
         let ty = self.ty(tensor.format.kind);
         let grid = self.grid(a.rows, n);
-        let (elem, bytes) = (self.operand(), u64::from(self.workload.activation_bytes()));
+        let elem = self.operand();
         let tokens = FREE.wait(sem::LOADED).signal(sem::SLOT_FREE);
         let w = t(T_W);
         let block = |lower: &mut Self, k: u32, from: At, activations: At, first: bool| {
@@ -213,18 +213,18 @@ impl Lower<'_> {
         let blocks: Vec<_> = tensor.blocks(n).collect();
         if blocks.len() as u32 <= UNROLL {
             for &(k0, k, offset) in &blocks {
-                block(self, k, At(stream, offset), a.base.plus(u64::from(k0) * bytes), k0 == 0);
+                block(self, k, At(stream, offset), a.base.plus(elem.row_bytes(k0)), k0 == 0);
             }
             return;
         }
         let step = tensor.k_block;
         let whole = tensor.k / step;
         block(self, step, At(stream, 0), a.base, true);
-        self.b.point(reg::K_A, a.base.plus(u64::from(step) * bytes));
+        self.b.point(reg::K_A, a.base.plus(elem.row_bytes(step)));
         self.b.add(reg::K_W, stream, tensor.format.record_bytes(n, step));
         let start = self.b.begin(dim(whole - 1));
         block(self, step, At(reg::K_W, 0), At(reg::K_A, 0), false);
-        self.b.add(reg::K_A, reg::K_A, u64::from(step) * bytes);
+        self.b.add(reg::K_A, reg::K_A, elem.row_bytes(step));
         self.b.add(reg::K_W, reg::K_W, tensor.format.record_bytes(n, step));
         self.b.end(start);
         if !tensor.k.is_multiple_of(step) {
@@ -237,7 +237,7 @@ impl Lower<'_> {
         let ty = self.ty(tensor.format.kind);
         let grid = self.grid(a.rows, n);
         let most = u32::from(grid.r) * self.target.m;
-        let (elem, bytes) = (self.operand(), u64::from(self.workload.activation_bytes()));
+        let elem = self.operand();
         let blocks: Vec<_> = tensor.blocks(n).collect();
         for (i, &(_, k, offset)) in blocks.iter().enumerate() {
             self.fetch(tensor, t(T_W + i as u64), n, k, At(stream, offset));
@@ -250,7 +250,7 @@ impl Lower<'_> {
         ];
         self.passes(a.rows, most, &cursors, |lower, pass| {
             for (i, &(k0, k, _)) in blocks.iter().enumerate() {
-                let from = At(reg::ROW_A, u64::from(k0) * bytes);
+                let from = At(reg::ROW_A, elem.row_bytes(k0));
                 lower.b.plain(T_A, from, dim(pass.rows), dim(k), a.stride, elem);
                 let tokens = FREE.wait_if(pass.first, sem::LOADED).signal_if(pass.last, sem::SLOT_FREE);
                 lower.b.lmma(ty, T_A, t(T_W + i as u64), grid, i == 0, tokens);

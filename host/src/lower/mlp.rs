@@ -38,11 +38,13 @@ impl Lower<'_> {
         // Each row takes the place of what it was made of.
         let stride = u64::from(hidden.cols) * u64::from(elem.bytes());
         self.tile(T_X, hidden);
-        self.b.plain(T_D, at(buf.h), dim(rows), dim(hidden.cols), stride, self.operand());
+        self.b.plain(T_D, at(buf.h), dim(rows), dim(hidden.cols), stride, self.plain());
         self.tile(T_S, Rows { base: buf.hs, cols: 1, elem: Elem::F32, ..hidden });
-        self.b.quant(T_D, T_S, T_X, self.operand_bits(), FREE.signal(sem::OPERAND));
+        let operand = self.operand();
+        let stride = if operand.is_table() { operand.row_bytes(hidden.cols) } else { stride };
+        self.quant(FREE, operand, (at(buf.ht), dim(rows), dim(hidden.cols), stride));
         self.lut_waits(sem::OPERAND);
-        let h = Operand { base: at(buf.h), stride, rows, scale: at(buf.hs), scale_stride: 4 };
+        let h = Operand { base: at(buf.ht), stride, rows, scale: at(buf.hs), scale_stride: 4 };
         self.product("w_down", h, buf.x, m.hidden, DrainMode::Add);
         self.lut_done();
         self.residual_bias(m.mlp_bias);

@@ -280,7 +280,7 @@ impl<'a> Lower<'a> {
         layout: &'a Layout,
         phase: Phase,
     ) -> Result<Lowered, HostError> {
-        let buf = Buffers::new(model, workload, mapping, phase);
+        let buf = Buffers::new(model, workload, target, mapping, phase);
         let slots = if phase.decode { mapping.decode_slots } else { mapping.prefill_slots };
         let ring_end = buf.end + u64::from(slots) * u64::from(mapping.slot_bytes);
         let mut lower = Lower {
@@ -320,30 +320,32 @@ impl<'a> Lower<'a> {
         let (macs, macs_per_token) = if counted { (0, 0) } else { (macs, macs_per_token) };
         self.operators.push(OperatorSpan { name, first_pc, layer_loop, macs, macs_per_token });
     }
-    /// The type of an `lmma` with some weights.
+    /// The type of an `lmma` with some weights: without tables if attention has lanes of its own.
     fn ty(&self, w: WeightKind) -> LmmaType {
         let a = self.workload.activations;
         let acc = match a {
             AType::Int8 => self.target.accumulator(),
             AType::Fp16 => AccType::F32,
         };
-        let [m, n, k] = [self.target.m, self.target.n, self.target.k].map(|x| x as u16);
+        let table = if w.is_kv() && self.target.mac_attention { 1 } else { self.target.k };
+        let [m, n, k] = [self.target.m, self.target.n, table].map(|x| x as u16);
         LmmaType { m, n, k, a, w, acc, o: OType::F32 }
     }
     /// The gang for `rows` x `cols`.
     fn grid(&self, rows: u32, cols: u32) -> Grid {
         grid(self.target, self.mapping, rows, cols)
     }
-    /// Element type of a product's operand.
-    fn operand(&self) -> Elem {
-        match self.workload.activations {
-            AType::Int8 => Elem::I8,
-            AType::Fp16 => Elem::F16,
-        }
+    /// What quantisation makes.
+    fn plain(&self) -> Elem {
+        self.workload.activation_elem()
     }
-    /// Bits of a product's operand.
-    fn operand_bits(&self) -> u64 {
-        8 * u64::from(self.workload.activation_bytes())
+    /// What products take: that, or its tables.
+    fn operand(&self) -> Elem {
+        self.target.operand(self.plain())
+    }
+    /// What the products of attention take.
+    fn attention_operand(&self) -> Elem {
+        self.target.attention_operand(self.plain())
     }
     /// A tensor of the layout; lowering names only those that are there.
     fn tensor(&self, name: &str) -> Tensor {

@@ -172,7 +172,7 @@ impl Lower<'_> {
         let wait = self.bias(m.qkv_bias, queries);
         let wait = self.rotate(queries, wait);
         let heads = Rows { rows: rows * m.heads, cols: m.head_dim, ..queries };
-        self.quantise(heads, buf.xq, buf.xs, wait);
+        self.quantise(heads, self.attention_operand(), wait);
 
         self.attention();
         // However long that took.
@@ -181,7 +181,7 @@ impl Lower<'_> {
         self.op("o_proj", self.macs("wo"), 0);
         let sums = Rows { base: buf.t1, rows, cols: q, elem: Elem::F32 };
         let wait = self.sub_norm(sums);
-        self.quantise(sums, buf.xq, buf.xs, wait);
+        self.quantise(sums, self.operand(), wait);
         self.lut_waits(sem::OPERAND);
         self.product("wo", self.quantised(q, rows), buf.x, m.hidden, DrainMode::Add);
         self.lut_done();

@@ -1,7 +1,7 @@
 //! Vector operations of a layer: norms, biases, rotation, quantisation; and the KV write.
 
 use lutsim_isa::Inst;
-use lutsim_isa::field::{DrainMode, Imm24, Queue, Reg, Signal, TileId, Unpack, Wait};
+use lutsim_isa::field::{Dim, DrainMode, Imm24, Queue, Reg, Signal, TileId, Unpack, Wait};
 use lutsim_isa::format::{ByteClass, Elem, WeightKind};
 
 use super::asm::{At, FREE, Tokens, at, dim, t};
@@ -37,10 +37,10 @@ impl Lower<'_> {
         let cols = self.model.rope().map_or(0, |rope| rope.dims);
         Rows { base: self.buf.positions, rows: self.phase.rows, cols, elem: Elem::F32 }
     }
-    /// Quantised rows in XQ.
+    /// The operand that [`Self::quantise`] made.
     pub(super) fn quantised(&self, cols: u32, rows: u32) -> Operand {
-        let stride = u64::from(cols) * u64::from(self.workload.activation_bytes());
-        Operand { base: at(self.buf.xq), stride, rows, scale: at(self.buf.xs), scale_stride: 4 }
+        let stride = self.operand().row_bytes(cols);
+        Operand { base: at(self.buf.xt), stride, rows, scale: at(self.buf.xs), scale_stride: 4 }
     }
     pub(super) fn tile(&mut self, id: TileId, rows: Rows) {
         let stride = u64::from(rows.cols) * u64::from(rows.elem.bytes());
@@ -88,7 +88,7 @@ impl Lower<'_> {
     pub(super) fn normalise(&mut self, x: Rows) {
         let normed = Rows { base: self.buf.xn, ..x };
         self.norm_with(normed, x, FREE);
-        self.quantise(normed, self.buf.xq, self.buf.xs, FREE);
+        self.quantise(normed, self.operand(), FREE);
     }
     /// The norm before the output projection, if the model has it; returns what the next one must wait for.
     pub(super) fn sub_norm(&mut self, x: Rows) -> Tokens {
@@ -139,12 +139,33 @@ impl Lower<'_> {
         FREE
     }
     /// Rows to the operand of a product, each with its scale.
-    pub(super) fn quantise(&mut self, x: Rows, to: u64, scales: u64, tokens: Tokens) {
+    pub(super) fn quantise(&mut self, x: Rows, operand: Elem, tokens: Tokens) {
+        let buf = self.buf;
         self.tile(T_X, x);
-        self.tile(T_D, Rows { base: to, elem: self.operand(), ..x });
-        self.tile(T_S, Rows { base: scales, cols: 1, elem: Elem::F32, ..x });
-        let bits = self.operand_bits();
-        self.b.quant(T_D, T_S, T_X, bits, tokens.signal(sem::OPERAND));
+        self.tile(T_D, Rows { base: buf.xq, elem: self.plain(), ..x });
+        self.tile(T_S, Rows { base: buf.xs, cols: 1, elem: Elem::F32, ..x });
+        self.quant(tokens, operand, (at(buf.xt), dim(x.rows), dim(x.cols), operand.row_bytes(x.cols)));
+    }
+    /// Quantises T_X to T_D, and makes tables of that if they are the operand: at a place, of rows and columns, so many bytes from row
+    /// to row.
+    pub(super) fn quant(&mut self, tokens: Tokens, operand: Elem, tables: (At, Dim, Dim, u64)) {
+        let bits = 8 * u64::from(self.plain().bytes());
+        let tokens = tokens.signal_if(!operand.is_table(), sem::OPERAND);
+        self.b.quant(T_D, T_S, T_X, bits, tokens);
+        self.tabulate(T_X, T_D, operand, tables);
+    }
+    /// Tables of the activations in `x`, described by `d`, if they are the operand.
+    pub(super) fn tabulate(
+        &mut self,
+        d: TileId,
+        x: TileId,
+        operand: Elem,
+        (to, rows, cols, stride): (At, Dim, Dim, u64),
+    ) {
+        if operand.is_table() {
+            self.b.plain(d, to, rows, cols, stride, operand);
+            self.b.push(Inst::VTable { d, x, wait: Wait(None), signal: Signal(Some(sem::OPERAND)) });
+        }
     }
 
     /// Rows of keys or values to what the KV cache holds, in place.

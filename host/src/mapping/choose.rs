@@ -174,7 +174,7 @@ impl Mapping {
 
     /// Slots that the buffers leave to the ring. `None` if they are too few to work with.
     fn room(&self, target: &Target, model: &Model, workload: &Workload, phase: Phase) -> Option<u32> {
-        let buffers = Buffers::new(model, workload, self, phase);
+        let buffers = Buffers::new(model, workload, target, self, phase);
         let slots = usable(target).checked_sub(buffers.end)? / u64::from(self.slot_bytes);
         let mut need = resident_slots(model, target, self, phase).max(2);
         if need > MOST_RESIDENT {

@@ -82,7 +82,7 @@ fn scores(query: &[f32], keys: &Rows, machine: &Machine) -> Vec<f32> {
         Row::Half(q) => {
             let term = |key: &[i16]| {
                 let bits = bits(machine.kv, key.iter().copied());
-                half_dot(machine.kv, &bits, &q, 1.0, machine.table as usize)
+                half_dot(machine.kv, &bits, &q, 1.0, machine.attention_table as usize)
             };
             keys.map(|(key, s)| 0.0 + s * 0.5 * term(key)).collect()
         }
@@ -108,7 +108,7 @@ fn weigh(p: &[f32], values: &Rows, dim: usize, machine: &Machine) -> Vec<f32> {
             }
             Row::Half(a) => {
                 let column = |d: usize| bits(machine.kv, values.iter().skip(d).step_by(dim).copied());
-                let term = |d| half_dot(machine.kv, &column(d), &a, 1.0, machine.table as usize);
+                let term = |d| half_dot(machine.kv, &column(d), &a, 1.0, machine.attention_table as usize);
                 (0..dim).map(|d| 0.0 + 0.5 * term(d)).collect()
             }
         };

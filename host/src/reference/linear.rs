@@ -199,5 +199,6 @@ pub(super) fn half_dot(kind: WeightKind, bits: &[u8], a: &[f32], zero: f32, tabl
             acc += weight * half(entry);
         }
     }
-    acc - zero * a.iter().fold(0.0, |sum, a| sum + a)
+    let of_table = |a: &[f32]| a.iter().copied().reduce(|sum, a| sum + a).unwrap_or(0.0);
+    acc - zero * a.chunks(table).fold(0.0, |sum, a| sum + of_table(a))
 }

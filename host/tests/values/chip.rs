@@ -123,9 +123,12 @@ impl Chip {
 }
 
 pub(super) fn check(model: &Model, workload: Workload) {
-    let target = TINY;
-    let mapping = Mapping::default_for(&target, model, &workload).unwrap();
-    check_with(model, workload, &target, &mapping);
+    check_on(&TINY, model, workload);
+}
+
+pub(super) fn check_on(target: &Target, model: &Model, workload: Workload) {
+    let mapping = Mapping::default_for(target, model, &workload).unwrap();
+    check_with(model, workload, target, &mapping);
 }
 
 pub(super) fn check_with(model: &Model, workload: Workload, target: &Target, mapping: &Mapping) {

@@ -6,6 +6,7 @@ use lutsim_host::plan::plan;
 use lutsim_host::target::Target;
 use lutsim_host::workload::Workload;
 use lutsim_isa::field::{AType, Act, Norm, Rope};
+use lutsim_isa::format::STORED_TABLE;
 use lutsim_isa::{Group, WeightFormat, WeightKind};
 use proptest::prelude::*;
 
@@ -84,11 +85,15 @@ fn workloads() -> impl Strategy<Value = Workload> {
 }
 
 fn targets() -> impl Strategy<Value = Target> {
-    (1u32..=9, 1u32..=3, 0usize..3, 7u32..=11, 1u32..=5, 0usize..3).prop_map(
-        |(cores, m, n, scratchpad, k, bits)| {
+    let tables = (1u32..=5, prop::bool::weighted(0.3), prop::bool::weighted(0.3));
+    (1u32..=9, 1u32..=3, 0usize..3, 7u32..=11, tables, 0usize..3).prop_map(
+        |(cores, m, n, scratchpad, (k, stored_tables, mac_attention), bits)| {
             let (n, accumulator_bits) = ([16, 64, 128][n], [24, 32, 20][bits]);
             let cores = cores.max(128 / n);
-            Target { cores, m, n, k, accumulator_bits, scratchpad_bytes: 1024 << scratchpad, ..TINY }
+            let k = if stored_tables { STORED_TABLE } else { k };
+            let scratchpad_bytes = 1024 << scratchpad;
+            let tables = Target { stored_tables, mac_attention, ..TINY };
+            Target { cores, m, n, k, accumulator_bits, scratchpad_bytes, ..tables }
         },
     )
 }

@@ -12,7 +12,7 @@ use super::tables::{Cut, Tables, indices};
 use super::{LutShape, State, View, refuse, to_half};
 use crate::control::{FaultKind, TileRef, check_lmma};
 use crate::field::{AType, AccType, DrainMode, Grid, LmmaType};
-use crate::format::{Elem, Group, WeightFormat};
+use crate::format::{Elem, Group, STORED_TABLE, WeightFormat};
 
 /// Most activations that one table serves.
 const MAX_K: u16 = 6;
@@ -34,16 +34,19 @@ impl State {
         if ty.k > MAX_K || ty.k == 0 {
             return refuse(format!("lmma: tables of {} activations; they go up to {MAX_K}", ty.k));
         }
-        let (elem, integer) = match ty.a {
-            AType::Int8 => (Elem::I8, true),
-            AType::Fp16 => (Elem::F16, false),
+        let (elems, integer) = match ty.a {
+            AType::Int8 => ([Elem::I8, Elem::T8], true),
+            AType::Fp16 => ([Elem::F16, Elem::T16], false),
         };
         if integer == (ty.acc == AccType::F32) {
             return refuse(format!("lmma: {} activations do not accumulate in {}", ty.a, ty.acc));
         }
-        let a = self.plain(&"lmma: the activations", a, &[elem])?;
+        let a = self.plain(&"lmma: the activations", a, &elems)?;
+        if a.elem.is_table() && u32::from(ty.k) != STORED_TABLE {
+            return refuse(format!("lmma: {ty} from tables of {STORED_TABLE} activations"));
+        }
         let (base, format) = self.weights(&"lmma: the weights", w)?;
-        let cut = Cut::new(a.cols, format.group.size(w.cols) as usize, usize::from(ty.k));
+        let cut = Cut::new(w.cols as usize, format.group.size(w.cols) as usize, usize::from(ty.k));
         let activations = self.activations(a, &cut)?;
         let layout = Layout::new(format, w.rows, w.cols);
         let weights =
@@ -105,17 +108,39 @@ impl State {
 
     /// The rows of A as they meet the weights.
     fn activations(&self, a: View, cut: &Cut) -> Result<Activations, FaultKind> {
+        let (mut tables, mut sums, mut row) = (Tables::default(), Vec::new(), Vec::new());
         if a.elem == Elem::F16 {
-            let (mut tables, mut sums, mut row) = (Tables::default(), Vec::new(), Vec::new());
             for m in 0..a.rows {
                 self.floats(a, m, &mut row);
                 tables.push_row(&row, cut, to_half);
-                let sum = |group| row[cut.span(group)].iter().fold(0.0, |sum, &a| sum + a);
-                sums.extend((0..cut.groups()).map(sum));
+                sums.extend((0..cut.groups()).map(|group| cut.sum(group, |table| sum_of(&row[table]))));
+            }
+            return Ok(Activations::Half { tables, sums });
+        }
+        if a.elem == Elem::T16 {
+            let mut of_tables = Vec::new();
+            for m in 0..a.rows {
+                of_tables.clear();
+                for table in self.row(a, m).chunks_exact(Elem::T16.bytes() as usize) {
+                    of_tables.push(tables.push_halves(table));
+                }
+                sums.extend((0..cut.groups()).map(|group| cut.sum(group, |t| of_tables[t.start / 4])));
             }
             return Ok(Activations::Half { tables, sums });
         }
         let (mut tables, mut sums, mut rows) = (Tables::default(), Vec::new(), Vec::new());
+        if a.elem == Elem::T8 {
+            let mut of_tables = Vec::new();
+            for m in 0..a.rows {
+                of_tables.clear();
+                for table in self.row(a, m).chunks_exact(Elem::T8.bytes() as usize) {
+                    of_tables.push(i64::from(tables.push_packed(table)));
+                }
+                let sum = |group| cut.span(group).step_by(4).map(|k| of_tables[k / 4]).sum::<i64>();
+                sums.extend((0..cut.groups()).map(sum));
+            }
+            return Ok(Activations::Int { tables, sums });
+        }
         for m in 0..a.rows {
             let start = rows.len();
             rows.extend(self.row(a, m).iter().map(|&b| i16::from(b as i8)));
@@ -131,6 +156,11 @@ impl State {
         }
         Ok(if self.look_ups { Activations::Int { tables, sums } } else { Activations::Plain { rows, sums } })
     }
+}
+
+/// The sum of a table's activations in single precision, in order.
+pub(super) fn sum_of(table: &[f32]) -> f32 {
+    table.iter().copied().reduce(|sum, a| sum + a).unwrap_or(0.0)
 }
 
 /// Activations and the sums of their groups.

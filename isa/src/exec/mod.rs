@@ -167,6 +167,7 @@ impl State {
             Elem::I8 => out.extend(bytes.iter().map(|&b| f32::from(b as i8))),
             Elem::U8 => out.extend(bytes.iter().map(|&b| f32::from(b))),
             Elem::U32 => out.extend(bytes.as_chunks().0.iter().map(|&b| u32::from_le_bytes(b) as f32)),
+            Elem::T8 | Elem::T16 => unreachable!("no operand takes tables for numbers"),
         }
     }
     /// Writes one row of `f32` or `f16`; every NaN becomes the one quiet positive NaN, whose bits no platform chooses.

@@ -33,6 +33,11 @@ impl Cut {
     pub(super) fn groups(&self) -> usize {
         self.groups.len()
     }
+    /// The sum of a group's tables in single precision, in order.
+    pub(super) fn sum(&self, group: usize, of: impl Fn(std::ops::Range<usize>) -> f32) -> f32 {
+        let tables = &self.tables[self.groups[group].clone()];
+        tables.iter().fold(0.0, |sum, &(at, len)| sum + of(at..at + len))
+    }
     /// Activations of a group.
     pub(super) fn span(&self, group: usize) -> std::ops::Range<usize> {
         let tables = &self.groups[group];
@@ -94,7 +99,39 @@ pub(super) fn indices(weights: &Weights<'_>, n: usize, cut: &Cut, out: &mut Vec<
     }
 }
 
+/// Entries of a half-table of four, and the bits of one that is stored.
+const STORED: usize = 8;
+const ENTRY_BITS: u32 = 10;
+
+impl<T: Entry> Tables<T> {
+    /// The stored half of a table of four, and its mirror.
+    fn push_half(&mut self, half: [T; STORED]) {
+        self.entries.extend(half.iter().rev().map(|&entry| -entry));
+        self.entries.extend(half);
+    }
+    /// The stored half of the table of the row that was pushed last.
+    pub(super) fn stored(&self, table: usize) -> [T; STORED] {
+        std::array::from_fn(|i| self.entries[(2 * table + 1) * STORED + i])
+    }
+}
+
+/// Eight sums of at most 4 x 127 as they are stored: ten bits each, two's complement, the first in the lowest bits.
+pub(super) fn pack(half: [i16; STORED]) -> [u8; 10] {
+    let mut bits = 0u128;
+    for (i, entry) in half.into_iter().enumerate() {
+        bits |= u128::from(entry as u16 & 0x3ff) << (ENTRY_BITS * i as u32);
+    }
+    std::array::from_fn(|i| (bits >> (8 * i)) as u8)
+}
+
 impl Tables<i16> {
+    /// A stored table; returns the sum of its activations, the entry with every bit set.
+    pub(super) fn push_packed(&mut self, bytes: &[u8]) -> i16 {
+        let entry = |i: usize| (bits_at(bytes, i * ENTRY_BITS as usize, ENTRY_BITS) << 6) as u16 as i16 >> 6;
+        let half = std::array::from_fn(entry);
+        self.push_half(half);
+        half[STORED - 1]
+    }
     /// Sum over planes and tables of 2^shift * T[index], exact.
     pub(super) fn sum(&self, cut: &Cut, m: usize, group: usize, indices: &[u8], planes: &[u32]) -> i64 {
         let each = planes.iter().enumerate().map(|(plane, shift)| {
@@ -107,6 +144,12 @@ impl Tables<i16> {
 }
 
 impl Tables<f32> {
+    /// A stored table; returns the sum of its activations, which follows the entries.
+    pub(super) fn push_halves(&mut self, bytes: &[u8]) -> f32 {
+        let entry = |i: usize| half::f16::from_le_bytes([bytes[2 * i], bytes[2 * i + 1]]).to_f32();
+        self.push_half(std::array::from_fn(entry));
+        f32::from_le_bytes(std::array::from_fn(|i| bytes[2 * STORED + i]))
+    }
     /// The same in single precision: tables in order, the planes of each in order.
     pub(super) fn sum(&self, cut: &Cut, m: usize, group: usize, indices: &[u8], planes: &[u32]) -> f32 {
         let mut acc = 0.0f32;

@@ -4,11 +4,13 @@
 //! Elements are `f32` or `f16`, computed in `f32`, rounded to nearest even on the way out. Sums along a row are taken in
 //! order in double precision and rounded to `f32` once: the rounding of the hardware's adder tree is not modelled.
 
+use super::lut::sum_of;
 use super::math;
+use super::tables::{Cut, Tables, pack};
 use super::{State, View, quantise, refuse, to_half};
 use crate::control::{FaultKind, TileRef, VectorOp};
 use crate::field::{Act, Mask, Norm, Rope};
-use crate::format::{Elem, Format};
+use crate::format::{Elem, Format, STORED_TABLE};
 
 const FLOATS: &[Elem] = &[Elem::F32, Elem::F16];
 
@@ -33,6 +35,7 @@ impl State {
             VectorOp::Add { d, x, y } => self.zip("vadd", &d, &x, &y, |x, y| x + y),
             VectorOp::Mul { d, x, y } => self.zip("vmul", &d, &x, &y, |x, y| x * y),
             VectorOp::Copy { d, x } => self.copy(&d, &x),
+            VectorOp::Table { d, x } => self.table(&d, &x),
             VectorOp::Quant { d, s, x, bits } => self.quant("vquant", &d, &s, &x, None, bits),
             VectorOp::Fold { d, s, x, f } => {
                 let bits = if d.format == Format::Plain(Elem::F16) { 16 } else { 8 };
@@ -86,6 +89,42 @@ impl State {
             }
             a.iter_mut().zip(&b).for_each(|(a, &b)| *a = f(*a, b));
             self.put_floats(d, r, &a);
+        }
+        Ok(())
+    }
+
+    /// Half-tables of the rows of x.
+    fn table(&mut self, d: &TileRef, x: &TileRef) -> Result<(), FaultKind> {
+        let x = self.plain(&"vtable: x", x, &[Elem::I8, Elem::F16])?;
+        let wanted = if x.elem == Elem::I8 { Elem::T8 } else { Elem::T16 };
+        let d = self.plain(&"vtable: d", d, &[wanted])?;
+        same_shape("vtable", "d", d, "x", x)?;
+        let tables = x.cols.div_ceil(STORED_TABLE as usize);
+        let cut = Cut::new(x.cols, x.cols, STORED_TABLE as usize);
+        let mut out = Vec::new();
+        for r in 0..x.rows {
+            out.clear();
+            if x.elem == Elem::I8 {
+                let row: Vec<i16> = self.row(x, r).iter().map(|&b| i16::from(b as i8)).collect();
+                if let Some(k) = row.iter().position(|&a| a == -128) {
+                    return refuse(format!(
+                        "vtable: element {k} of row {r} is -128; activations keep to +-127"
+                    ));
+                }
+                let mut made = Tables::default();
+                made.push_row(&row, &cut, |entry| entry);
+                (0..tables).for_each(|table| out.extend(pack(made.stored(table))));
+            } else {
+                let mut row = Vec::new();
+                self.floats(x, r, &mut row);
+                let mut made = Tables::default();
+                made.push_row(&row, &cut, to_half);
+                for (table, activations) in row.chunks(STORED_TABLE as usize).enumerate() {
+                    made.stored(table).iter().for_each(|&e| out.extend(half::f16::from_f32(e).to_le_bytes()));
+                    out.extend(sum_of(activations).to_le_bytes());
+                }
+            }
+            self.row_mut(d, r).copy_from_slice(&out);
         }
         Ok(())
     }

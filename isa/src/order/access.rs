@@ -165,7 +165,7 @@ fn is_oversize(t: &TileRef) -> bool {
 fn row_bytes(t: &TileRef) -> u64 {
     match t.format {
         _ if is_oversize(t) => 0,
-        Format::Plain(e) => u64::from(t.cols) * u64::from(e.bytes()),
+        Format::Plain(e) => e.row_bytes(t.cols),
         Format::Weights(f) => f.scratchpad_bytes(t.rows, t.cols),
     }
 }
@@ -233,9 +233,10 @@ impl Accesses {
             VectorOp::Norm { d, x, w, .. } => self.result(d, &[x, w]),
             VectorOp::Rope { d, x, tab, .. } => self.result(d, &[x, tab]),
             VectorOp::Alibi { d, x, slope, .. } => self.result(d, &[x, slope]),
-            VectorOp::Softmax { d, x, .. } | VectorOp::Act { d, x, .. } | VectorOp::Copy { d, x } => {
-                self.result(d, &[x]);
-            }
+            VectorOp::Softmax { d, x, .. }
+            | VectorOp::Act { d, x, .. }
+            | VectorOp::Copy { d, x }
+            | VectorOp::Table { d, x } => self.result(d, &[x]),
             VectorOp::Glu { d, x, y, .. } | VectorOp::Add { d, x, y } | VectorOp::Mul { d, x, y } => {
                 self.result(d, &[x, y]);
             }

@@ -94,6 +94,12 @@ counters! {
         lut_pe_cycles: CoreCycle, "Selecting elements in the array (cores x M x N) times core cycles, busy or not: leakage.";
         table_adds: Each, "Integer additions in the table builders, the group's activation sum included.";
         table_reads: Byte, "Bytes of stored tables read instead of built (build = vector, or a mode that stores tables).";
+        #[serde(skip_serializing_if = "is_zero")]
+        mac_int8: Each, "Multiply-accumulates on lanes that multiply INT8 by INT8 (`attention.mac.lanes`); left out if none.";
+        #[serde(skip_serializing_if = "is_zero")]
+        mac_fp16: Each, "Multiply-accumulates on lanes that multiply FP16 by INT8; left out if none.";
+        #[serde(skip_serializing_if = "is_zero")]
+        mac_lane_cycles: CoreCycle, "Multiply-accumulate lanes times core cycles, busy or not: leakage; left out if there are none.";
         group_drains: Each, "Accumulators drained at a group's end: y += s' * acc - c * asum, two FP32 multiply-adds.";
         psum_accesses: Each, "Reads and writes of one FP32 partial sum, 4 bytes, in the core's own store.";
         weight_broadcast_bytes: Byte, "Bytes of weight planes and scales delivered into LUT cores, once per receiving core.";

@@ -65,6 +65,11 @@ lines! {
         "table_add": table_adds Each,
         "table_read": table_reads Byte,
     }
+    "mac_lanes" Chip {
+        "mac_int8": mac_int8 Each,
+        "mac_fp16": mac_fp16 Each,
+        "mac_lane_leakage": mac_lane_cycles CoreCycle,
+    }
     "drain" Chip {
         "group_drain": group_drains Each,
         "psum_access": psum_accesses Each,

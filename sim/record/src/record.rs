@@ -15,8 +15,9 @@ use crate::units::UnitCycles;
 /// The schema that this crate writes, `major.minor`.
 ///
 /// 1.1: `events` may have `dram_others_read_bytes` and `dram_others_write_bytes`, traffic of other masters; where they are
-/// missing there was none. They belong to no class and to no operator.
-pub const SCHEMA_VERSION: &str = "1.1";
+/// missing there was none. They belong to no class and to no operator. 1.2: `mac_int8`, `mac_fp16` and `mac_lane_cycles` likewise,
+/// and the energy component `mac_lanes`.
+pub const SCHEMA_VERSION: &str = "1.2";
 
 /// What a run leaves behind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

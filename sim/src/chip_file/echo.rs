@@ -52,6 +52,7 @@ pub fn config_markdown() -> String {
         let needed = match row.need {
             Need::Always => "yes".into(),
             Need::Default(text) => format!("default `{text}`"),
+            Need::Ingress => "with `lut.build = \"ingress\"`".into(),
             Need::Banked => "with `dram.standard`".into(),
             Need::Ideal => "with `[dram.ideal]`".into(),
             Need::Background => "with `[background]`".into(),

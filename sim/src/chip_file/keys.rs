@@ -39,6 +39,8 @@ pub(crate) enum Need {
     Always,
     /// Left out, it has this value.
     Default(&'static str),
+    /// With `lut.build = "ingress"`.
+    Ingress,
     /// With `dram.standard`.
     Banked,
     /// With `[dram.ideal]`.
@@ -74,7 +76,7 @@ macro_rules! keys {
 }
 
 use Kind::*;
-use Need::{Always, Background, Banked, Default as Or, Ideal, Optional};
+use Need::{Always, Background, Banked, Default as Or, Ideal, Ingress, Optional};
 
 const U32: u64 = u32::MAX as u64;
 const GIB: u64 = 1 << 30;
@@ -97,6 +99,17 @@ keys! {
     LutAccumulatorBits "lut.accumulator_bits": OneOf(&[20, 24, 32]), Always, "Width of an integer accumulator, bits.";
     LutPipelineCycles "lut.pipeline_cycles": Count(1, 1000), Always,
         "Cycles from the last select of an `lmma` to its last partial sum.";
+    LutBuild "lut.build": Choice(&["ingress", "vector"]), Always,
+        "Who makes the tables. `ingress`: each core, from the activations that come in. `vector`: the vector unit, once per row of \
+         activations, into the scratchpad, from where the cores read them.";
+    LutBuilders "lut.builders": Count(1, 255), Ingress, "Tables that a core makes per cycle.";
+    LutWeightLinkBytes "lut.weight_link_bytes": Count(1, 65536), Always,
+        "Bytes per cycle of the link that brings weights to a column of cores; all of them take the same.";
+    LutActivationLinkBytes "lut.activation_link_bytes": Count(1, 65536), Always,
+        "Bytes per cycle of the link that brings activations, or stored tables, to a row of cores; all of them take the same.";
+
+    AttentionMacLanes "attention.mac.lanes": Count(1, 65536), Optional,
+        "Multiply-accumulate lanes of each core, on which attention runs in place of its tables. Left out, it runs on the tables.";
 
     ScratchpadBytes "scratchpad.bytes": Bytes(1, U32), Always, "Capacity of the scratchpad.";
     ScratchpadBanks "scratchpad.banks": Power(1, 128), Always, "Banks; consecutive words go to consecutive banks.";

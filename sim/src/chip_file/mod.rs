@@ -14,6 +14,7 @@ mod standards;
 mod value;
 
 use lutsim_isa::field::AType;
+use lutsim_isa::format::STORED_TABLE;
 use lutsim_isa::{Group, WeightKind};
 
 pub use document::Override;
@@ -21,7 +22,7 @@ pub use echo::config_markdown;
 pub use error::{ChipError, Fault, near_miss};
 
 use crate::config::*;
-use document::Document;
+use document::{Document, Entry, Raw};
 use keys::{KEYS, Key, Need};
 use value::Value;
 
@@ -119,11 +120,14 @@ impl ChipFile {
     pub fn parse(name: &str, text: &str, overrides: &[Override]) -> Result<Self, Box<ChipError>> {
         let doc = Document::parse(name, text, overrides)?;
         let ideal = is_ideal(&doc)?;
+        let ingress =
+            !matches!(doc.get(Key::LutBuild), Some(Entry { raw: Raw::Text(t), .. }) if t == "vector");
         let others = KEYS.iter().any(|k| k.row().need == Need::Background && doc.get(*k).is_some());
         let mut values = Vec::with_capacity(KEYS.len());
         for &key in KEYS {
             let wanted = match key.row().need {
                 Need::Always | Need::Default(_) => true,
+                Need::Ingress => ingress,
                 Need::Banked => !ideal,
                 Need::Ideal => ideal,
                 Need::Background => others,
@@ -206,6 +210,13 @@ fn build(values: Vec<Option<Value>>, ideal: bool) -> ChipFile {
             drain_lanes: int(Key::LutDrainLanes),
             accumulator_bits: int(Key::LutAccumulatorBits),
             pipeline_cycles: int(Key::LutPipelineCycles),
+            build: match text(Key::LutBuild).as_str() {
+                "vector" => Build::Vector,
+                _ => Build::Ingress { builders: int(Key::LutBuilders) },
+            },
+            weight_link_bytes: int(Key::LutWeightLinkBytes),
+            activation_link_bytes: int(Key::LutActivationLinkBytes),
+            mac_lanes: small(Key::AttentionMacLanes),
         },
         scratchpad: Scratchpad {
             bytes: wide(Key::ScratchpadBytes),
@@ -288,6 +299,13 @@ fn check_rules(doc: &Document, chip: &Chip) -> Result<(), Box<ChipError>> {
                 "{} banks of {} bytes take multiples of {row} bytes",
                 chip.scratchpad.banks, chip.scratchpad.bank_bytes
             ),
+        );
+    }
+    if chip.lut.build == Build::Vector && chip.lut.k != STORED_TABLE {
+        return rule(
+            Key::LutK,
+            format!("stored tables are of {STORED_TABLE} activations, and `lut.k` is {}", chip.lut.k),
+            "`lut.build = \"ingress\"` makes tables of any size".into(),
         );
     }
     let burst_bytes = match &chip.dram.kind {

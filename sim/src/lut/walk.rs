@@ -14,6 +14,7 @@ impl Lut {
         let drain_base = DRAIN_PORTS.map(|port| pad.finished_by_now(port));
         let group = |w: &mut Walk<'_>, g: &mut Group| {
             w.exact(&mut g.cycles);
+            g.late.iter_mut().for_each(|late| w.exact(late));
             w.exact(&mut g.drain_cycles);
             g.runs.iter_mut().zip(base).for_each(|(runs, base)| w.since(runs, base));
             w.optional_job(&mut g.ends);
