@@ -1,0 +1,129 @@
+//! Files with bits flipped, ends cut off and lengths at their extremes: no reader panics, and none allocates more than
+//! the file is long. The numbers are the same in every run.
+
+mod common;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use common::{Random, Writer, string};
+use lutsim_formats::gguf::{Gguf, Value};
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static HEAP: PeakAlloc = PeakAlloc;
+
+/// The heap is everyone's: one test at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What an error's own texts may take.
+const MESSAGES: usize = 4096;
+
+/// A damaged copy of `good`, whose first `header` bytes are damaged most.
+fn damage(good: &[u8], header: usize, random: &mut Random) -> Vec<u8> {
+    let mut bad = good.to_vec();
+    for _ in 0..1 + random.below(3) {
+        if bad.is_empty() {
+            break;
+        }
+        let within = if random.below(8) > 0 { header.min(bad.len()) } else { bad.len() };
+        let at = random.below(within);
+        match random.below(8) {
+            0..=2 => bad[at] ^= 1 << random.below(8),
+            3 => bad[at] = random.next() as u8,
+            4 => bad.truncate(at),
+            5 => {
+                let n = random.below(16).min(bad.len() - at);
+                bad.drain(at..at + n);
+            }
+            _ => {
+                let extremes = [0, 1, 1 << 31, u64::from(u32::MAX), 1 << 62, 1 << 63, u64::MAX - 7, u64::MAX];
+                let near = (bad.len() as u64).wrapping_add(random.below(65) as u64).wrapping_sub(32);
+                let value = extremes.get(random.below(10)).copied().unwrap_or(near);
+                let n = [4, 8][random.below(2)].min(bad.len() - at);
+                bad[at..at + n].copy_from_slice(&value.to_le_bytes()[..n]);
+            }
+        }
+    }
+    bad
+}
+
+/// Reads `cases` damaged copies with `read`, which says whether it accepted one; `more` then looks at an accepted one.
+/// Returns how many were accepted.
+fn run(good: &[u8], header: usize, cases: usize, per_byte: usize, read: impl Fn(&[u8]) -> bool) -> usize {
+    assert!(read(good), "the undamaged file is not accepted");
+    let mut random = Random(0x6c75_7473_696d);
+    let mut accepted = 0;
+    for case in 0..cases {
+        let bad = damage(good, header, &mut random);
+        HEAP.reset_peak_usage();
+        let before = HEAP.current_usage();
+        accepted += usize::from(read(&bad));
+        let taken = HEAP.peak_usage().saturating_sub(before);
+        let most = per_byte * bad.len() + MESSAGES;
+        assert!(taken <= most, "case {case}: {taken} bytes of heap for a file of {}", bad.len());
+    }
+    accepted
+}
+
+fn walk(value: Value<'_>) -> usize {
+    value.as_array().map_or(1, |array| array.iter().map(walk).sum())
+}
+
+fn small_gguf() -> (Vec<u8>, usize) {
+    let nested = [&4u32.to_le_bytes()[..], &2u64.to_le_bytes(), &[7; 8]].concat();
+    let writer = Writer::default()
+        .str("general.architecture", "llama")
+        .u32("general.alignment", 32)
+        .u32("llama.block_count", 1)
+        .f32("llama.rope.freq_base", 1e4)
+        .raw("llama.flag", 7, &[1])
+        .raw("llama.long", 10, &[9; 8])
+        .strings("tokenizer.ggml.tokens", &["a", "bc", "<0x00>"])
+        .array("nested", 9, &[nested.clone(), nested])
+        .array("strings", 8, &[string("x"), string("")]);
+    let mut random = Random(7);
+    let writer = lutsim_formats::types::TYPES.iter().fold(writer, |writer, kind| {
+        let data: Vec<u8> = (0..2 * kind.bytes + kind.tail).map(|_| random.next() as u8).collect();
+        writer.tensor(kind.name, &[kind.weights as u64, 2], kind.id, &data)
+    });
+    let (bytes, records) = writer.bytes_and_records();
+    (bytes, records + 18 * 45)
+}
+
+#[test]
+fn gguf() {
+    let _alone = alone();
+    let (good, header) = small_gguf();
+    let accepted = run(&good, header, 20_000, 1, |bytes| Gguf::parse(bytes).is_ok());
+    assert!(
+        (1000..19_000).contains(&accepted),
+        "{accepted} of 20000 are accepted: the damage is of one kind"
+    );
+    // Whatever is accepted can be read whole.
+    run(&good, header, 5_000, 64, |bytes| {
+        let Ok(file) = Gguf::parse(bytes) else { return false };
+        file.keys().map(|(_, value)| walk(value)).sum::<usize>();
+        for tensor in file.tensors() {
+            let mut row = vec![0.0; tensor.cols()];
+            // A row may be refused: scales are damaged too.
+            (0..tensor.rows()).for_each(|r| drop(tensor.row(r, &mut row)));
+        }
+        true
+    });
+}
+
+/// The most keys that a file can have for its size.
+#[test]
+fn the_densest_header_costs_less_heap_than_its_file() {
+    let _alone = alone();
+    let writer = (0..100_000).fold(Writer::default(), |writer, i| writer.raw(&format!("{i:x}"), 0, &[0]));
+    let bytes = writer.bytes();
+    HEAP.reset_peak_usage();
+    let before = HEAP.current_usage();
+    let file = Gguf::parse(&bytes).unwrap();
+    assert_eq!(file.keys().count(), 100_000);
+    assert!(HEAP.peak_usage() - before <= bytes.len(), "{} of {}", HEAP.peak_usage() - before, bytes.len());
+}
