@@ -12,7 +12,7 @@ pub struct CodedRow {
     /// A scale per group: exactly what the file's bits say, as f32.
     pub scales: Vec<f32>,
     /// A zero point per group with [`Levels::MinusOfGroup`], otherwise none.
-    pub zeros: Vec<u8>,
+    pub zeros: Vec<u16>,
     /// An offset per group with [`Coding::offset`], otherwise none.
     pub offsets: Vec<f32>,
     /// The group of each weight where groups are not neighbours (GPTQ's `desc_act`), otherwise none.

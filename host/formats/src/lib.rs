@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! file --map--> bytes --gguf--------> keys, tensors --types, blocks--> rows of codes and scales, or of floats
+//!                     --safetensors-> tensors -------packed----------> the same
 //! ```
 //! Everything but [`map`] works on bytes in memory, whoever put them there. A reader never panics on what a file holds and
 //! never allocates by a number that it read before that number was checked against the bytes that are there.
@@ -13,5 +14,7 @@ pub mod coded;
 pub mod error;
 pub mod gguf;
 pub mod map;
+pub mod packed;
+pub mod safetensors;
 pub mod tensor;
 pub mod types;

@@ -98,15 +98,15 @@ impl Coding {
         }
     }
     /// The integer that a code stands for; `zero` is its group's, and is looked at only by [`Levels::MinusOfGroup`].
-    pub fn level(&self, code: u8, zero: u8) -> i16 {
+    pub fn level(&self, code: u8, zero: u16) -> i16 {
         match self.levels {
             Levels::Minus(zero) => i16::from(code) - i16::from(zero),
-            Levels::MinusOfGroup => i16::from(code) - i16::from(zero),
+            Levels::MinusOfGroup => i16::from(code) - zero as i16,
             Levels::Table(table) => i16::from(table[usize::from(code & 15)]),
         }
     }
     /// A weight's value.
-    pub fn value(&self, code: u8, zero: u8, scale: f32, offset: f32) -> f32 {
+    pub fn value(&self, code: u8, zero: u16, scale: f32, offset: f32) -> f32 {
         let product = scale * f32::from(self.level(code, zero));
         // Adding 0 would lose the sign of -0.
         if self.offset { product + offset } else { product }

@@ -6,7 +6,10 @@ mod common;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::{Random, Writer, string};
+use lutsim_formats::coded::{CodedMatrix, CodedRow};
 use lutsim_formats::gguf::{Gguf, Value};
+use lutsim_formats::packed::{PackedLinear, Packing};
+use lutsim_formats::safetensors::SafeTensors;
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -126,4 +129,36 @@ fn the_densest_header_costs_less_heap_than_its_file() {
     let file = Gguf::parse(&bytes).unwrap();
     assert_eq!(file.keys().count(), 100_000);
     assert!(HEAP.peak_usage() - before <= bytes.len(), "{} of {}", HEAP.peak_usage() - before, bytes.len());
+}
+
+#[test]
+fn safetensors() {
+    let _alone = alone();
+    let good = std::fs::read(common::data("formats/packed.safetensors")).unwrap();
+    let header = 8 + u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
+    // Dimensions are read into words of 8 bytes, names into strings: at most 5 bytes for each of the header.
+    run(&good, header, 10_000, 5, |bytes| SafeTensors::parse(bytes).is_ok());
+    let packings = [
+        Packing::Gptq { bits: 4, group: Some(32), zero_add: 1 },
+        Packing::Gptq { bits: 2, group: None, zero_add: 0 },
+        Packing::Gptq { bits: 8, group: Some(16), zero_add: 1 },
+        Packing::Awq { group: Some(32) },
+        Packing::Bitnet { divide: true },
+    ];
+    run(&good, header, 2_000, 64, |bytes| {
+        let Ok(file) = SafeTensors::parse(bytes) else { return false };
+        let names: Vec<_> = file.tensors().map(|t| t.name.to_string()).collect();
+        for (name, packing) in names.iter().flat_map(|n| packings.map(|p| (n, p))) {
+            let Some((layer, _)) = name.rsplit_once('.') else { continue };
+            let Ok(layer) = PackedLinear::open(&file, layer, packing) else { continue };
+            let mut row = CodedRow::default();
+            let mut values = vec![0.0; layer.cols()];
+            for r in 0..layer.rows() {
+                if layer.row(r, &mut row).is_ok() {
+                    row.values(&layer.coding(), layer.cols(), &mut values);
+                }
+            }
+        }
+        true
+    });
 }
