@@ -3,11 +3,15 @@
 
 mod common;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
 
 use common::{Random, Writer, string};
 use lutsim_formats::coded::{CodedMatrix, CodedRow};
-use lutsim_formats::gguf::{Gguf, Value};
+use lutsim_formats::config::Config;
+use lutsim_formats::gguf::{Gguf, GgufModel, Value};
+use lutsim_formats::map::Mapped;
 use lutsim_formats::packed::{PackedLinear, Packing};
 use lutsim_formats::safetensors::SafeTensors;
 use peak_alloc::PeakAlloc;
@@ -15,10 +19,15 @@ use peak_alloc::PeakAlloc;
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
 
-/// The heap is everyone's: one test at a time.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+/// The heap is everyone's, so this is the only test of its program.
+#[test]
+fn damaged_files() {
+    gguf();
+    gguf_model();
+    four_gigabytes();
+    the_densest_header_costs_less_heap_than_its_file();
+    safetensors();
+    config();
 }
 
 /// What an error's own texts may take.
@@ -96,9 +105,7 @@ fn small_gguf() -> (Vec<u8>, usize) {
     (bytes, records + 18 * 45)
 }
 
-#[test]
 fn gguf() {
-    let _alone = alone();
     let (good, header) = small_gguf();
     let accepted = run(&good, header, 20_000, 1, |bytes| Gguf::parse(bytes).is_ok());
     assert!(
@@ -109,6 +116,7 @@ fn gguf() {
     run(&good, header, 5_000, 64, |bytes| {
         let Ok(file) = Gguf::parse(bytes) else { return false };
         file.keys().map(|(_, value)| walk(value)).sum::<usize>();
+        drop(GgufModel::of(&file));
         for tensor in file.tensors() {
             let mut row = vec![0.0; tensor.cols()];
             // A row may be refused: scales are damaged too.
@@ -119,9 +127,7 @@ fn gguf() {
 }
 
 /// The most keys that a file can have for its size.
-#[test]
 fn the_densest_header_costs_less_heap_than_its_file() {
-    let _alone = alone();
     let writer = (0..100_000).fold(Writer::default(), |writer, i| writer.raw(&format!("{i:x}"), 0, &[0]));
     let bytes = writer.bytes();
     HEAP.reset_peak_usage();
@@ -131,9 +137,7 @@ fn the_densest_header_costs_less_heap_than_its_file() {
     assert!(HEAP.peak_usage() - before <= bytes.len(), "{} of {}", HEAP.peak_usage() - before, bytes.len());
 }
 
-#[test]
 fn safetensors() {
-    let _alone = alone();
     let good = std::fs::read(common::data("formats/packed.safetensors")).unwrap();
     let header = 8 + u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
     // Dimensions are read into words of 8 bytes, names into strings: at most 5 bytes for each of the header.
@@ -161,4 +165,62 @@ fn safetensors() {
         }
         true
     });
+}
+
+fn config() {
+    let good = br#"{"model_type": "llama", "head_dim": 64, "hidden_act": "silu", "hidden_size": 2048,
+        "intermediate_size": 8192, "max_position_embeddings": 131072, "num_attention_heads": 32, "num_hidden_layers": 16,
+        "rms_norm_eps": 1e-05, "rope_scaling": {"rope_type": "longrope", "short_factor": [1, 1.5], "long_factor": [2, 3e1],
+        "original_max_position_embeddings": 8192}, "partial_rotary_factor": 0.0625, "rope_theta": 5e5, "vocab_size": 128256,
+        "quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": -1}}"#;
+    // The parsed tree is larger than the text: 100 bytes for `[],` are not rare.
+    run(good, good.len(), 20_000, 200, |bytes| Config::parse(bytes).is_ok());
+}
+
+/// What is read from keys and tensors of a model's file, and cannot be more than its tensors are.
+fn gguf_model() {
+    let good = std::fs::read(common::data("models/tiny-bitnet-tq1_0.gguf")).unwrap();
+    let first = Gguf::parse(&good).unwrap().tensors().map(|t| t.data().as_ptr() as usize).min().unwrap();
+    let header = first - good.as_ptr() as usize;
+    // A mutation of the tokens' text is of no interest here: the keys before them, and the tensors' records behind.
+    let (keys, records) = (900, header - 4000);
+    let joined = [&good[..keys], &good[records..header]].concat();
+    let split = |bytes: &[u8]| {
+        let (a, b) = bytes.split_at(keys.min(bytes.len()));
+        [a, &good[keys..records], b, &good[header..]].concat()
+    };
+    let mut random = Random(11);
+    let mut accepted = 0;
+    for _ in 0..300 {
+        let bytes = split(&damage(&joined, joined.len(), &mut random));
+        let Ok(file) = Gguf::parse(&bytes) else { continue };
+        HEAP.reset_peak_usage();
+        let before = HEAP.current_usage();
+        accepted += usize::from(GgufModel::of(&file).is_ok());
+        let taken = HEAP.peak_usage() - before;
+        assert!(taken <= 64 << 10, "{taken} bytes of heap for 46 tensors");
+    }
+    assert!(accepted > 3, "{accepted} of 300");
+}
+
+/// A file with holes, so that neither disk nor memory holds it.
+fn four_gigabytes() {
+    let (head, _) = Writer::default().tensor("w", &[1 << 20, 1 << 10], 0, &[]).bytes_and_records();
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("four-gigabytes.gguf");
+    let mut file = File::create(&path).unwrap();
+    file.write_all(&head).unwrap();
+    file.set_len((head.len() as u64).next_multiple_of(32) + (4 << 30)).unwrap();
+    HEAP.reset_peak_usage();
+    let before = HEAP.current_usage();
+    let map = Mapped::open(&path).unwrap();
+    let gguf = Gguf::parse(&map).unwrap();
+    let tensor = gguf.tensor("w").unwrap();
+    let mut row = vec![1.0; tensor.cols()];
+    tensor.row((1 << 10) - 1, &mut row).unwrap();
+    assert!(row.iter().all(|&w| w == 0.0));
+    // One row of a million, and small change.
+    let taken = HEAP.peak_usage() - before;
+    assert!(taken < (4 << 20) + (16 << 10), "{taken} bytes of heap");
+    drop(map);
+    std::fs::remove_file(path).unwrap();
 }
