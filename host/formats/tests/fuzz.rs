@@ -1,0 +1,226 @@
+//! Files with bits flipped, ends cut off and lengths at their extremes: no reader panics, and none allocates more than
+//! the file is long. The numbers are the same in every run.
+
+mod common;
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use common::{Random, Writer, string};
+use lutsim_formats::coded::{CodedMatrix, CodedRow};
+use lutsim_formats::config::Config;
+use lutsim_formats::gguf::{Gguf, GgufModel, Value};
+use lutsim_formats::map::Mapped;
+use lutsim_formats::packed::{PackedLinear, Packing};
+use lutsim_formats::safetensors::SafeTensors;
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static HEAP: PeakAlloc = PeakAlloc;
+
+/// The heap is everyone's, so this is the only test of its program.
+#[test]
+fn damaged_files() {
+    gguf();
+    gguf_model();
+    four_gigabytes();
+    the_densest_header_costs_less_heap_than_its_file();
+    safetensors();
+    config();
+}
+
+/// What an error's own texts may take.
+const MESSAGES: usize = 4096;
+
+/// A damaged copy of `good`, whose first `header` bytes are damaged most.
+fn damage(good: &[u8], header: usize, random: &mut Random) -> Vec<u8> {
+    let mut bad = good.to_vec();
+    for _ in 0..1 + random.below(3) {
+        if bad.is_empty() {
+            break;
+        }
+        let within = if random.below(8) > 0 { header.min(bad.len()) } else { bad.len() };
+        let at = random.below(within);
+        match random.below(8) {
+            0..=2 => bad[at] ^= 1 << random.below(8),
+            3 => bad[at] = random.next() as u8,
+            4 => bad.truncate(at),
+            5 => {
+                let n = random.below(16).min(bad.len() - at);
+                bad.drain(at..at + n);
+            }
+            _ => {
+                let extremes = [0, 1, 1 << 31, u64::from(u32::MAX), 1 << 62, 1 << 63, u64::MAX - 7, u64::MAX];
+                let near = (bad.len() as u64).wrapping_add(random.below(65) as u64).wrapping_sub(32);
+                let value = extremes.get(random.below(10)).copied().unwrap_or(near);
+                let n = [4, 8][random.below(2)].min(bad.len() - at);
+                bad[at..at + n].copy_from_slice(&value.to_le_bytes()[..n]);
+            }
+        }
+    }
+    bad
+}
+
+/// Reads `cases` damaged copies with `read`, which says whether it accepted one; `more` then looks at an accepted one.
+/// Returns how many were accepted.
+fn run(good: &[u8], header: usize, cases: usize, per_byte: usize, read: impl Fn(&[u8]) -> bool) -> usize {
+    assert!(read(good), "the undamaged file is not accepted");
+    let mut random = Random(0x6c75_7473_696d);
+    let mut accepted = 0;
+    for case in 0..cases {
+        let bad = damage(good, header, &mut random);
+        HEAP.reset_peak_usage();
+        let before = HEAP.current_usage();
+        accepted += usize::from(read(&bad));
+        let taken = HEAP.peak_usage().saturating_sub(before);
+        let most = per_byte * bad.len() + MESSAGES;
+        assert!(taken <= most, "case {case}: {taken} bytes of heap for a file of {}", bad.len());
+    }
+    accepted
+}
+
+fn walk(value: Value<'_>) -> usize {
+    value.as_array().map_or(1, |array| array.iter().map(walk).sum())
+}
+
+fn small_gguf() -> (Vec<u8>, usize) {
+    let nested = [&4u32.to_le_bytes()[..], &2u64.to_le_bytes(), &[7; 8]].concat();
+    let writer = Writer::default()
+        .str("general.architecture", "llama")
+        .u32("general.alignment", 32)
+        .u32("llama.block_count", 1)
+        .f32("llama.rope.freq_base", 1e4)
+        .raw("llama.flag", 7, &[1])
+        .raw("llama.long", 10, &[9; 8])
+        .strings("tokenizer.ggml.tokens", &["a", "bc", "<0x00>"])
+        .array("nested", 9, &[nested.clone(), nested])
+        .array("strings", 8, &[string("x"), string("")]);
+    let mut random = Random(7);
+    let writer = lutsim_formats::types::TYPES.iter().fold(writer, |writer, kind| {
+        let data: Vec<u8> = (0..2 * kind.bytes + kind.tail).map(|_| random.next() as u8).collect();
+        writer.tensor(kind.name, &[kind.weights as u64, 2], kind.id, &data)
+    });
+    let (bytes, records) = writer.bytes_and_records();
+    (bytes, records + 18 * 45)
+}
+
+fn gguf() {
+    let (good, header) = small_gguf();
+    let accepted = run(&good, header, 20_000, 1, |bytes| Gguf::parse(bytes).is_ok());
+    assert!(
+        (1000..19_000).contains(&accepted),
+        "{accepted} of 20000 are accepted: the damage is of one kind"
+    );
+    // Whatever is accepted can be read whole.
+    run(&good, header, 5_000, 64, |bytes| {
+        let Ok(file) = Gguf::parse(bytes) else { return false };
+        file.keys().map(|(_, value)| walk(value)).sum::<usize>();
+        drop(GgufModel::of(&file));
+        for tensor in file.tensors() {
+            let mut row = vec![0.0; tensor.cols()];
+            // A row may be refused: scales are damaged too.
+            (0..tensor.rows()).for_each(|r| drop(tensor.row(r, &mut row)));
+        }
+        true
+    });
+}
+
+/// The most keys that a file can have for its size.
+fn the_densest_header_costs_less_heap_than_its_file() {
+    let writer = (0..100_000).fold(Writer::default(), |writer, i| writer.raw(&format!("{i:x}"), 0, &[0]));
+    let bytes = writer.bytes();
+    HEAP.reset_peak_usage();
+    let before = HEAP.current_usage();
+    let file = Gguf::parse(&bytes).unwrap();
+    assert_eq!(file.keys().count(), 100_000);
+    assert!(HEAP.peak_usage() - before <= bytes.len(), "{} of {}", HEAP.peak_usage() - before, bytes.len());
+}
+
+fn safetensors() {
+    let good = std::fs::read(common::data("formats/packed.safetensors")).unwrap();
+    let header = 8 + u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
+    // Dimensions are read into words of 8 bytes, names into strings: at most 5 bytes for each of the header.
+    run(&good, header, 10_000, 5, |bytes| SafeTensors::parse(bytes).is_ok());
+    let packings = [
+        Packing::Gptq { bits: 4, group: Some(32), zero_add: 1 },
+        Packing::Gptq { bits: 2, group: None, zero_add: 0 },
+        Packing::Gptq { bits: 8, group: Some(16), zero_add: 1 },
+        Packing::Awq { group: Some(32) },
+        Packing::Bitnet { divide: true },
+    ];
+    run(&good, header, 2_000, 64, |bytes| {
+        let Ok(file) = SafeTensors::parse(bytes) else { return false };
+        let names: Vec<_> = file.tensors().map(|t| t.name.to_string()).collect();
+        for (name, packing) in names.iter().flat_map(|n| packings.map(|p| (n, p))) {
+            let Some((layer, _)) = name.rsplit_once('.') else { continue };
+            let Ok(layer) = PackedLinear::open(&file, layer, packing) else { continue };
+            let mut row = CodedRow::default();
+            let mut values = vec![0.0; layer.cols()];
+            for r in 0..layer.rows() {
+                if layer.row(r, &mut row).is_ok() {
+                    row.values(&layer.coding(), layer.cols(), &mut values);
+                }
+            }
+        }
+        true
+    });
+}
+
+fn config() {
+    let good = br#"{"model_type": "llama", "head_dim": 64, "hidden_act": "silu", "hidden_size": 2048,
+        "intermediate_size": 8192, "max_position_embeddings": 131072, "num_attention_heads": 32, "num_hidden_layers": 16,
+        "rms_norm_eps": 1e-05, "rope_scaling": {"rope_type": "longrope", "short_factor": [1, 1.5], "long_factor": [2, 3e1],
+        "original_max_position_embeddings": 8192}, "partial_rotary_factor": 0.0625, "rope_theta": 5e5, "vocab_size": 128256,
+        "quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": -1}}"#;
+    // The parsed tree is larger than the text: 100 bytes for `[],` are not rare.
+    run(good, good.len(), 20_000, 200, |bytes| Config::parse(bytes).is_ok());
+}
+
+/// What is read from keys and tensors of a model's file, and cannot be more than its tensors are.
+fn gguf_model() {
+    let good = std::fs::read(common::data("models/tiny-bitnet-tq1_0.gguf")).unwrap();
+    let first = Gguf::parse(&good).unwrap().tensors().map(|t| t.data().as_ptr() as usize).min().unwrap();
+    let header = first - good.as_ptr() as usize;
+    // A mutation of the tokens' text is of no interest here: the keys before them, and the tensors' records behind.
+    let (keys, records) = (900, header - 4000);
+    let joined = [&good[..keys], &good[records..header]].concat();
+    let split = |bytes: &[u8]| {
+        let (a, b) = bytes.split_at(keys.min(bytes.len()));
+        [a, &good[keys..records], b, &good[header..]].concat()
+    };
+    let mut random = Random(11);
+    let mut accepted = 0;
+    for _ in 0..300 {
+        let bytes = split(&damage(&joined, joined.len(), &mut random));
+        let Ok(file) = Gguf::parse(&bytes) else { continue };
+        HEAP.reset_peak_usage();
+        let before = HEAP.current_usage();
+        accepted += usize::from(GgufModel::of(&file).is_ok());
+        let taken = HEAP.peak_usage() - before;
+        assert!(taken <= 64 << 10, "{taken} bytes of heap for 46 tensors");
+    }
+    assert!(accepted > 3, "{accepted} of 300");
+}
+
+/// A file with holes, so that neither disk nor memory holds it.
+fn four_gigabytes() {
+    let (head, _) = Writer::default().tensor("w", &[1 << 20, 1 << 10], 0, &[]).bytes_and_records();
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("four-gigabytes.gguf");
+    let mut file = File::create(&path).unwrap();
+    file.write_all(&head).unwrap();
+    file.set_len((head.len() as u64).next_multiple_of(32) + (4 << 30)).unwrap();
+    HEAP.reset_peak_usage();
+    let before = HEAP.current_usage();
+    let map = Mapped::open(&path).unwrap();
+    let gguf = Gguf::parse(&map).unwrap();
+    let tensor = gguf.tensor("w").unwrap();
+    let mut row = vec![1.0; tensor.cols()];
+    tensor.row((1 << 10) - 1, &mut row).unwrap();
+    assert!(row.iter().all(|&w| w == 0.0));
+    // One row of a million, and small change.
+    let taken = HEAP.peak_usage() - before;
+    assert!(taken < (4 << 20) + (16 << 10), "{taken} bytes of heap");
+    drop(map);
+    std::fs::remove_file(path).unwrap();
+}
