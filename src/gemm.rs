@@ -120,6 +120,12 @@ impl Gemm {
     /// A chip on which the product does not fit.
     pub fn lower(&self, chip: &Chip) -> Result<Lowered, UserError> {
         self.check_accumulator(chip)?;
+        if !self.format.divides(self.k) {
+            return Err(UserError::Refused {
+                what: format!("a K of {} is no whole blocks of {}", self.k, self.format.kind),
+                help: format!("take a multiple of {}", self.format.unit()),
+            });
+        }
         let cut = self.cut(chip)?;
         let (m, n, k) = (u64::from(self.m), u64::from(self.n), u64::from(self.k));
         let record = |columns: u32| self.format.record_bytes(columns, self.k);

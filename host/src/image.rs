@@ -5,10 +5,10 @@ use lutsim_isa::control::FaultKind;
 use lutsim_isa::exec::Memory;
 
 use crate::alibi::slopes;
+use crate::blocks::Matrix;
 use crate::layout::{Layout, Tensor};
 use crate::model::{Model, Positions};
-use crate::pack::{PackError, pack_into};
-use crate::quantize::QuantisedTensor;
+use crate::pack::PackError;
 use crate::weights::{WeightError, WeightSource};
 
 /// Why a model was not written to DRAM.
@@ -88,21 +88,17 @@ pub fn write_image(
     Ok(())
 }
 
-fn write_tensor(
-    memory: &mut Memory,
-    t: &Tensor,
-    addr: u64,
-    values: &QuantisedTensor,
-) -> Result<(), ImageError> {
-    if (t.n, t.k, t.format) != (values.n, values.k, values.format) {
+fn write_tensor(memory: &mut Memory, t: &Tensor, addr: u64, values: &Matrix) -> Result<(), ImageError> {
+    let ((n, k), format) = (values.shape(), values.format());
+    if (t.n, t.k, t.format) != (n, k, format) {
         let say = |n, k, format| format!("{n} x {k} of {format}");
-        let (found, expected) = (say(values.n, values.k, values.format), say(t.n, t.k, t.format));
+        let (found, expected) = (say(n, k, format), say(t.n, t.k, t.format));
         return Err(ImageError::Shape { name: t.name, found, expected });
     }
     let mut bytes = Vec::new();
     for r in t.records() {
         bytes.clear();
-        let packed = pack_into(&mut bytes, values, r.n0, r.n, r.k0, r.k);
+        let packed = values.pack_into(&mut bytes, (r.n0, r.n), (r.k0, r.k));
         packed.map_err(|error| ImageError::Pack { name: t.name, error })?;
         memory.write(addr + r.offset, &bytes)?;
     }

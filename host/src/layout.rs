@@ -369,10 +369,7 @@ pub(crate) fn largest_block(
     slot: u64,
     longest_sum: u64,
 ) -> Option<u32> {
-    let unit = match format.group {
-        Group::Of(g) => g,
-        Group::Row => 16,
-    };
+    let unit = format.unit();
     let limit = match format.group {
         Group::Of(_) => u64::from(k),
         Group::Row => u64::from(k).min(longest_sum),

@@ -10,6 +10,7 @@
 //! DRAM), [`lower`] (programs), [`mapping`] and [`search`] (how it is cut), [`image`] and [`mod@reference`] (values).
 
 pub mod alibi;
+pub mod blocks;
 pub mod error;
 pub mod image;
 pub mod layout;

@@ -62,9 +62,9 @@ pub enum QuantiseError {
         /// The scale.
         scale: f32,
     },
-    /// A KV cache is quantised by the machine.
-    #[error("`{kind}` is a KV cache and not a weight type")]
-    Kv {
+    /// A KV cache is quantised by the machine, blocks come from a file.
+    #[error("`{kind}` is not made from values here: a KV cache, or a file's blocks")]
+    NotOurs {
         /// The kind.
         kind: WeightKind,
     },
@@ -87,8 +87,8 @@ impl QuantisedTensor {
     /// Sizes that do not match, values without a quantised form, a KV cache kind.
     pub fn quantise(values: &[f32], n: u32, k: u32, format: WeightFormat) -> Result<Self, QuantiseError> {
         let (kind, expected) = (format.kind, u64::from(n) * u64::from(k));
-        if kind.is_kv() {
-            return Err(QuantiseError::Kv { kind });
+        if kind.is_kv() || kind.blocks().is_some() {
+            return Err(QuantiseError::NotOurs { kind });
         }
         if values.len() as u64 != expected {
             return Err(QuantiseError::Size { n, k, expected, found: values.len() as u64 });
@@ -160,7 +160,8 @@ pub fn level(kind: WeightKind, code: u8, zero: u8) -> i32 {
         WeightKind::Int1 => 2 * i32::from(code) - 1,
         WeightKind::Int158 => i32::from(code) - 1,
         WeightKind::Int2 | WeightKind::Int3 | WeightKind::Int4 => i32::from(code) - i32::from(zero),
-        WeightKind::Int8 | WeightKind::Kv8 | WeightKind::Kv4 | WeightKind::KvF16 => i32::from(code as i8),
+        // Eight bits, and KV caches; blocks unpack themselves.
+        _ => i32::from(code as i8),
     }
 }
 

@@ -24,10 +24,10 @@ use lutsim_isa::exec::math;
 use lutsim_isa::field::{AType, Act, Norm, Rope};
 
 use crate::alibi::slopes;
+use crate::blocks::Matrix;
 use crate::mapping::Hidden;
 use crate::model::{Model, Positions, RopeConfig};
 use crate::plan::Plan;
-use crate::quantize::QuantisedTensor;
 use crate::weights::{WeightError, WeightSource};
 use crate::workload::KV_TILE;
 use attention::{Rows, attend};
@@ -302,7 +302,7 @@ fn rotate(rope: &RopeConfig, turns: &[f32], head: &mut [f32]) {
 /// What the machine makes of a matrix and a row of activations: the product that `lmma` and `drain` give.
 ///
 /// `k_block` is the K of one record; it matters for groups of a whole row.
-pub fn product(t: &QuantisedTensor, k_block: u32, machine: &Machine, x: &[f32]) -> Vec<f32> {
+pub fn product(t: &Matrix, k_block: u32, machine: &Machine, x: &[f32]) -> Vec<f32> {
     Linear::machine(t, k_block, machine).apply(x)
 }
 

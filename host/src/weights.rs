@@ -12,6 +12,7 @@ use half::f16;
 use half::vec::HalfFloatVecExt;
 use lutsim_isa::{WeightFormat, WeightKind};
 
+use crate::blocks::{Matrix, synthetic_blocks};
 use crate::model::{Model, Positions};
 use crate::quantize::QuantisedTensor;
 
@@ -21,7 +22,7 @@ pub trait WeightSource {
     ///
     /// # Errors
     /// One that the model does not have, or cannot be read.
-    fn tensor(&self, name: &str, layer: Option<u32>) -> Result<QuantisedTensor, WeightError>;
+    fn tensor(&self, name: &str, layer: Option<u32>) -> Result<Matrix, WeightError>;
     /// A norm or a bias.
     ///
     /// # Errors
@@ -190,7 +191,7 @@ pub struct Synthetic {
 }
 
 impl WeightSource for Synthetic {
-    fn tensor(&self, name: &str, layer: Option<u32>) -> Result<QuantisedTensor, WeightError> {
+    fn tensor(&self, name: &str, layer: Option<u32>) -> Result<Matrix, WeightError> {
         let d = &self.model;
         let (q, kv) = (d.q_width(), d.kv_width());
         // What goes back into the residual is small, the more so the deeper the model.
@@ -206,7 +207,11 @@ impl WeightSource for Synthetic {
             _ => return Err(WeightError::Missing { what: "matrix", name: name.into(), layer }),
         };
         let format = if layer.is_some() { self.weights } else { self.head };
-        Ok(synthetic_tensor(Stream::new(self.seed, name, layer), n, k, format, gain))
+        let stream = Stream::new(self.seed, name, layer);
+        Ok(match format.kind.blocks() {
+            Some(_) => Matrix::Blocks(synthetic_blocks(stream, n, k, format.kind, gain)),
+            None => Matrix::Codes(synthetic_tensor(stream, n, k, format, gain)),
+        })
     }
 
     fn vector(&self, name: &str, layer: Option<u32>) -> Result<Vec<f16>, WeightError> {

@@ -4,6 +4,7 @@ use lutsim_isa::field::AType;
 use lutsim_isa::format::{Elem, Group, WeightFormat, WeightKind};
 
 use crate::error::HostError;
+use crate::layout::shapes;
 use crate::model::Model;
 use crate::target::Target;
 
@@ -113,6 +114,15 @@ impl Workload {
                 return Err(types(format!("{} is a KV cache type, not a weight type", format.kind), "int2"));
             }
             self.check_sum(format, flag, target)?;
+        }
+        for (name, _, k) in shapes(model).into_iter().chain([("head", model.vocab, model.hidden)]) {
+            let format = if name == "head" { self.head } else { self.weights };
+            if !format.divides(k) {
+                return Err(types(
+                    format!("the {k} inputs of {name} are no whole blocks of {}", format.kind),
+                    if k.is_multiple_of(32) { "q4_0" } else { "int4" },
+                ));
+            }
         }
         let kv = WeightFormat { kind: self.kv, group: Group::Of(KV_TILE) };
         if !self.kv.is_kv() {

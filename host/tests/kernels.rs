@@ -1,6 +1,6 @@
 //! Single products and attention: what the instructions compute is what the plain reference says, bit for bit.
 
-use lutsim_host::pack::pack_record;
+use lutsim_host::blocks::{Matrix, synthetic_blocks};
 use lutsim_host::quantize::KINDS;
 use lutsim_host::reference::{Machine, attention, product};
 use lutsim_host::weights::{Stream, synthetic_tensor};
@@ -18,27 +18,26 @@ fn plain(elem: Elem, base: u32, rows: u32, cols: u32) -> TileRef {
 }
 
 /// Rows of `x` times the tensor, `k_block` weights at a time, by instructions.
-fn by_instructions(
-    t: &lutsim_host::quantize::QuantisedTensor,
-    k_block: u32,
-    activations: AType,
-    x: &[Vec<f32>],
-) -> Vec<Vec<f32>> {
+fn by_instructions(t: &Matrix, k_block: u32, activations: AType, x: &[Vec<f32>]) -> Vec<Vec<f32>> {
     let mut state = State::new(1 << 20, 1 << 30, SHAPE);
     let rows = x.len() as u32;
+    let ((n, k), format) = (t.shape(), t.format());
     let (elem, bits, acc) = match activations {
         AType::Int8 => (Elem::I8, 8, AccType::I32),
         AType::Fp16 => (Elem::F16, 16, AccType::F32),
     };
-    let (input, scale) = (plain(Elem::F32, 0, rows, t.k), plain(Elem::F32, 0x8000, rows, 1));
-    let (codes, output) = (plain(elem, 0x10000, rows, t.k), plain(Elem::F32, 0x20000, rows, t.n));
+    let (input, scale) = (plain(Elem::F32, 0, rows, k), plain(Elem::F32, 0x8000, rows, 1));
+    let (codes, output) = (plain(elem, 0x10000, rows, k), plain(Elem::F32, 0x20000, rows, n));
     put(&mut state, &input, x);
     state.exec(&Op::Vector(VectorOp::Quant { d: codes, s: scale, x: input, bits })).unwrap();
-    let ty = LmmaType { m: 2, n: 16, k: 4, a: activations, w: t.format.kind, acc, o: OType::F32 };
-    for k0 in (0..t.k).step_by(k_block as usize) {
-        let k = k_block.min(t.k - k0);
-        state.dram.write(0x1000, &pack_record(t, 0, t.n, k0, k).unwrap()).unwrap();
-        let w = TileRef { base: 0x40000, rows: t.n, cols: k, stride: 0, format: Format::Weights(t.format) };
+    let ty = LmmaType { m: 2, n: 16, k: 4, a: activations, w: format.kind, acc, o: OType::F32 };
+    for k0 in (0..k).step_by(k_block as usize) {
+        let k = k_block.min(k - k0);
+        let mut record = Vec::new();
+        t.pack_into(&mut record, (0, n), (k0, k)).unwrap();
+        assert_eq!(record.len() as u64, format.record_bytes(n, k));
+        state.dram.write(0x1000, &record).unwrap();
+        let w = TileRef { base: 0x40000, rows: n, cols: k, stride: 0, format: Format::Weights(format) };
         let a = TileRef { base: codes.base + k0 * elem.bytes(), cols: k, ..codes };
         let load =
             Op::Load { unpack: Unpack::Weights, tile: w, addr: 0x1000, stride: 0, class: ByteClass::Weights };
@@ -156,6 +155,7 @@ proptest! {
     ) {
         let activations = if half { AType::Fp16 } else { AType::Int8 };
         let t = synthetic_tensor(Stream::new(seed, "w", None), n, k, WeightFormat { kind, group }, 1.0);
+        let t = Matrix::Codes(t);
         let size = if half { 1.0 } else { (size as f32).exp2() };
         let row = |r: u32| (0..k).map(|i| size * Stream::new(seed, "x", Some(r)).normal(u64::from(i))).collect();
         let x: Vec<Vec<f32>> = (0..m).map(row).collect();
@@ -165,6 +165,53 @@ proptest! {
         let found = by_instructions(&t, k_block, activations, &x);
         let bits = |rows: &[Vec<f32>]| rows.iter().flatten().map(|x| x.to_bits()).collect::<Vec<_>>();
         prop_assert_eq!(bits(&found), bits(&expected));
+    }
+}
+
+/// Types that come in the blocks of a file.
+fn block_kinds() -> Vec<WeightKind> {
+    WeightKind::ALL.iter().copied().filter(|kind| kind.blocks().is_some()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #[test]
+    fn blocks_equal_the_reference(
+        kind in prop::sample::select(block_kinds()), half in any::<bool>(), n in 1u32..=48, units in 1u32..6, m in 1u32..=4,
+        blocks in 1u32..3, seed in any::<u64>(),
+    ) {
+        let activations = if half { AType::Fp16 } else { AType::Int8 };
+        let weights = kind.blocks().unwrap().weights;
+        let k = units * weights;
+        let t = Matrix::Blocks(synthetic_blocks(Stream::new(seed, "w", None), n, k, kind, 1.0));
+        let row = |r: u32| (0..k).map(|i| Stream::new(seed, "x", Some(r)).normal(u64::from(i))).collect();
+        let x: Vec<Vec<f32>> = (0..m).map(row).collect();
+        let k_block = k.div_ceil(blocks).next_multiple_of(weights);
+        let machine = Machine { activations, ..Machine::default() };
+        let expected: Vec<Vec<f32>> = x.iter().map(|x| product(&t, k_block, &machine, x)).collect();
+        let found = by_instructions(&t, k_block, activations, &x);
+        let bits = |rows: &[Vec<f32>]| rows.iter().flatten().map(|x| x.to_bits()).collect::<Vec<_>>();
+        prop_assert_eq!(bits(&found), bits(&expected));
+        // The values themselves, by plain arithmetic: activations are rounded to half a hundredth of their largest.
+        let values = t.dequantise();
+        for (x, found) in x.iter().zip(&found) {
+            for (w, &found) in values.chunks(k as usize).zip(found) {
+                let exact: f64 = w.iter().zip(x).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum();
+                let size: f64 = w.iter().map(|w| f64::from(*w).powi(2)).sum::<f64>().sqrt();
+                prop_assert!((exact - f64::from(found)).abs() < 0.08 * size, "{kind}: {exact} {found} {size}");
+            }
+        }
+    }
+}
+
+/// Made-up blocks have about the size that is asked for.
+#[test]
+fn made_up_blocks_have_a_size() {
+    for kind in block_kinds() {
+        let (n, k) = (32, 1024);
+        let t = Matrix::Blocks(synthetic_blocks(Stream::new(5, "w", None), n, k, kind, 1.0));
+        let power = t.dequantise().iter().map(|w| f64::from(*w).powi(2)).sum::<f64>() / f64::from(n);
+        assert!((0.4..2.5).contains(&power), "{kind}: {power}");
     }
 }
 
@@ -195,7 +242,7 @@ proptest! {
 fn odd_rows() {
     for kind in KINDS {
         let format = WeightFormat { kind, group: Group::Of(16) };
-        let t = synthetic_tensor(Stream::new(3, "w", None), 5, 40, format, 1.0);
+        let t = Matrix::Codes(synthetic_tensor(Stream::new(3, "w", None), 5, 40, format, 1.0));
         let mut rows = vec![vec![0.0; 40], vec![-2.5; 40], vec![1e-42; 40], vec![1.0; 40]];
         rows[3][7] = f32::INFINITY;
         let machine = Machine::default();

@@ -81,6 +81,21 @@ fn weight_kinds_and_groups() {
     }
 }
 
+/// The types of model files, in the files' own blocks.
+#[test]
+fn blocks_of_files() {
+    let model =
+        Model { hidden: 256, intermediate: 512, heads: 4, kv_heads: 2, head_dim: 64, layers: 1, ..tiny() };
+    let positions = Positions::Rotary(RopeConfig { dims: 64, ..rope() });
+    let model = Model { positions, name: "blocks".into(), ..model };
+    for &kind in WeightKind::ALL.iter().filter(|kind| kind.blocks().is_some()) {
+        let format = WeightFormat::new(kind, Group::Row);
+        let work = Workload { weights: format, head: format, ..small() };
+        check(&model, work);
+        check(&model, Workload { activations: AType::Fp16, batch: 2, generate: 1, ..work });
+    }
+}
+
 #[test]
 fn caches_and_batches() {
     for kv in [WeightKind::Kv8, WeightKind::Kv4, WeightKind::KvF16] {

@@ -217,7 +217,10 @@ fn formats(out: &mut String) {
     );
     for (kind, (code, name, doc)) in WeightKind::ALL.iter().zip(WeightKind::DOCS) {
         let shifts: Vec<_> = kind.planes().iter().map(u32::to_string).collect();
-        let bits = kind.code_bytes(40) as f64 / 5.0;
+        let bits = match kind.blocks() {
+            Some(b) => f64::from(b.bytes) * 8.0 / f64::from(b.weights),
+            None => kind.code_bytes(40) as f64 / 5.0,
+        };
         let _ = writeln!(
             out,
             "| `{name}` | {code} | {} | {bits} | {} | {} | {} | {} |",
@@ -238,8 +241,12 @@ const RECORDS: &str = "
 - codes: `for n { for k }` in one stream, packed LSB first. `int1` to `int4` are unsigned; `int8` is two's complement;
   `int1.58` has five trits to a byte, base 3, the first the least significant, digits 0, 1, 2 for -1, 0, +1.
 
+The types of model files lie in DRAM as in the file: whole blocks, `for n { for k }`, each with its scales (`i2_s`: behind one
+FP32 for the record). Their bits include those.
+
 **In scratchpad** it is `[scales | zeros | planes]`, the planes `for plane { for n { ceil(K/8) bytes } }`; bit k of a row, LSB
-first, is 1 for p = +1. Bits beyond K are anything: there are no activations there.
+first, is 1 for p = +1. Bits beyond K are anything: there are no activations there. Of blocks, scales are multiplied out to one FP32
+per group, and in place of zeros there is an FP32 offset per group for the types that have one.
 
 **A KV cache** lies in DRAM token after token, each a row of head_dim codes: bytes (`kv8`), nibbles low first (`kv4`) or FP16
 (`kvf16`), rounded by the unpacker to 8 bits with scale = FP16(absolute maximum / 127). `load.keys` makes token n column n
@@ -258,6 +265,7 @@ Per row m, column n and group of K, in order:
 acc         = sum over planes of 2^shift * sum over tables of T[bits of the plane]     integer, exact; refused if it overflows
 t           = acc - z' * (sum of the group's activations)                              integer, exact
 psum[m][n] += round(s' * round(t))                                                     FP32, each rounded
+psum[m][n] += round(offset * round(sum of the group's activations))                    of a type that has offsets
 ```
 
 With FP16 activations a table entry is `(((+-a0) +- a1) +- a2) +- a3` in FP32, rounded to FP16; acc adds `2^shift * entry` in

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::blocks::Blocks;
 use crate::field::{Field, closed_set};
 
 closed_set!(/// An element of a plain tile.
@@ -72,6 +73,36 @@ closed_set!(/// A weight type that the LUT cores multiply with.
     Kv4 = "kv4",
     /// KV cache of FP16 that the unpacker rounds to 8 bits, one scale per row, as it loads.
     KvF16 = "kvf16",
+    /// Blocks of a GGUF file: 4 bits, a scale per 32.
+    Q40 = "q4_0",
+    /// Blocks of a GGUF file: 4 bits, a scale and an offset per 32.
+    Q41 = "q4_1",
+    /// Blocks of a GGUF file: 5 bits, a scale per 32.
+    Q50 = "q5_0",
+    /// Blocks of a GGUF file: 5 bits, a scale and an offset per 32.
+    Q51 = "q5_1",
+    /// Blocks of a GGUF file: 8 bits, a scale per 32.
+    Q80 = "q8_0",
+    /// Blocks of a GGUF file: 2 bits, 4-bit scales and offsets per 16 under two of the block of 256.
+    Q2K = "q2_k",
+    /// Blocks of a GGUF file: 3 bits, 6-bit scales per 16 under one of the block of 256.
+    Q3K = "q3_k",
+    /// Blocks of a GGUF file: 4 bits, 6-bit scales and offsets per 32 under two of the block of 256.
+    Q4K = "q4_k",
+    /// Blocks of a GGUF file: 5 bits, 6-bit scales and offsets per 32 under two of the block of 256.
+    Q5K = "q5_k",
+    /// Blocks of a GGUF file: 6 bits, 8-bit scales per 16 under one of the block of 256.
+    Q6K = "q6_k",
+    /// Blocks of a GGUF file: ternary, five to a byte, a scale per 256.
+    Tq10 = "tq1_0",
+    /// Blocks of a GGUF file: ternary, four to a byte, a scale per 256.
+    Tq20 = "tq2_0",
+    /// Blocks of bitnet.cpp: ternary, four to a byte, one scale for the tensor.
+    I2S = "i2_s",
+    /// Blocks of a GGUF file: 16 levels from a table, a scale per 32.
+    Iq4Nl = "iq4_nl",
+    /// Blocks of a GGUF file: E2M1 (doubled, so that levels are integers), a power of two per 32.
+    Mxfp4 = "mxfp4",
 });
 
 impl WeightKind {
@@ -79,15 +110,25 @@ impl WeightKind {
     pub const fn is_kv(self) -> bool {
         matches!(self, WeightKind::Kv8 | WeightKind::Kv4 | WeightKind::KvF16)
     }
+    /// Whether levels are -1, 0, +1, in two planes of equal weight.
+    pub const fn is_ternary(self) -> bool {
+        matches!(self, WeightKind::Int158 | WeightKind::Tq10 | WeightKind::Tq20 | WeightKind::I2S)
+    }
     /// Shift of each bit-plane; the number of planes is the number of passes through the array.
     pub const fn planes(self) -> &'static [u32] {
         match self {
             WeightKind::Int1 => &[0],
-            WeightKind::Int158 => &[0, 0],
-            WeightKind::Int2 => &[0, 1],
-            WeightKind::Int3 => &[0, 1, 2],
-            WeightKind::Int4 | WeightKind::Kv4 => &[0, 1, 2, 3],
-            WeightKind::Int8 | WeightKind::Kv8 | WeightKind::KvF16 => &[0, 1, 2, 3, 4, 5, 6, 7],
+            WeightKind::Int158 | WeightKind::Tq10 | WeightKind::Tq20 | WeightKind::I2S => &[0, 0],
+            WeightKind::Int2 | WeightKind::Q2K => &[0, 1],
+            WeightKind::Int3 | WeightKind::Q3K => &[0, 1, 2],
+            WeightKind::Int4 | WeightKind::Kv4 | WeightKind::Q40 | WeightKind::Q41 | WeightKind::Q4K => {
+                &[0, 1, 2, 3]
+            }
+            WeightKind::Q50 | WeightKind::Q51 | WeightKind::Q5K | WeightKind::Mxfp4 => &[0, 1, 2, 3, 4],
+            WeightKind::Q6K => &[0, 1, 2, 3, 4, 5],
+            WeightKind::Int8 | WeightKind::Kv8 | WeightKind::KvF16 | WeightKind::Q80 | WeightKind::Iq4Nl => {
+                &[0, 1, 2, 3, 4, 5, 6, 7]
+            }
         }
     }
     /// What the stored scale is multiplied by to give the scale of q'.
@@ -109,24 +150,33 @@ impl WeightKind {
     /// z' = 2z + 1 - 2^b for a stored zero point `z` (ignored by symmetric types).
     pub const fn zero_odd(self, z: u32) -> i32 {
         match self {
-            WeightKind::Int1 | WeightKind::Int158 => 0,
+            kind if kind.is_ternary() => 0,
+            WeightKind::Int1 => 0,
             // q is stored as two's complement; q + 2^(b-1) is the unsigned code, so z = 2^(b-1) and z' = 1.
             WeightKind::Int8 | WeightKind::Kv8 | WeightKind::KvF16 | WeightKind::Kv4 => 1,
             WeightKind::Int2 => 2 * z as i32 + 1 - 4,
             WeightKind::Int3 => 2 * z as i32 + 1 - 8,
             WeightKind::Int4 => 2 * z as i32 + 1 - 16,
+            // Levels of a table are stored as two's complement.
+            kind => match kind.blocks() {
+                Some(Blocks { levels: None, zero, .. }) => 2 * *zero as i32 + 1 - (1 << kind.planes().len()),
+                _ => 1,
+            },
         }
     }
-    /// Bytes of `n` codes in DRAM.
+    /// Bytes of `n` codes in DRAM; of blocks, without their scales.
     pub const fn code_bytes(self, n: u64) -> u64 {
+        if let Some(b) = self.blocks() {
+            return n.div_ceil(b.weights as u64) * (b.bytes - b.scale_bytes) as u64;
+        }
         match self {
             WeightKind::Int1 => n.div_ceil(8),
             WeightKind::Int158 => n.div_ceil(5),
             WeightKind::Int2 => n.div_ceil(4),
             WeightKind::Int3 => (3 * n).div_ceil(8),
             WeightKind::Int4 | WeightKind::Kv4 => n.div_ceil(2),
-            WeightKind::Int8 | WeightKind::Kv8 => n,
             WeightKind::KvF16 => 2 * n,
+            _ => n,
         }
     }
     /// Largest |q'|: bounds the accumulator.
@@ -209,14 +259,47 @@ pub struct WeightFormat {
 pub const RECORD_ALIGN: u64 = 64;
 
 impl WeightFormat {
-    /// FP16 scales of a record of `n` columns x `k` weights, bytes.
+    /// Of weights in groups; blocks have groups of their own.
+    pub const fn new(kind: WeightKind, group: Group) -> Self {
+        match kind.blocks() {
+            Some(blocks) => Self { kind, group: Group::Of(blocks.group) },
+            None => Self { kind, group },
+        }
+    }
+    /// Weights along K that a record holds in multiples, unless it holds all.
+    pub const fn unit(self) -> u32 {
+        match (self.kind.blocks(), self.group) {
+            (Some(blocks), _) => blocks.weights,
+            (None, Group::Of(g)) => g,
+            (None, Group::Row) => 16,
+        }
+    }
+    /// Scales of a record of `n` columns x `k` weights in DRAM, bytes: FP16, or what blocks have.
     ///
     /// A KV cache has one scale per token. As keys (`Row`) that is one per column, and `drain` applies it; as values
     /// (`Of`) it varies along K: the `k` scales are carried for `vfold`, and the cores multiply with 1.
     pub fn scale_bytes(self, n: u32, k: u32) -> u64 {
-        match self.group {
-            Group::Of(_) if self.kind.is_kv() => 2 * u64::from(k),
-            group => 2 * u64::from(n) * u64::from(group.count(k)),
+        match (self.kind.blocks(), self.group) {
+            (Some(b), _) => {
+                u64::from(b.head) + u64::from(n) * u64::from(k.div_ceil(b.weights)) * u64::from(b.scale_bytes)
+            }
+            (None, Group::Of(_)) if self.kind.is_kv() => 2 * u64::from(k),
+            (None, group) => 2 * u64::from(n) * u64::from(group.count(k)),
+        }
+    }
+    /// The scales as they lie in scratchpad, bytes: those of blocks are multiplied out, FP32.
+    pub fn unpacked_scale_bytes(self, n: u32, k: u32) -> u64 {
+        match self.kind.blocks() {
+            Some(_) => 4 * u64::from(n) * u64::from(self.group.count(k)),
+            None => self.scale_bytes(n, k),
+        }
+    }
+    /// Zero points or offsets as they lie in scratchpad, bytes: packed, or FP32.
+    pub fn unpacked_zero_bytes(self, n: u32, k: u32) -> u64 {
+        match self.kind.blocks() {
+            Some(Blocks { offset: true, .. }) => self.unpacked_scale_bytes(n, k),
+            Some(_) => 0,
+            None => self.zero_bytes(n, k),
         }
     }
     /// Packed zero points of a record, bytes.
@@ -226,6 +309,10 @@ impl WeightFormat {
     /// Codes of a record, bytes.
     pub fn code_bytes(self, n: u32, k: u32) -> u64 {
         self.kind.code_bytes(u64::from(n) * u64::from(k))
+    }
+    /// Whether a record can have `k` weights per column: blocks are not cut.
+    pub fn divides(self, k: u32) -> bool {
+        self.kind.blocks().is_none_or(|b| k.is_multiple_of(b.weights))
     }
     /// A whole record `[scales | zeros | codes]` in DRAM, padded to [`RECORD_ALIGN`], bytes.
     pub fn record_bytes(self, n: u32, k: u32) -> u64 {
@@ -238,7 +325,7 @@ impl WeightFormat {
     }
     /// The record as it lies in scratchpad: `[scales | zeros | planes]`, bytes, padded to 64.
     pub fn scratchpad_bytes(self, n: u32, k: u32) -> u64 {
-        (self.scale_bytes(n, k) + self.zero_bytes(n, k) + self.plane_bytes(n, k))
+        (self.unpacked_scale_bytes(n, k) + self.unpacked_zero_bytes(n, k) + self.plane_bytes(n, k))
             .next_multiple_of(RECORD_ALIGN)
     }
     /// Stored bits per weight, scales and zeros included, padding not.
@@ -273,7 +360,9 @@ impl Format {
             return (bits < 8).then(|| Elem::from_bits(bits)).flatten().map(Format::Plain);
         }
         let kind = WeightKind::from_bits(bits & 0x7f)?;
-        Some(Format::Weights(WeightFormat { kind, group: Group::from_code(bits >> 7 & 0xf)? }))
+        let group = Group::from_code(bits >> 7 & 0xf)?;
+        let format = WeightFormat::new(kind, group);
+        (format.group == group).then_some(Format::Weights(format))
     }
 }
 impl fmt::Display for Format {
@@ -295,7 +384,12 @@ impl FromStr for Format {
                 "`{text}` is not a format: an element type such as `f32`, or a weight type such as `int2g128`"
             )
         })?;
-        Ok(Format::Weights(WeightFormat { kind: kind.parse()?, group: group.parse()? }))
+        let (kind, group) = (kind.parse()?, group.parse()?);
+        let format = WeightFormat::new(kind, group);
+        if format.group != group {
+            return Err(format!("`{text}`: blocks of {kind} have groups of {}", format.group));
+        }
+        Ok(Format::Weights(format))
     }
 }
 

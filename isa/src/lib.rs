@@ -6,10 +6,11 @@
 //!                  +--- one table (table.rs) ---+                +--> the simulator gives it a time
 //! ```
 //! This crate knows no cycle, no clock and no file. Reading order: [`table`] (the rows), [`format`](mod@format)
-//! (what bytes mean), [`control`] (loops and registers), [`exec`] (values), [`order`] (semaphores, proven to suffice),
+//! (what bytes mean), [`blocks`](mod@blocks) (of model files), [`control`] (loops and registers), [`exec`] (values), [`order`] (semaphores, proven to suffice),
 //! [`asm`] (text), [`docs`] (the manual).
 
 pub mod asm;
+pub mod blocks;
 pub mod control;
 mod define;
 pub mod docs;

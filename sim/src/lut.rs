@@ -394,7 +394,9 @@ impl Pass {
                 earliest: 0,
             }
         };
-        let meta = format.scale_bytes(self.w.rows, self.w.cols) + format.zero_bytes(self.w.rows, self.w.cols);
+        let (columns, weights) = (self.w.rows, self.w.cols);
+        let meta =
+            format.unpacked_scale_bytes(columns, weights) + format.unpacked_zero_bytes(columns, weights);
         let plane_bytes = n * u64::from(self.planes) * u64::from(g.k.div_ceil(8));
         let planes_at = u64::from(self.w.base) + meta + n * u64::from(self.planes) * u64::from(g.k0 / 8);
         let groups = u64::from(self.groups);

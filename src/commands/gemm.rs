@@ -4,6 +4,7 @@ use clap::Args;
 use lutsim_isa::format::WeightFormat;
 use lutsim_sim::chip_file::Override;
 
+use super::check_group;
 use crate::cli::ChipArgs;
 use crate::failure::{Failure, UserError};
 use crate::{device, gemm, kernel, output};
@@ -39,7 +40,8 @@ impl Gemm {
         let chip = self.chip.resolve(flags.into_iter().flatten())?;
         let (m, n, k) = self.shape()?;
         let group = if self.group.is_some() { chip.workload.group } else { gemm::group(k) };
-        let format = WeightFormat { kind: chip.workload.weights, group };
+        let format = WeightFormat::new(chip.workload.weights, group);
+        check_group(self.group.as_deref(), format)?;
         let lowered = gemm::Gemm { m, n, k, format }.lower(&chip.chip)?;
         if self.asm {
             return output::print(&lowered.text);

@@ -10,10 +10,28 @@ pub mod exec;
 pub mod gemm;
 pub mod run;
 
-use lutsim_isa::{Inst, Program};
+use lutsim_isa::{Inst, Program, WeightFormat};
 use lutsim_sim::chip_file::ChipFile;
 
 use crate::failure::UserError;
+
+/// Refuses a `--group` that is not that of the blocks which a weight format comes in.
+fn check_group(flag: Option<&str>, format: WeightFormat) -> Result<(), UserError> {
+    match flag {
+        Some(group) if format.kind.blocks().is_some() && format.group.to_string() != group => {
+            Err(UserError::Flag {
+                flag: "--group".into(),
+                value: group.into(),
+                why: format!(
+                    "blocks of {} have scales of their own, one per {} weights",
+                    format.kind, format.group
+                ),
+                help: "leave --group out".into(),
+            })
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Refuses a program whose `lmma` is not the chip's.
 fn check_fits(path: &str, program: &Program, chip: &ChipFile) -> Result<(), UserError> {

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
+use lutsim_isa::WeightFormat;
 use lutsim_sim::chip_file::Override;
 
+use super::check_group;
 use crate::cli::ChipArgs;
 use crate::engine;
 use crate::failure::Failure;
@@ -162,6 +164,8 @@ impl Engine {
 impl Run {
     pub(crate) fn execute(&self) -> Result<(), Failure> {
         let chip = self.chip.resolve(self.workload.overrides())?;
+        let format = WeightFormat::new(chip.workload.weights, chip.workload.group);
+        check_group(self.workload.group.as_deref(), format)?;
         let model = resolve::model(&chip.workload.model)?;
         let mapping = self.mapping.as_deref().map(resolve::mapping).transpose()?;
         let engine = match self.engine {

@@ -156,8 +156,8 @@ fn workload(session: &Session, plan: &Plan, tokens: Option<Vec<u32>>) -> Workloa
         parameters: plan.model.parameters(),
         weight_bytes,
         weights: w.weights.name().into(),
-        group: w.group.to_string(),
-        stored_bits_per_weight: stored_bits(WeightFormat { kind: w.weights, group: w.group }, &plan.model),
+        group: WeightFormat::new(w.weights, w.group).group.to_string(),
+        stored_bits_per_weight: stored_bits(WeightFormat::new(w.weights, w.group), &plan.model),
         activations: match w.activations {
             AType::Int8 => "int8",
             AType::Fp16 => "fp16",

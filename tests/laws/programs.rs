@@ -242,7 +242,7 @@ impl Builder<'_> {
                 self.emit(Queue::Load, &text, &[from], &[to], early);
             }
             1 => {
-                let kind = WeightKind::ALL[usize::from(b) % 6];
+                let kind = weight_kind(b);
                 let (n, k, format) = weights(kind, c, d, e);
                 self.line(&format!("tile t0, r0, #{base}, #{n}, #{k}, #0, {format}"));
                 self.line(&format!("set r1, #{}", 64 * u64::from(f)));
@@ -277,7 +277,7 @@ impl Builder<'_> {
         let [_, a, b, c, d, e, f, early] = *recipe;
         let (x, w, lut) = (usize::from(a) % ON_CHIP, usize::from(b) % ON_CHIP, self.chip.lut);
         let (r, columns) = self.grid(c, f);
-        let kind = WeightKind::ALL[usize::from(d) % 6];
+        let kind = weight_kind(d);
         let (n, k, format) = weights(kind, e, a ^ f, d);
         let n = n.min(columns * lut.n);
         // Some without tables, some with tables that lie in the scratchpad.
@@ -364,15 +364,23 @@ impl Builder<'_> {
     }
 }
 
+/// One of our own types, or one of those that come in blocks.
+fn weight_kind(number: u16) -> WeightKind {
+    let kinds: Vec<_> = WeightKind::ALL.iter().copied().filter(|kind| !kind.is_kv()).collect();
+    let number = usize::from(number);
+    kinds[if number % 4 < 3 { number % 6 } else { number % kinds.len() }]
+}
+
 /// A weight tile that fits a block.
 fn weights(kind: WeightKind, n: u16, k: u16, group: u16) -> (u32, u32, WeightFormat) {
     let group =
         [Group::Of(16), Group::Of(32), Group::Of(64), Group::Of(128), Group::Row][usize::from(group % 5)];
-    let k = match group {
+    let format = WeightFormat::new(kind, group);
+    let k = match format.group {
+        _ if kind.blocks().is_some() => format.unit() * (u32::from(k) % 2 + 1),
         Group::Of(g) => g * (u32::from(k) % 3 + 1),
         Group::Row => 8 * (u32::from(k) % 20 + 1),
     };
-    let format = WeightFormat { kind, group };
     let mut n = u32::from(n) % 200 + 1;
     while format.scratchpad_bytes(n, k) > u64::from(BLOCK_BYTES) {
         n /= 2;

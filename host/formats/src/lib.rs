@@ -11,7 +11,6 @@
 //! Reading order: [`types`] (one row per tensor type), [`gguf`], [`coded`] (what the hardware's lowering wants),
 //! [`dimensions`] (one row per family of models), [`config`].
 
-pub mod blocks;
 mod bytes;
 pub mod coded;
 pub mod config;

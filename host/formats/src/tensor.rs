@@ -1,9 +1,9 @@
 //! A tensor of a GGUF file, row by row: as floats, or as the codes it is stored as.
 
-use crate::blocks::Block;
 use crate::coded::{CodedMatrix, CodedRow};
 use crate::error::FormatError;
 use crate::types::{Coding, Form, TensorType};
+use lutsim_isa::blocks::Block;
 
 /// A tensor of a GGUF file. Its dimensions, its type and its bytes agree.
 #[derive(Debug, Clone, Copy)]

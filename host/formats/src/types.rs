@@ -3,7 +3,7 @@
 //! A coded type says its weights as small integers and scales; [`Coding`] is that view, and the values follow from it
 //! with one formula. Byte layouts: `ggml-common.h` and `ggml-quants.c` of ggml-org/ggml; I2_S from microsoft/BitNet.
 
-use crate::blocks::{Block, k, legacy, table, ternary};
+use lutsim_isa::blocks::{Block, k, legacy, table, ternary};
 
 /// A tensor type: how its weights lie in bytes.
 #[derive(Debug)]

@@ -120,7 +120,7 @@ impl Mapping {
         }
         // A slot holds a record of the K block, one group of any tensor, a tile of values.
         let values = WeightFormat { kind: workload.kv, group: Group::Of(KV_TILE) };
-        let group = |f: WeightFormat, k: u32| f.scratchpad_bytes(n_tile, f.group.size(16).min(k));
+        let group = |f: WeightFormat, k: u32| f.scratchpad_bytes(n_tile, f.unit().min(k));
         let slot_bytes = workload
             .weights
             .scratchpad_bytes(n_tile, k_block)
@@ -132,7 +132,7 @@ impl Mapping {
             let format = if name == "head" { workload.head } else { workload.weights };
             let most = largest_block(format, n_tile, k, slot_bytes, longest(format.kind))?;
             // The same number of records, of more equal sizes.
-            let unit = format.group.size(16);
+            let unit = format.unit();
             let even = k.div_ceil(k.div_ceil(most)).next_multiple_of(unit).min(k);
             Some(if even <= most { even } else { most })
         };

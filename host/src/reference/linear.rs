@@ -5,6 +5,7 @@ use lutsim_isa::field::AType;
 use lutsim_isa::{Group, WeightKind};
 
 use super::Machine;
+use crate::blocks::{BlockTensor, Matrix};
 use crate::quantize::QuantisedTensor;
 
 /// A row of activations as the cores take it.
@@ -59,6 +60,8 @@ pub(super) struct Odd {
     /// Of each row, for each run.
     scales: Vec<f32>,
     zeros: Vec<i64>,
+    /// What is added to each weight of a run; none if the type has no such.
+    offsets: Vec<f32>,
 }
 
 enum Codes {
@@ -69,12 +72,39 @@ enum Codes {
 }
 
 impl Linear {
-    pub(super) fn float(t: &QuantisedTensor) -> Self {
-        Linear::Float { k: t.k as usize, weights: t.dequantise() }
+    pub(super) fn float(t: &Matrix) -> Self {
+        Linear::Float { k: t.shape().1 as usize, weights: t.dequantise() }
+    }
+    /// `k_block`: weights of K in one record, where partial sums begin a new term even if the scale goes on.
+    pub(super) fn machine(t: &Matrix, k_block: u32, machine: &Machine) -> Self {
+        match t {
+            Matrix::Codes(t) => Self::codes(t, k_block, machine),
+            Matrix::Blocks(t) => Self::blocks(t, machine),
+        }
     }
 
-    /// `k_block`: weights of K in one record, where partial sums begin a new term even if the scale goes on.
-    pub(super) fn machine(t: &QuantisedTensor, k_block: u32, machine: &Machine) -> Self {
+    fn blocks(t: &BlockTensor, machine: &Machine) -> Self {
+        let b = t.blocks();
+        let cuts = (0..=t.k).step_by(b.group as usize).map(|k| k as usize).collect();
+        let zero = t.kind.zero_odd(0);
+        let (mut scales, mut zeros, mut offsets, mut odd, mut bits) =
+            (vec![], vec![], vec![], vec![], vec![]);
+        for n in 0..t.n {
+            let row = t.unpack(n);
+            odd.extend(row.levels.iter().map(|&level| 2 * level + zero as i16));
+            bits.extend_from_slice(&row.planes);
+            zeros.extend(row.scales.iter().map(|_| i64::from(zero)));
+            scales.extend(row.scales.iter().map(|s| s * 0.5));
+            offsets.extend(row.offsets.iter().filter(|_| b.offset));
+        }
+        let codes = match machine.activations {
+            AType::Int8 => Codes::Odd(odd),
+            AType::Fp16 => Codes::Planes { kind: t.kind, bits, table: machine.table as usize },
+        };
+        Linear::Machine(Odd { k: t.k as usize, cuts, codes, scales, zeros, offsets })
+    }
+
+    fn codes(t: &QuantisedTensor, k_block: u32, machine: &Machine) -> Self {
         let kind = t.format.kind;
         let size = t.format.group.size(t.k).max(1);
         let run = if t.format.group == Group::Row { k_block.max(1) } else { size };
@@ -102,7 +132,7 @@ impl Linear {
                 Codes::Planes { kind, bits, table: machine.table as usize }
             }
         };
-        Linear::Machine(Odd { k: t.k as usize, cuts, codes, scales, zeros })
+        Linear::Machine(Odd { k: t.k as usize, cuts, codes, scales, zeros, offsets: vec![] })
     }
 
     /// y = W x.
@@ -113,15 +143,16 @@ impl Linear {
                     let (x, scale) = round_row(x, 127.0, |s| s);
                     let sum = |c: &[usize]| x[c[0]..c[1]].iter().map(|&a| i64::from(a)).sum();
                     let sums: Vec<i64> = w.cuts.windows(2).map(sum).collect();
-                    w.sum(odd, scale, |g, odd, z| {
+                    let term = |g: usize, odd: &[i16], z: i64| {
                         (dot(odd, &x[w.cuts[g]..w.cuts[g + 1]]) - z * sums[g]) as f32
-                    })
+                    };
+                    w.sum(odd, scale, term, |g| sums[g] as f32)
                 }
                 Codes::Planes { kind, bits, table } => {
                     let x: Vec<f32> = x.iter().map(|&x| half(x)).collect();
-                    w.sum(bits, 1.0, |g, bits, z| {
-                        half_dot(*kind, bits, &x[w.cuts[g]..w.cuts[g + 1]], z as f32, *table)
-                    })
+                    let run = |g: usize| &x[w.cuts[g]..w.cuts[g + 1]];
+                    let term = |g, bits: &[u8], z| half_dot(*kind, bits, run(g), z as f32, *table);
+                    w.sum(bits, 1.0, term, |g| half_sum(run(g), *table))
                 }
             },
             Linear::Float { k, weights } => {
@@ -134,14 +165,23 @@ impl Linear {
 }
 
 impl Odd {
-    /// The sum over the runs, in order, in single precision; `term` of (run, its codes, its z').
-    fn sum<T>(&self, codes: &[T], scale: f32, term: impl Fn(usize, &[T], i64) -> f32) -> Vec<f32> {
+    /// The sum over the runs, in order, in single precision; `term` of (run, its codes, its z'), `activations` summed.
+    fn sum<T>(
+        &self,
+        codes: &[T],
+        scale: f32,
+        term: impl Fn(usize, &[T], i64) -> f32,
+        activations: impl Fn(usize) -> f32,
+    ) -> Vec<f32> {
         let runs = self.cuts.len() - 1;
         let row = |(n, codes): (usize, &[T])| {
             let mut psum = 0.0f32;
             for (g, cut) in self.cuts.windows(2).enumerate() {
                 let i = n * runs + g;
                 psum += self.scales[i] * term(g, &codes[cut[0]..cut[1]], self.zeros[i]);
+                if let Some(offset) = self.offsets.get(i) {
+                    psum += offset * activations(g);
+                }
             }
             psum * scale
         };
@@ -190,7 +230,7 @@ pub(super) fn half_dot(kind: WeightKind, bits: &[u8], a: &[f32], zero: f32, tabl
     let mut acc = 0.0f32;
     for (bits, a) in bits.chunks(table).zip(a.chunks(table)) {
         let planes: &[f32] = match kind {
-            WeightKind::Int158 => &[1.0, 1.0],
+            kind if kind.is_ternary() => &[1.0, 1.0],
             kind => &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0][..kind.planes().len()],
         };
         for (plane, weight) in planes.iter().enumerate() {
@@ -199,6 +239,11 @@ pub(super) fn half_dot(kind: WeightKind, bits: &[u8], a: &[f32], zero: f32, tabl
             acc += weight * half(entry);
         }
     }
+    acc - zero * half_sum(a, table)
+}
+
+/// The sum of FP16 activations in single precision: of each table, then of the tables.
+fn half_sum(a: &[f32], table: usize) -> f32 {
     let of_table = |a: &[f32]| a.iter().copied().reduce(|sum, a| sum + a).unwrap_or(0.0);
-    acc - zero * a.chunks(table).fold(0.0, |sum, a| sum + of_table(a))
+    a.chunks(table).fold(0.0, |sum, a| sum + of_table(a))
 }

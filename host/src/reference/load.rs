@@ -41,8 +41,9 @@ impl Weights {
         let (q, kv) = (d.q_width(), d.kv_width());
         let matrix = |name: &str, layer, n, k| {
             let t = source.tensor(name, layer)?;
-            if (t.n, t.k) != (n, k) {
-                return Err(shape(name, layer, format!("{} x {}", t.n, t.k), format!("{n} x {k}")));
+            if t.shape() != (n, k) {
+                let (rows, columns) = t.shape();
+                return Err(shape(name, layer, format!("{rows} x {columns}"), format!("{n} x {k}")));
             }
             Ok(match numerics {
                 Numerics::Float => Linear::float(&t),

@@ -1,6 +1,7 @@
 use lutsim_isa::{Group, WeightFormat};
 
 use super::*;
+use crate::blocks::Matrix;
 use crate::model::LearnedPositions;
 use crate::quantize::{KINDS, QuantisedTensor, format};
 use crate::weights::{Stream, Synthetic, synthetic_tensor};
@@ -98,7 +99,8 @@ fn once_more_is_the_same_and_another_seed_is_not() {
 /// Another cut of K is another order of roundings, if the sums are wide enough to be rounded.
 #[test]
 fn blocks_of_k_are_added_one_by_one() {
-    let w = |kind| synthetic_tensor(Stream::new(1, "w", None), 64, 200, format(kind, Group::Row), 1.0);
+    let made = |kind| synthetic_tensor(Stream::new(1, "w", None), 64, 200, format(kind, Group::Row), 1.0);
+    let w = |kind| Matrix::Codes(made(kind));
     let x: Vec<f32> = (0..200).map(|i| Stream::new(2, "x", None).normal(i)).collect();
     let y = |kind, k_block| product(&w(kind), k_block, &Machine::default(), &x);
     assert!(y(WeightKind::Int8, 200) != y(WeightKind::Int8, 64));
@@ -118,6 +120,7 @@ fn a_product_by_hand() {
         zeros: vec![1, 3],
     };
     t.codes[16] = 0;
+    let t = Matrix::Codes(t);
     // 127 quantises to itself: the scale is 1.
     let mut x = vec![1.0; 20];
     x[0] = 127.0;

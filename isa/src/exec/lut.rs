@@ -10,6 +10,7 @@ use super::fast::{dot, odd_row};
 use super::planes::{Layout, bits_at};
 use super::tables::{Cut, Tables, indices};
 use super::{LutShape, State, View, refuse, to_half};
+use crate::blocks::Blocks;
 use crate::control::{FaultKind, TileRef, check_lmma};
 use crate::field::{AType, AccType, DrainMode, Grid, LmmaType};
 use crate::format::{Elem, Group, STORED_TABLE, WeightFormat};
@@ -66,6 +67,7 @@ impl State {
             }
             for group in 0..cut.groups() {
                 let (zero, scale) = (weights.zero(group, n), weights.scale(group, n));
+                let offset = weights.offset(group, n);
                 for (m, row) in rows.iter().enumerate() {
                     let t = activations.term(&cut, m, group, &column, zero, bits).map_err(|acc| {
                         let what = format!(
@@ -73,7 +75,11 @@ impl State {
                         );
                         FaultKind::Operands { what }
                     })?;
-                    self.psum[row + gang.column(n)] += scale * t;
+                    let psum = &mut self.psum[row + gang.column(n)];
+                    *psum += scale * t;
+                    if let Some(offset) = offset {
+                        *psum += offset * activations.sum(&cut, m, group);
+                    }
                 }
             }
         }
@@ -181,6 +187,14 @@ struct Column {
 }
 
 impl Activations {
+    /// Sum of a group's activations, in single precision.
+    fn sum(&self, cut: &Cut, m: usize, group: usize) -> f32 {
+        let number = m * cut.groups() + group;
+        match self {
+            Activations::Half { sums, .. } => sums[number],
+            Activations::Int { sums, .. } | Activations::Plain { sums, .. } => sums[number] as f32,
+        }
+    }
     /// acc - z' * sum of activations: exact for integers (and rounded to single precision then). An accumulator that
     /// does not fit `bits` is the error.
     fn term(
@@ -272,8 +286,20 @@ impl Weights<'_> {
         if self.format.kind.is_kv() && self.format.group != Group::Row {
             return factor;
         }
+        if self.format.kind.blocks().is_some() {
+            return self.single(0, group, n) * factor;
+        }
         let at = 2 * (group * self.n + n);
         f16::from_le_bytes([self.bytes[at], self.bytes[at + 1]]).to_f32() * factor
+    }
+    /// What is added to every weight of a group, if the type has such.
+    fn offset(&self, group: usize, n: usize) -> Option<f32> {
+        let Some(Blocks { offset: true, .. }) = self.format.kind.blocks() else { return None };
+        Some(self.single(self.layout.zeros, group, n))
+    }
+    fn single(&self, first: usize, group: usize, n: usize) -> f32 {
+        let at = first + 4 * (group * self.n + n);
+        self.bytes[at..].first_chunk().map_or(0.0, |&bytes| f32::from_le_bytes(bytes))
     }
     /// z' of a group.
     fn zero(&self, group: usize, n: usize) -> i32 {

@@ -3,6 +3,7 @@
 //! Planes of an N x K tile: `for plane { for n { ceil(K/8) bytes } }`, bit k of a row (LSB first) is 1 where
 //! `p_k = +1`. Eight codes at a time make an 8 x 8 bit matrix; its transpose is one byte of each plane.
 
+use crate::blocks::{Block, Blocks};
 use crate::format::WeightKind;
 
 /// Where the parts of a weight tile begin, and the steps within its planes, in bytes.
@@ -22,8 +23,8 @@ pub struct Layout {
 impl Layout {
     /// Of an `n` x `k` tile.
     pub fn new(format: crate::format::WeightFormat, n: u32, k: u32) -> Self {
-        let zeros = format.scale_bytes(n, k) as usize;
-        let planes = zeros + format.zero_bytes(n, k) as usize;
+        let zeros = format.unpacked_scale_bytes(n, k) as usize;
+        let planes = zeros + format.unpacked_zero_bytes(n, k) as usize;
         let row = k.div_ceil(8) as usize;
         let end = planes + format.plane_bytes(n, k) as usize;
         Self { zeros, planes, row, plane: n as usize * row, end }
@@ -56,7 +57,7 @@ pub fn eight_codes(kind: WeightKind, codes: &[u8], at: usize) -> u64 {
         WeightKind::Int3 => spread::<3>(codes, at),
         WeightKind::Int4 => spread::<4>(codes, at),
         WeightKind::Kv4 => spread::<4>(codes, at) ^ 0x0808_0808_0808_0808,
-        WeightKind::Int8 | WeightKind::Kv8 | WeightKind::KvF16 => window(codes, at) ^ 0x8080_8080_8080_8080,
+        _ => window(codes, at) ^ 0x8080_8080_8080_8080,
     }
 }
 
@@ -119,7 +120,34 @@ pub fn unpack_row(kind: WeightKind, codes: &[u8], at: usize, planes: &mut [u8], 
         WeightKind::Int3 => spread_row::<3>(planes, n, layout, eight),
         WeightKind::Int4 => spread_row::<4>(planes, n, layout, |i| transpose(spread::<4>(codes, at + 8 * i))),
         WeightKind::Kv4 => spread_row::<4>(planes, n, layout, eight),
-        WeightKind::Int8 | WeightKind::Kv8 | WeightKind::KvF16 => spread_row::<8>(planes, n, layout, eight),
+        _ => spread_row::<8>(planes, n, layout, eight),
+    }
+}
+
+/// Unpacks one column of blocks, of which there are at most 256 weights to a block: planes, and for each group a scale and an offset.
+pub fn unpack_blocks(
+    (kind, blocks): (WeightKind, &Blocks),
+    bytes: &[u8],
+    tensor_scale: f32,
+    planes: &mut [u8],
+    n: usize,
+    layout: &Layout,
+    mut scale: impl FnMut(usize, f32, f32),
+) {
+    let mut block = Block::default();
+    let (weights, groups) = (blocks.weights as usize, (blocks.weights / blocks.group) as usize);
+    for (i, bytes) in bytes.chunks_exact(blocks.bytes as usize).enumerate() {
+        if blocks.head > 0 {
+            block.scales[0] = tensor_scale;
+        }
+        (blocks.unpack)(bytes, &mut block);
+        for g in 0..groups {
+            scale(i * groups + g, block.scales[g], block.offsets[g]);
+        }
+        for (eight, codes) in block.codes[..weights].as_chunks::<8>().0.iter().enumerate() {
+            let bits = transpose(u64::from_le_bytes(codes.map(|code| kind.plane_bits(blocks, code))));
+            put(kind, planes, n * layout.row + i * weights / 8 + eight, layout.plane, bits.to_le_bytes());
+        }
     }
 }
 

@@ -84,6 +84,7 @@ fn pack_codes(kind: WeightKind, codes: &[i32]) -> Vec<u8> {
         WeightKind::Int4 | WeightKind::Kv4 => pack_bits(unsigned, 4),
         WeightKind::Int8 | WeightKind::Kv8 => pack_bits(unsigned, 8),
         WeightKind::KvF16 => codes.iter().flat_map(|&c| f16::from_f32(c as f32).to_le_bytes()).collect(),
+        kind => panic!("{kind} comes in blocks"),
     }
 }
 
@@ -97,6 +98,7 @@ fn code_range(kind: WeightKind) -> std::ops::RangeInclusive<i32> {
         WeightKind::Int4 => 0..=15,
         WeightKind::Int8 | WeightKind::Kv8 | WeightKind::KvF16 => -127..=127,
         WeightKind::Kv4 => -7..=7,
+        kind => panic!("{kind} comes in blocks"),
     }
 }
 
@@ -110,5 +112,6 @@ fn odd(kind: WeightKind, code: i32) -> i32 {
         WeightKind::Int4 => 2 * code - 15,
         WeightKind::Int8 | WeightKind::Kv8 | WeightKind::KvF16 => 2 * (code + 128) - 255,
         WeightKind::Kv4 => 2 * (code + 8) - 15,
+        kind => panic!("{kind} comes in blocks"),
     }
 }

@@ -4,6 +4,7 @@ use half::f16;
 
 use super::planes::{self, Layout};
 use super::{State, quantise, refuse, to_half};
+use crate::blocks::Blocks;
 use crate::control::{FaultKind, TileRef};
 use crate::field::Unpack;
 use crate::format::{Elem, Group, WeightFormat, WeightKind};
@@ -74,6 +75,9 @@ impl State {
         }
         let (n, k) = (tile.rows, tile.cols);
         let layout = Layout::new(format, n, k);
+        if let Some(blocks) = format.kind.blocks() {
+            return self.load_blocks(tile, addr, base, (format, blocks));
+        }
         self.record.resize(layout.planes + format.code_bytes(n, k) as usize, 0);
         self.dram.read(addr, &mut self.record)?;
         let (head, codes) = self.record.split_at(layout.planes);
@@ -81,6 +85,40 @@ impl State {
         out[..layout.planes].copy_from_slice(head);
         for n in 0..n as usize {
             planes::unpack_row(format.kind, codes, n * k as usize, &mut out[layout.planes..], n, &layout);
+        }
+        Ok(())
+    }
+
+    /// A record of blocks, `for n { for k }`, becomes `[scales | offsets | planes]`.
+    fn load_blocks(
+        &mut self,
+        tile: &TileRef,
+        addr: u64,
+        base: usize,
+        (format, blocks): (WeightFormat, &Blocks),
+    ) -> Result<(), FaultKind> {
+        let (n, k) = (tile.rows, tile.cols);
+        if !format.divides(k) {
+            return refuse(format!("load.weights: {k} weights are no whole blocks of {}", blocks.weights));
+        }
+        let layout = Layout::new(format, n, k);
+        let (head, row) = (blocks.head as usize, (k / blocks.weights * blocks.bytes) as usize);
+        self.record.resize(head + n as usize * row, 0);
+        self.dram.read(addr, &mut self.record)?;
+        let (head, rows) = self.record.split_at(head);
+        let tensor_scale = head.first_chunk().map_or(0.0, |&bytes| f32::from_le_bytes(bytes));
+        let out = &mut self.scratchpad[base..base + layout.end];
+        let (head, planes) = out.split_at_mut(layout.planes);
+        let (scales, offsets) = head.split_at_mut(layout.zeros);
+        for (column, row) in rows.chunks_exact(row.max(1)).enumerate() {
+            let kind = (format.kind, blocks);
+            planes::unpack_blocks(kind, row, tensor_scale, planes, column, &layout, |g, scale, offset| {
+                let at = 4 * (g * n as usize + column);
+                scales[at..at + 4].copy_from_slice(&scale.to_le_bytes());
+                if blocks.offset {
+                    offsets[at..at + 4].copy_from_slice(&offset.to_le_bytes());
+                }
+            });
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ fn formats() -> impl Strategy<Value = Format> {
     prop_oneof![
         3 => (0..Elem::ALL.len()).prop_map(|i| Format::Plain(Elem::ALL[i])),
         2 => (0..WeightKind::ALL.len(), group)
-            .prop_map(|(i, group)| Format::Weights(WeightFormat { kind: WeightKind::ALL[i], group })),
+            .prop_map(|(i, group)| Format::Weights(WeightFormat::new(WeightKind::ALL[i], group))),
     ]
 }
 

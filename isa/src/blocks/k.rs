@@ -3,7 +3,7 @@
 use super::{Block, f16, nibbles, pairs, planes};
 
 /// 16 bytes of scale and minimum (4 bits each), 64 bytes of codes, f16 scale, f16 minimum.
-pub(crate) fn q2(bytes: &[u8], block: &mut Block) {
+pub fn q2(bytes: &[u8], block: &mut Block) {
     let (d, min) = (f16(bytes, 80), f16(bytes, 82));
     for (g, byte) in bytes[..16].iter().enumerate() {
         block.scales[g] = d * f32::from(byte & 15);
@@ -13,7 +13,7 @@ pub(crate) fn q2(bytes: &[u8], block: &mut Block) {
 }
 
 /// 32 bytes of third bits, 64 bytes of codes, 12 bytes of scales (6 bits each, less 32), f16 scale.
-pub(crate) fn q3(bytes: &[u8], block: &mut Block) {
+pub fn q3(bytes: &[u8], block: &mut Block) {
     let (scales, d) = (&bytes[96..108], f16(bytes, 108));
     for g in 0..16 {
         let low = scales[g % 8] >> (4 * (g / 8)) & 15;
@@ -25,20 +25,20 @@ pub(crate) fn q3(bytes: &[u8], block: &mut Block) {
 }
 
 /// f16 scale, f16 minimum, 12 bytes of 8 scales and 8 minima (6 bits each), 128 bytes of codes.
-pub(crate) fn q4(bytes: &[u8], block: &mut Block) {
+pub fn q4(bytes: &[u8], block: &mut Block) {
     six_bit_scales(bytes, block);
     fours(&bytes[16..144], 32, block);
 }
 
 /// As Q4_K, with 32 bytes of fifth bits before the codes.
-pub(crate) fn q5(bytes: &[u8], block: &mut Block) {
+pub fn q5(bytes: &[u8], block: &mut Block) {
     six_bit_scales(bytes, block);
     fours(&bytes[48..176], 32, block);
     planes(&bytes[16..48], 16, &mut block.codes);
 }
 
 /// 128 bytes of low nibbles, 64 bytes of the two bits above, 16 signed scales, f16 scale.
-pub(crate) fn q6(bytes: &[u8], block: &mut Block) {
+pub fn q6(bytes: &[u8], block: &mut Block) {
     let d = f16(bytes, 208);
     for (scale, byte) in block.scales.iter_mut().zip(&bytes[192..208]) {
         *scale = d * f32::from(*byte as i8);

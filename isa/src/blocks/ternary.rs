@@ -7,7 +7,7 @@ use super::{Block, f16, pairs};
 /// A byte is ceil(256 * n / 243) of a number n of 5 digits (4 and a zero in the last 4 bytes), so that multiplying it by 3
 /// moves its first digit above the byte. Digits are taken a run of bytes at a time: the first digits of 32 bytes, then
 /// their second ones; then those of 16 bytes, then of 4.
-pub(crate) fn tq1_0(bytes: &[u8], block: &mut Block) {
+pub fn tq1_0(bytes: &[u8], block: &mut Block) {
     block.scales[0] = f16(bytes, 52);
     let (fives, fours) = block.codes.split_at_mut(240);
     let (long, short) = fives.split_at_mut(160);
@@ -27,7 +27,7 @@ fn digits(bytes: &[u8], codes: &mut [u8]) {
 }
 
 /// 64 bytes of codes, f16 scale.
-pub(crate) fn tq2_0(bytes: &[u8], block: &mut Block) {
+pub fn tq2_0(bytes: &[u8], block: &mut Block) {
     block.scales[0] = f16(bytes, 64);
     pairs(&bytes[..64], 32, &mut block.codes);
 }
@@ -36,7 +36,7 @@ pub(crate) fn tq2_0(bytes: &[u8], block: &mut Block) {
 ///
 /// This is the layout of the x86 build and the converters. A NEON build packs 64 weights into 16 bytes instead, and the
 /// file does not say which build wrote it.
-pub(crate) fn i2_s(bytes: &[u8], block: &mut Block) {
+pub fn i2_s(bytes: &[u8], block: &mut Block) {
     let mut reversed = [0; 128];
     pairs(bytes, 32, &mut reversed);
     for (codes, from) in block.codes.chunks_exact_mut(32).zip(reversed.chunks_exact(32).rev()) {
