@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! file --map--> bytes --gguf--------> keys, tensors --types, blocks--> rows of codes and scales, or of floats
-//!                     |                  `----------> dimensions, tensors in their places
+//!                     |                  |----------> dimensions, tensors in their places
+//!                     |                  `----------> tokenizer: text to ids and back
 //!                     --safetensors-> tensors -------packed----------> the same rows
 //!                     --config------> the same dimensions
 //! ```
@@ -22,4 +23,5 @@ pub mod map;
 pub mod packed;
 pub mod safetensors;
 pub mod tensor;
+pub mod tokenizer;
 pub mod types;

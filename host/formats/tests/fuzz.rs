@@ -14,6 +14,7 @@ use lutsim_formats::gguf::{Gguf, GgufModel, Value};
 use lutsim_formats::map::Mapped;
 use lutsim_formats::packed::{PackedLinear, Packing};
 use lutsim_formats::safetensors::SafeTensors;
+use lutsim_formats::tokenizer::{Special, Tokenizer};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -28,6 +29,7 @@ fn damaged_files() {
     the_densest_header_costs_less_heap_than_its_file();
     safetensors();
     config();
+    tokenizers();
 }
 
 /// What an error's own texts may take.
@@ -223,4 +225,44 @@ fn four_gigabytes() {
     assert!(taken < (4 << 20) + (16 << 10), "{taken} bytes of heap");
     drop(map);
     std::fs::remove_file(path).unwrap();
+}
+
+fn tokenizers() {
+    let pieces = ["<unk>", "<s>", "</s>", "\u{2581}", "a", "b", "ab", "\u{2581}ab", "<0x0A>", "cc"];
+    let scores =
+        [0.0f32, 0.0, 0.0, -5.0, -6.0, -7.0, -1.0, -2.0, 0.0, -3.0].map(|s| s.to_le_bytes().to_vec());
+    let kinds = [2, 3, 3, 1, 1, 1, 1, 1, 6, 4].map(|k: i32| k.to_le_bytes().to_vec());
+    let spm = Writer::default()
+        .str("tokenizer.ggml.model", "llama")
+        .u32("tokenizer.ggml.bos_token_id", 1)
+        .u32("tokenizer.ggml.eos_token_id", 2)
+        .raw("tokenizer.ggml.add_space_prefix", 7, &[1])
+        .strings("tokenizer.ggml.tokens", &pieces)
+        .array("tokenizer.ggml.scores", 6, &scores)
+        .array("tokenizer.ggml.token_type", 5, &kinds)
+        .bytes();
+    // Visible bytes are their own letters, the others come from U+0100 on.
+    let visible = |c: &u32| !matches!(c, 0..=0x20 | 0x7f..=0xa0 | 0xad);
+    let letters = (0..256).filter(visible).chain(0x100..0x144).filter_map(char::from_u32).map(String::from);
+    let tokens: Vec<String> = letters.chain(["ab", "abc", "<|end|>"].map(String::from)).collect();
+    let bpe = Writer::default()
+        .str("tokenizer.ggml.model", "gpt2")
+        .str("tokenizer.ggml.pre", "llama-bpe")
+        .u32("tokenizer.ggml.eos_token_id", 258)
+        .strings("tokenizer.ggml.merges", &["a b", "ab c"])
+        .strings("tokenizer.ggml.tokens", &tokens.iter().map(String::as_str).collect::<Vec<_>>())
+        .bytes();
+    let text = "ab abc\n<s>cc <|end|>\u{fc}abab 123456 \r\n  'S";
+    for good in [&spm, &bpe] {
+        run(good, good.len(), 5_000, 64, |bytes| {
+            let Ok(file) = Gguf::parse(bytes) else { return false };
+            let Ok(tokenizer) = Tokenizer::of(&file) else { return false };
+            for special in [Special::Text, Special::Token] {
+                let ids = tokenizer.prompt(text, special);
+                assert!(ids.iter().all(|&id| (id as usize) < tokenizer.len()));
+                tokenizer.decode(&ids).unwrap();
+            }
+            true
+        });
+    }
 }
