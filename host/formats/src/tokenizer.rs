@@ -153,7 +153,6 @@ impl<'a> Tokenizer<'a> {
     pub fn encode(&self, text: &str, special: Special) -> Vec<u32> {
         let mut ids = Vec::new();
         let mut rest = text;
-        let mut begins = true;
         loop {
             let found = self.next_special(rest, special);
             let (piece, id, behind) = match found {
@@ -162,13 +161,12 @@ impl<'a> Tokenizer<'a> {
             };
             if !piece.is_empty() {
                 match &self.model {
-                    Model::Spm(spm) => spm.encode(piece, begins, &mut ids),
+                    Model::Spm(spm) => spm.encode(piece, &mut ids),
                     Model::Bpe(bpe) => bpe.encode(piece, &mut ids),
                 }
             }
             let Some(id) = id else { return ids };
             ids.push(id);
-            begins = true;
             rest = behind;
         }
     }

@@ -144,6 +144,30 @@ fn byte_level_as_hugging_face() {
     }
 }
 
+/// Llama 3's words that are tokens are those tokens, although no merges lead there.
+#[test]
+fn whole_words() {
+    let letters =
+        (0x21..0x7f).chain(0xa1..0xad).chain(0xae..0x144).filter_map(char::from_u32).map(String::from);
+    let tokens: Vec<String> = letters.chain(["bc", "abc"].map(String::from)).collect();
+    let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
+    let id = |token: &str| tokens.iter().position(|t| *t == token).unwrap() as u32;
+    for (pre, expected) in [("gpt-2", vec![id("a"), id("bc")]), ("llama-bpe", vec![id("abc")])] {
+        let bytes = Writer::default()
+            .str("tokenizer.ggml.model", "gpt2")
+            .strings("tokenizer.ggml.tokens", &tokens)
+            .strings("tokenizer.ggml.merges", &["b c"])
+            .str("tokenizer.ggml.pre", pre)
+            .u32("tokenizer.ggml.bos_token_id", 7)
+            .bytes();
+        let file = Gguf::parse(&bytes).unwrap();
+        let tokenizer = Tokenizer::of(&file).unwrap();
+        assert_eq!(tokenizer.encode("abc", Special::Text), expected, "{pre}");
+        let begins: &[u32] = if pre == "gpt-2" { &[] } else { &[7] };
+        assert_eq!(tokenizer.prompt("", Special::Text), begins);
+    }
+}
+
 #[test]
 fn sentencepiece() {
     let vectors: Vectors = json("formats/tokens.json");

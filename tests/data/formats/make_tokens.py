@@ -3,8 +3,8 @@
     pip install tokenizers==0.23.3 sentencepiece==0.2.3
     python make_tokens.py ../models/tokenizer.json ../models/validation.txt tokens.json
 
-`bpe`: the vocabulary of tokenizer.json, split by the expressions that GPT-2, Llama 3, Qwen2 and BLOOM have in their tokenizer.json,
-by Hugging Face's `tokenizers`. `spm`: a vocabulary of 600 trained on validation.txt with the options of Llama's, by SentencePiece.
+`words`: characters of each word, as the expressions that GPT-2, Llama 3, Qwen2 and BLOOM have in their tokenizer.json split texts.
+`bpe`: the ids of those words with the vocabulary of tokenizer.json. Both by Hugging Face's `tokenizers`. `spm`: a vocabulary of 600 trained on validation.txt with the options of Llama's, by SentencePiece.
 The same command gives the same bytes.
 """
 import io
@@ -38,6 +38,11 @@ def texts():
     return TEXTS + ["".join(rng.choice(ALPHABET) for _ in range(rng.randrange(1, 60))) for _ in range(200)]
 
 
+def words():
+    split = {name: pre_tokenizers.Split(Regex(e), behavior="isolated") for name, e in EXPRESSIONS.items()}
+    return {name: [[len(word) for word, _ in s.pre_tokenize_str(text)] for text in texts()] for name, s in split.items()}
+
+
 def bpe(path):
     out = {}
     for name, expression in EXPRESSIONS.items():
@@ -67,7 +72,7 @@ def spm(corpus):
 
 
 def main():
-    out = dict(texts=texts(), bpe=bpe(sys.argv[1]), spm=spm(sys.argv[2]))
+    out = dict(texts=texts(), words=words(), bpe=bpe(sys.argv[1]), spm=spm(sys.argv[2]))
     pathlib.Path(sys.argv[3]).write_text(json.dumps(out, separators=(",", ":")) + "\n")
 
 

@@ -171,3 +171,30 @@ impl Style {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::SPLITTERS;
+
+    #[derive(serde::Deserialize)]
+    struct Vectors {
+        texts: Vec<String>,
+        words: BTreeMap<String, Vec<Vec<usize>>>,
+    }
+
+    #[test]
+    fn words_are_those_of_the_expressions() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/formats/tokens.json");
+        let vectors: Vectors = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        for splitter in &SPLITTERS {
+            for (text, lengths) in vectors.texts.iter().zip(&vectors.words[splitter.names[0]]) {
+                let words: Vec<_> = splitter.words(text).collect();
+                let found: Vec<_> = words.iter().map(|word| word.chars().count()).collect();
+                assert_eq!(&found, lengths, "{}: {words:?}", splitter.names[0]);
+                assert_eq!(words.concat(), *text);
+            }
+        }
+    }
+}

@@ -67,9 +67,9 @@ impl<'a> Spm<'a> {
     pub(super) fn adds_space(&self) -> bool {
         self.add_space
     }
-    /// Appends the ids of a text; `begins` if nothing, or a special token, is before it.
-    pub(super) fn encode(&self, text: &str, begins: bool, ids: &mut Vec<u32>) {
-        let prefix = if self.add_space && begins { SPACE } else { "" };
+    /// Appends the ids of a text that begins, or that follows a special token.
+    pub(super) fn encode(&self, text: &str, ids: &mut Vec<u32>) {
+        let prefix = if self.add_space { SPACE } else { "" };
         let text = format!("{prefix}{}", text.replace(' ', SPACE));
         let id = |text: &str| self.pieces.get(text).map(|&(_, id)| id);
         let mut all = symbols(text.char_indices().map(|(at, c)| {
