@@ -8,7 +8,7 @@
 //! 8 bytes per key and two per tensor, less than either takes in the file; names, values and data stay where they are.
 
 mod dimensions;
-mod roles;
+mod model;
 mod value;
 
 use crate::bytes::Reader;
@@ -16,7 +16,7 @@ use crate::error::FormatError;
 use crate::tensor::Tensor;
 use crate::types::TensorType;
 
-pub use roles::{GgufModel, Part, Place, Role};
+pub use model::GgufModel;
 pub use value::{Array, Value, ValueType};
 
 /// Least bytes of a key: its name's length and one letter, its type, one byte.

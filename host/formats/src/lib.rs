@@ -5,7 +5,7 @@
 //!                     |                  |----------> dimensions, tensors in their places
 //!                     |                  `----------> tokenizer: text to ids and back
 //!                     --safetensors-> tensors -------packed----------> the same rows
-//!                     --config------> the same dimensions
+//!                     --config------> the same dimensions --checkpoint--> those tensors in their places
 //! ```
 //! Everything but [`map`] works on bytes in memory, whoever put them there. A reader never panics on what a file holds and
 //! never allocates by a number that it read before that number was checked against the bytes that are there.
@@ -14,6 +14,7 @@
 
 pub mod blocks;
 mod bytes;
+pub mod checkpoint;
 pub mod coded;
 pub mod config;
 pub mod dimensions;
@@ -21,6 +22,7 @@ pub mod error;
 pub mod gguf;
 pub mod map;
 pub mod packed;
+pub mod roles;
 pub mod safetensors;
 pub mod tensor;
 pub mod tokenizer;

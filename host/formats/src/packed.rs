@@ -2,10 +2,8 @@
 
 use crate::coded::{CodedMatrix, CodedRow};
 use crate::error::FormatError;
-use crate::safetensors::{Dtype, SafeTensors, View};
+use crate::safetensors::{Dtype, FLOATS, SafeTensors, View};
 use crate::types::{Coding, Group, Levels};
-
-const FLOATS: &[Dtype] = &[Dtype::F32, Dtype::F16, Dtype::BF16];
 
 /// How the layers of a model are packed: `quantization_config` of its config.json.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

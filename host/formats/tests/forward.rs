@@ -4,8 +4,9 @@
 mod common;
 
 use lutsim_formats::dimensions::{Activation, Dimensions, Norm, Pairing, Positions};
-use lutsim_formats::gguf::{Gguf, GgufModel, Part, Place, Role};
+use lutsim_formats::gguf::{Gguf, GgufModel};
 use lutsim_formats::map::Mapped;
+use lutsim_formats::roles::{Place, Role};
 use lutsim_formats::tokenizer::{Special, Tokenizer};
 
 struct Forward<'m> {
@@ -14,8 +15,7 @@ struct Forward<'m> {
 
 impl Forward<'_> {
     fn weights(&self, layer: usize, role: Role) -> Option<Vec<f32>> {
-        let place = Place { layer: layer as u32, role, part: Part::Weight };
-        self.model.get(place).map(|tensor| tensor.values().unwrap())
+        self.model.get(Place::weight(layer as u32, role)).map(|tensor| tensor.values().unwrap())
     }
     /// Each row of `x` times each row of the matrix.
     fn times(&self, x: &[Vec<f32>], layer: usize, role: Role) -> Vec<Vec<f32>> {
