@@ -4,7 +4,7 @@
 //! header's length u64 | {"name": {"dtype": "F16", "shape": [rows, cols], "data_offsets": [begin, end]}, ...} | data
 //! ```
 //! The reader is our own because errors must name the tensor and what was expected, and because the `safetensors` crate
-//! (0.8.0) adds offsets without a check: eight tensors of 2^61 bytes make it overflow.
+//! (0.8.0) adds offsets without a check: sixteen tensors of 2^60 bytes make it panic where overflow is checked.
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};

@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::safetensors::{Tensors, counted, write};
 use lutsim_formats::checkpoint::{Checkpoint, Index, Weights};
 use lutsim_formats::config::Config;
 use lutsim_formats::roles::{Place, Role};
@@ -28,28 +29,6 @@ fn config(family: &str) -> Value {
 
 fn parse(config: &Value) -> Config {
     Config::parse(config.to_string().as_bytes()).unwrap()
-}
-
-type Tensors = Vec<(String, &'static str, Vec<u64>, Vec<u8>)>;
-
-/// Floats 0, 1, 2, ...
-fn counted(name: &str, shape: &[u64]) -> (String, &'static str, Vec<u64>, Vec<u8>) {
-    let data = (0..shape.iter().product::<u64>()).flat_map(|i| (i as f32).to_le_bytes()).collect();
-    (name.into(), "F32", shape.to_vec(), data)
-}
-
-fn write(tensors: &Tensors) -> Vec<u8> {
-    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
-    for (name, dtype, shape, bytes) in tensors {
-        let begin = data.len();
-        data.extend_from_slice(bytes);
-        header.insert(
-            name.clone(),
-            json!({"dtype": dtype, "shape": shape, "data_offsets": [begin, data.len()]}),
-        );
-    }
-    let header = Value::Object(header).to_string();
-    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &data].concat()
 }
 
 /// Hugging Face's shape of a GGUF name's tensor.

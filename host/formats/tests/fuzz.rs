@@ -7,7 +7,9 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
+use common::safetensors::{counted, write};
 use common::{Random, Writer, string};
+use lutsim_formats::checkpoint::Checkpoint;
 use lutsim_formats::coded::{CodedMatrix, CodedRow};
 use lutsim_formats::config::Config;
 use lutsim_formats::gguf::{Gguf, GgufModel, Value};
@@ -30,6 +32,7 @@ fn damaged_files() {
     safetensors();
     config();
     tokenizers();
+    checkpoint();
 }
 
 /// What an error's own texts may take.
@@ -265,4 +268,44 @@ fn tokenizers() {
             true
         });
     }
+}
+
+/// A configuration and its file, one of them damaged.
+fn checkpoint() {
+    let config = br#"{"model_type": "qwen2", "hidden_act": "silu", "hidden_size": 8, "intermediate_size": 4,
+        "max_position_embeddings": 9, "num_attention_heads": 2, "num_key_value_heads": 1, "num_hidden_layers": 1,
+        "rms_norm_eps": 1e-6, "vocab_size": 3, "tie_word_embeddings": true}"#;
+    let shapes: &[(&str, &[u64])] = &[
+        ("embed_tokens.weight", &[3, 8]),
+        ("norm.weight", &[8]),
+        ("layers.0.input_layernorm.weight", &[8]),
+        ("layers.0.self_attn.q_proj.weight", &[8, 8]),
+        ("layers.0.self_attn.q_proj.bias", &[8]),
+        ("layers.0.self_attn.k_proj.weight", &[4, 8]),
+        ("layers.0.self_attn.k_proj.bias", &[4]),
+        ("layers.0.self_attn.v_proj.weight", &[4, 8]),
+        ("layers.0.self_attn.v_proj.bias", &[4]),
+        ("layers.0.self_attn.o_proj.weight", &[8, 8]),
+        ("layers.0.post_attention_layernorm.weight", &[8]),
+        ("layers.0.mlp.gate_proj.weight", &[4, 8]),
+        ("layers.0.mlp.up_proj.weight", &[4, 8]),
+        ("layers.0.mlp.down_proj.weight", &[8, 4]),
+    ];
+    let tensors = shapes.iter().map(|(name, shape)| counted(&format!("model.{name}"), shape)).collect();
+    let file = write(&tensors);
+    let header = 8 + u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    let read = |config: &[u8], file: &[u8]| {
+        let (Ok(config), Ok(file)) = (Config::parse(config), SafeTensors::parse(file)) else { return false };
+        let files = [file];
+        let Ok(model) = Checkpoint::of(&config, &files) else { return false };
+        for (place, weights) in model.all() {
+            let [cols, rows, ..] = place.dims(&model.dimensions);
+            let mut row = vec![0.0; cols as usize];
+            // A value may be refused: some are damaged.
+            (0..rows as usize).for_each(|r| drop(weights.row(r, &mut row)));
+        }
+        true
+    };
+    run(&file, header, 5_000, 64, |file| read(config, file));
+    run(config, config.len(), 5_000, 200, |config| read(config, &file));
 }
