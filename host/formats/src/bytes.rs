@@ -84,9 +84,9 @@ impl<'a> Reader<'a> {
         }
         Ok(count)
     }
-    /// A length and as many bytes of UTF-8.
+    /// A length and as many bytes of UTF-8, both called `what`.
     pub(crate) fn string(&mut self, what: &str) -> Result<&'a str, FormatError> {
-        let length = self.u64(&format!("length of {what}"))?;
+        let length = self.u64(what)?;
         let offset = self.at;
         let bytes = self.take(length, what)?;
         std::str::from_utf8(bytes).map_err(|e| {

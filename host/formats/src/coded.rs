@@ -47,14 +47,12 @@ impl CodedRow {
             let n = coding.group_in(cols);
             for (g, (out, codes)) in out.chunks_mut(n).zip(self.codes.chunks(n)).enumerate() {
                 let (zero, scale, offset) = group(g);
-                for (out, &code) in out.iter_mut().zip(codes) {
-                    *out = coding.value(code, zero, scale, offset);
-                }
+                coding.values(codes, zero, scale, offset, out);
             }
         } else {
-            for ((out, &code), &g) in out.iter_mut().zip(&self.codes).zip(&self.groups) {
+            for ((out, code), &g) in out.chunks_mut(1).zip(self.codes.chunks(1)).zip(&self.groups) {
                 let (zero, scale, offset) = group(g as usize);
-                *out = coding.value(code, zero, scale, offset);
+                coding.values(code, zero, scale, offset, out);
             }
         }
     }

@@ -8,7 +8,7 @@
 //! 8 bytes per key and two per tensor, less than either takes in the file; names, values and data stay where they are.
 
 mod dimensions;
-mod roles;
+mod model;
 mod value;
 
 use crate::bytes::Reader;
@@ -16,7 +16,7 @@ use crate::error::FormatError;
 use crate::tensor::Tensor;
 use crate::types::TensorType;
 
-pub use roles::{GgufModel, Part, Place, Role};
+pub use model::GgufModel;
 pub use value::{Array, Value, ValueType};
 
 /// Least bytes of a key: its name's length and one letter, its type, one byte.
@@ -75,10 +75,10 @@ impl<'a> Gguf<'a> {
             keys.push(reader.offset());
             read_key(&mut reader)?;
         }
-        let key_at = |at: usize| Self::key_at(bytes, at).0;
-        keys.sort_unstable_by_key(|&at| key_at(at));
-        if let Some(twice) = keys.windows(2).find(|pair| key_at(pair[0]) == key_at(pair[1])) {
-            return Err(FormatError::key(key_at(twice[0]), "there twice", "once"));
+        let name = |at: usize| Self::key_name(bytes, at);
+        keys.sort_unstable_by_key(|&at| name(at));
+        if let Some(twice) = keys.windows(2).find(|pair| name(pair[0]) == name(pair[1])) {
+            return Err(FormatError::key(name(twice[0]), "there twice", "once"));
         }
         let mut file =
             Gguf { bytes, keys, tensors: Vec::new(), names: Vec::new(), data: 0, alignment: ALIGNMENT };
@@ -176,6 +176,11 @@ impl<'a> Gguf<'a> {
         }
     }
 
+    /// A key's name alone: a value may be an array of all tokens, which is walked when it is read.
+    fn key_name(bytes: &'a [u8], at: usize) -> &'a str {
+        read_name(&mut Reader::at(bytes, at), "a key's name", LONGEST_KEY)
+            .expect("the key was read when the file was opened")
+    }
     fn key_at(bytes: &'a [u8], at: usize) -> (&'a str, Value<'a>) {
         read_key(&mut Reader::at(bytes, at)).expect("the key was read when the file was opened")
     }
@@ -186,7 +191,7 @@ impl<'a> Gguf<'a> {
     }
     /// The value of a key, if it is there.
     pub fn get(&self, key: &str) -> Option<Value<'a>> {
-        let found = self.keys.binary_search_by(|&at| Self::key_at(self.bytes, at).0.cmp(key)).ok()?;
+        let found = self.keys.binary_search_by(|&at| Self::key_name(self.bytes, at).cmp(key)).ok()?;
         Some(Self::key_at(self.bytes, self.keys[found]).1)
     }
     /// A key's value as `T`, none if the key is not there.
@@ -259,8 +264,8 @@ fn read_key<'a>(reader: &mut Reader<'a>) -> Result<(&'a str, Value<'a>), FormatE
 
 fn read_name<'a>(reader: &mut Reader<'a>, what: &str, most: u64) -> Result<&'a str, FormatError> {
     let offset = reader.offset();
-    let mut length = *reader;
-    let length = length.u64(&format!("length of {what}"))?;
+    let mut ahead = *reader;
+    let length = ahead.u64(what)?;
     if length == 0 || length > most {
         let expected = format!("1 to {most} bytes");
         return Err(Reader::field(offset, what, format!("{length} bytes long"), expected));

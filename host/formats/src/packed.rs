@@ -2,10 +2,8 @@
 
 use crate::coded::{CodedMatrix, CodedRow};
 use crate::error::FormatError;
-use crate::safetensors::{Dtype, SafeTensors, View};
+use crate::safetensors::{Dtype, FLOATS, SafeTensors, View};
 use crate::types::{Coding, Group, Levels};
-
-const FLOATS: &[Dtype] = &[Dtype::F32, Dtype::F16, Dtype::BF16];
 
 /// How the layers of a model are packed: `quantization_config` of its config.json.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +14,8 @@ pub enum Packing {
         bits: u32,
         /// Inputs that share a scale; none if all do.
         group: Option<usize>,
-        /// What is added to a stored zero point: 1 in `checkpoint_format` "gptq", 0 in "gptq_v2".
+        /// What is added to a stored zero point: 1 in `checkpoint_format` "gptq", 0 in "gptq_v2". Nothing wraps: a stored 15 is
+        /// 16, as in the kernels of AutoGPTQ and ExLlama.
         zero_add: u16,
     },
     /// AWQ, `version` "gemm": words of the outputs of one input, interleaved; 4 bits.

@@ -4,7 +4,7 @@
 //! header's length u64 | {"name": {"dtype": "F16", "shape": [rows, cols], "data_offsets": [begin, end]}, ...} | data
 //! ```
 //! The reader is our own because errors must name the tensor and what was expected, and because the `safetensors` crate
-//! (0.8.0) adds offsets without a check: eight tensors of 2^61 bytes make it overflow.
+//! (0.8.0) adds offsets without a check: sixteen tensors of 2^60 bytes make it panic where overflow is checked.
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
@@ -14,6 +14,9 @@ use crate::error::FormatError;
 
 /// Longest header, in bytes: the reference implementation's.
 const LONGEST_HEADER: u64 = 100_000_000;
+
+/// Types of weights that are not packed.
+pub(crate) const FLOATS: &[Dtype] = &[Dtype::F32, Dtype::F16, Dtype::BF16];
 
 /// The type of a tensor's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -162,30 +165,23 @@ impl View<'_> {
     /// # Errors
     /// If it is not of F32, F16 or BF16; if a value is not finite.
     pub fn floats(&self) -> Result<Vec<f32>, FormatError> {
-        let values: Vec<f32> = match self.dtype {
-            Dtype::F32 => {
-                self.data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-            }
-            Dtype::F16 => {
-                self.data.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
-            }
-            Dtype::BF16 => {
-                self.data.chunks_exact(2).map(|b| half::bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
-            }
-            other => {
-                return Err(FormatError::tensor(
-                    self.name,
-                    format!("elements of {other:?}"),
-                    "F32, F16 or BF16",
-                ));
-            }
-        };
+        let view = self.expect(FLOATS, self.shape)?;
+        let values: Vec<f32> = (0..view.data.len() / view.dtype.bytes()).map(|i| view.float(i)).collect();
         match values.iter().position(|v| !v.is_finite()) {
             None => Ok(values),
             Some(i) => {
                 let found = format!("element {i} is {}", values[i]);
                 Err(FormatError::tensor(self.name, found, "finite values"))
             }
+        }
+    }
+    /// Element `i` of a tensor of [`FLOATS`].
+    pub(crate) fn float(&self, i: usize) -> f32 {
+        let b = &self.data[i * self.dtype.bytes()..];
+        match self.dtype {
+            Dtype::F16 => half::f16::from_le_bytes([b[0], b[1]]).to_f32(),
+            Dtype::BF16 => half::bf16::from_le_bytes([b[0], b[1]]).to_f32(),
+            _ => f32::from_le_bytes([b[0], b[1], b[2], b[3]]),
         }
     }
     /// Checks type and dimensions.

@@ -25,8 +25,8 @@ pub struct TensorType {
 /// What a type's bytes mean.
 #[derive(Debug, Clone, Copy)]
 pub enum Form {
-    /// Each weight is a float of its own.
-    Float(fn(&[u8]) -> f32),
+    /// Each weight is a float of its own: all of a row at once.
+    Float(fn(&[u8], &mut [f32])),
     /// Weights are integers that share scales.
     Coded(Coding, fn(&[u8], &mut Block)),
 }
@@ -105,16 +105,24 @@ impl Coding {
             Levels::Table(table) => i16::from(table[usize::from(code & 15)]),
         }
     }
-    /// A weight's value.
-    pub fn value(&self, code: u8, zero: u16, scale: f32, offset: f32) -> f32 {
-        let product = scale * f32::from(self.level(code, zero));
-        // Adding 0 would lose the sign of -0.
-        if self.offset { product + offset } else { product }
+    /// Values of a group's weights.
+    pub fn values(&self, codes: &[u8], zero: u16, scale: f32, offset: f32, out: &mut [f32]) {
+        for (out, &code) in out.iter_mut().zip(codes) {
+            let product = scale * f32::from(self.level(code, zero));
+            // Adding 0 would lose the sign of -0.
+            *out = if self.offset { product + offset } else { product };
+        }
     }
 }
 
-const fn float(id: u32, name: &'static str, bytes: usize, read: fn(&[u8]) -> f32) -> TensorType {
+const fn float(id: u32, name: &'static str, bytes: usize, read: fn(&[u8], &mut [f32])) -> TensorType {
     TensorType { id, name, weights: 1, bytes, tail: 0, form: Form::Float(read) }
+}
+
+fn each<const N: usize>(bytes: &[u8], out: &mut [f32], read: impl Fn([u8; N]) -> f32) {
+    for (bytes, out) in bytes.as_chunks::<N>().0.iter().zip(out) {
+        *out = read(*bytes);
+    }
 }
 
 const fn coded(
@@ -131,8 +139,8 @@ const fn coded(
 /// Every type that is read, by id.
 #[rustfmt::skip]
 pub static TYPES: [TensorType; 18] = [
-    float( 0, "F32",  4, |b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])),
-    float( 1, "F16",  2, |b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()),
+    float( 0, "F32",  4, |b, out| each(b, out, f32::from_le_bytes)),
+    float( 1, "F16",  2, |b, out| each(b, out, |b| half::f16::from_le_bytes(b).to_f32())),
     //      id  name       weights bytes  codes, zero, group                unpack
     coded( 2, "Q4_0",     32,  18, Coding::minus(4, 8, 32),            legacy::q4_0),
     coded( 3, "Q4_1",     32,  20, Coding::affine(4, 32),              legacy::q4_1),
@@ -145,7 +153,7 @@ pub static TYPES: [TensorType; 18] = [
     coded(13, "Q5_K",    256, 176, Coding::affine(5, 32),              k::q5),
     coded(14, "Q6_K",    256, 210, Coding::minus(6, 32, 16),           k::q6),
     coded(20, "IQ4_NL",   32,  18, Coding::table(&table::IQ4_NL),      table::iq4_nl),
-    float(30, "BF16", 2, |b| half::bf16::from_le_bytes([b[0], b[1]]).to_f32()),
+    float(30, "BF16", 2, |b, out| each(b, out, |b| half::bf16::from_le_bytes(b).to_f32())),
     coded(34, "TQ1_0",   256,  54, Coding::ternary(Group::Of(256)),    ternary::tq1_0),
     coded(35, "TQ2_0",   256,  66, Coding::ternary(Group::Of(256)),    ternary::tq2_0),
     // bitnet.cpp's own ids are 36 to 39; its TL2 has the id that MXFP4 has upstream.
@@ -215,20 +223,19 @@ impl TensorType {
     ///
     /// `bytes` are whole blocks, `out` their weights; what is longer is left alone.
     pub fn dequantize(&self, bytes: &[u8], tail: f32, out: &mut [f32]) {
-        let blocks = bytes.chunks_exact(self.bytes).zip(out.chunks_exact_mut(self.weights));
         match self.form {
-            Form::Float(read) => blocks.for_each(|(bytes, out)| out[0] = read(bytes)),
+            Form::Float(read) => read(bytes, out),
             Form::Coded(coding, unpack) => {
                 let mut block = Block::default();
                 let group = coding.group_in(self.weights);
-                for (bytes, out) in blocks {
+                for (bytes, out) in bytes.chunks_exact(self.bytes).zip(out.chunks_exact_mut(self.weights)) {
                     if self.tail > 0 {
                         block.scales[0] = tail;
                     }
                     unpack(bytes, &mut block);
-                    for (i, out) in out.iter_mut().enumerate() {
-                        let g = i / group;
-                        *out = coding.value(block.codes[i], 0, block.scales[g], block.offsets[g]);
+                    for (g, (out, codes)) in out.chunks_mut(group).zip(block.codes.chunks(group)).enumerate()
+                    {
+                        coding.values(codes, 0, block.scales[g], block.offsets[g], out);
                     }
                 }
             }

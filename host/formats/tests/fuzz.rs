@@ -7,13 +7,16 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
+use common::safetensors::{counted, write};
 use common::{Random, Writer, string};
+use lutsim_formats::checkpoint::Checkpoint;
 use lutsim_formats::coded::{CodedMatrix, CodedRow};
 use lutsim_formats::config::Config;
 use lutsim_formats::gguf::{Gguf, GgufModel, Value};
 use lutsim_formats::map::Mapped;
 use lutsim_formats::packed::{PackedLinear, Packing};
 use lutsim_formats::safetensors::SafeTensors;
+use lutsim_formats::tokenizer::{Special, Tokenizer};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -28,6 +31,8 @@ fn damaged_files() {
     the_densest_header_costs_less_heap_than_its_file();
     safetensors();
     config();
+    tokenizers();
+    checkpoint();
 }
 
 /// What an error's own texts may take.
@@ -223,4 +228,84 @@ fn four_gigabytes() {
     assert!(taken < (4 << 20) + (16 << 10), "{taken} bytes of heap");
     drop(map);
     std::fs::remove_file(path).unwrap();
+}
+
+fn tokenizers() {
+    let pieces = ["<unk>", "<s>", "</s>", "\u{2581}", "a", "b", "ab", "\u{2581}ab", "<0x0A>", "cc"];
+    let scores =
+        [0.0f32, 0.0, 0.0, -5.0, -6.0, -7.0, -1.0, -2.0, 0.0, -3.0].map(|s| s.to_le_bytes().to_vec());
+    let kinds = [2, 3, 3, 1, 1, 1, 1, 1, 6, 4].map(|k: i32| k.to_le_bytes().to_vec());
+    let spm = Writer::default()
+        .str("tokenizer.ggml.model", "llama")
+        .u32("tokenizer.ggml.bos_token_id", 1)
+        .u32("tokenizer.ggml.eos_token_id", 2)
+        .raw("tokenizer.ggml.add_space_prefix", 7, &[1])
+        .strings("tokenizer.ggml.tokens", &pieces)
+        .array("tokenizer.ggml.scores", 6, &scores)
+        .array("tokenizer.ggml.token_type", 5, &kinds)
+        .bytes();
+    // Visible bytes are their own letters, the others come from U+0100 on.
+    let visible = |c: &u32| !matches!(c, 0..=0x20 | 0x7f..=0xa0 | 0xad);
+    let letters = (0..256).filter(visible).chain(0x100..0x144).filter_map(char::from_u32).map(String::from);
+    let tokens: Vec<String> = letters.chain(["ab", "abc", "<|end|>"].map(String::from)).collect();
+    let bpe = Writer::default()
+        .str("tokenizer.ggml.model", "gpt2")
+        .str("tokenizer.ggml.pre", "llama-bpe")
+        .u32("tokenizer.ggml.eos_token_id", 258)
+        .strings("tokenizer.ggml.merges", &["a b", "ab c"])
+        .strings("tokenizer.ggml.tokens", &tokens.iter().map(String::as_str).collect::<Vec<_>>())
+        .bytes();
+    let text = "ab abc\n<s>cc <|end|>\u{fc}abab 123456 \r\n  'S";
+    for good in [&spm, &bpe] {
+        run(good, good.len(), 5_000, 64, |bytes| {
+            let Ok(file) = Gguf::parse(bytes) else { return false };
+            let Ok(tokenizer) = Tokenizer::of(&file) else { return false };
+            for special in [Special::Text, Special::Token] {
+                let ids = tokenizer.prompt(text, special);
+                assert!(ids.iter().all(|&id| (id as usize) < tokenizer.len()));
+                tokenizer.decode(&ids).unwrap();
+            }
+            true
+        });
+    }
+}
+
+/// A configuration and its file, one of them damaged.
+fn checkpoint() {
+    let config = br#"{"model_type": "qwen2", "hidden_act": "silu", "hidden_size": 8, "intermediate_size": 4,
+        "max_position_embeddings": 9, "num_attention_heads": 2, "num_key_value_heads": 1, "num_hidden_layers": 1,
+        "rms_norm_eps": 1e-6, "vocab_size": 3, "tie_word_embeddings": true}"#;
+    let shapes: &[(&str, &[u64])] = &[
+        ("embed_tokens.weight", &[3, 8]),
+        ("norm.weight", &[8]),
+        ("layers.0.input_layernorm.weight", &[8]),
+        ("layers.0.self_attn.q_proj.weight", &[8, 8]),
+        ("layers.0.self_attn.q_proj.bias", &[8]),
+        ("layers.0.self_attn.k_proj.weight", &[4, 8]),
+        ("layers.0.self_attn.k_proj.bias", &[4]),
+        ("layers.0.self_attn.v_proj.weight", &[4, 8]),
+        ("layers.0.self_attn.v_proj.bias", &[4]),
+        ("layers.0.self_attn.o_proj.weight", &[8, 8]),
+        ("layers.0.post_attention_layernorm.weight", &[8]),
+        ("layers.0.mlp.gate_proj.weight", &[4, 8]),
+        ("layers.0.mlp.up_proj.weight", &[4, 8]),
+        ("layers.0.mlp.down_proj.weight", &[8, 4]),
+    ];
+    let tensors = shapes.iter().map(|(name, shape)| counted(&format!("model.{name}"), shape)).collect();
+    let file = write(&tensors);
+    let header = 8 + u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    let read = |config: &[u8], file: &[u8]| {
+        let (Ok(config), Ok(file)) = (Config::parse(config), SafeTensors::parse(file)) else { return false };
+        let files = [file];
+        let Ok(model) = Checkpoint::of(&config, &files) else { return false };
+        for (place, weights) in model.all() {
+            let [cols, rows, ..] = place.dims(&model.dimensions);
+            let mut row = vec![0.0; cols as usize];
+            // A value may be refused: some are damaged.
+            (0..rows as usize).for_each(|r| drop(weights.row(r, &mut row)));
+        }
+        true
+    };
+    run(&file, header, 5_000, 64, |file| read(config, file));
+    run(config, config.len(), 5_000, 200, |config| read(config, &file));
 }

@@ -6,8 +6,9 @@ use common::Writer;
 use lutsim_formats::dimensions::{
     Activation, Dimensions, Experts, Family, Norm, Pairing, Positions, Rotary, Scaling, Window, WindowLayers,
 };
-use lutsim_formats::gguf::{Gguf, GgufModel, Part, Place, Role};
+use lutsim_formats::gguf::{Gguf, GgufModel};
 use lutsim_formats::map::Mapped;
+use lutsim_formats::roles::{Place, Role};
 
 const PLAIN: &[&str] =
     &["attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down"];
@@ -298,6 +299,18 @@ fn what_is_wrong_is_said() {
         "tensor `blk.0.attn_x.weight`: a name that has no role, expected those of the model's architecture"
     );
     assert_eq!(
+        said(writer("llama").floats("blk.0.attn_sub_norm.weight", &[12], &[0.0; 12])),
+        "tensor `blk.0.attn_sub_norm.weight`: there, expected none: this Llama has no use for it"
+    );
+    assert_eq!(
+        said(writer("phi3").floats("blk.1.attn_q.weight", &[12, 12], &[0.0; 144])),
+        "tensor `blk.1.attn_q.weight`: there, expected none: this Phi3 has no use for it"
+    );
+    assert_eq!(
+        said(writer("llama").floats("blk.0.attn_norm.bias", &[12], &[0.0; 12])),
+        "tensor `blk.0.attn_norm.bias`: there, expected none: this Llama has no use for it"
+    );
+    assert_eq!(
         said(writer("llama").floats("blk.00.ffn_sub_norm.weight", &[10], &[0.0; 10])),
         "tensor `blk.00.ffn_sub_norm.weight`: a name that has no role, expected those of the model's architecture"
     );
@@ -340,7 +353,7 @@ fn the_trained_models() {
             experts: None,
         };
         assert_eq!(model.dimensions, expected, "{name}");
-        let down = model.tensor(Place { layer: 3, role: Role::FfnDown, part: Part::Weight }).unwrap();
+        let down = model.tensor(Place::weight(3, Role::FfnDown)).unwrap();
         assert_eq!((down.cols(), down.rows()), (512, 256));
     }
 }

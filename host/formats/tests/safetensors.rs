@@ -160,9 +160,9 @@ fn what_is_wrong_with_a_file_is_said() {
     );
     let twice = two.replace('b', "a").replace("[1,3]", "[2,4]");
     assert_eq!(with(&twice, 4), "tensor `a`: there twice, expected once");
-    let huge: Vec<_> = (0..9u64)
+    let huge: Vec<_> = (0..16u64)
         .map(|i| {
-            let (begin, end) = (i.min(7) * (1 << 61), if i < 7 { (i + 1) << 61 } else { u64::MAX });
+            let (begin, end) = (i << 60, if i < 15 { (i + 1) << 60 } else { u64::MAX });
             format!(r#""{i}":{{"dtype":"U8","shape":[{}],"data_offsets":[{begin},{end}]}}"#, end - begin)
         })
         .collect();

@@ -1,11 +1,12 @@
 //! Dimensions from a GGUF file's keys, and from the presence of tensors where keys say nothing.
 
-use super::{Gguf, Part, Place, Role, ValueType};
+use super::{Gguf, ValueType};
 use crate::dimensions::{
     Activation, Dimensions, Experts, FAMILIES, Family, Names, Norm, Positions, Rotary, Scaling, Window,
     WindowLayers, dimension, head_dim,
 };
 use crate::error::FormatError;
+use crate::roles::{Part, Place, Role};
 
 /// Tensors of divisors of frequencies.
 const DIVISORS: [&str; 3] = ["rope_factors_short.weight", "rope_factors_long.weight", "rope_freqs.weight"];

@@ -1,6 +1,8 @@
 //! What the tests share: data files, a writer of GGUF, a generator of numbers.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
+pub mod safetensors;
+
 use std::path::PathBuf;
 
 /// A file of tests/data.

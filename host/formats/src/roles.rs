@@ -1,11 +1,7 @@
-//! Which tensor is what: names become roles, and each role's dimensions are checked against the model's.
+//! What tensors are for: roles, their dimensions in a model, and which ones it cannot run without.
 
-use std::collections::BTreeMap;
-
-use super::Gguf;
 use crate::dimensions::{Dimensions, Family, Norm, Positions};
 use crate::error::FormatError;
-use crate::tensor::Tensor;
 
 /// What a tensor is for. Those from [`Role::AttnNorm`] on are there once per layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,11 +74,9 @@ pub enum Part {
     Weight,
     /// What is added.
     Bias,
-    /// A factor of the whole matrix (some BitNet files).
-    Scale,
 }
 
-const PARTS: [(Part, &str); 3] = [(Part::Weight, "weight"), (Part::Bias, "bias"), (Part::Scale, "scale")];
+const PARTS: [(Part, &str); 2] = [(Part::Weight, "weight"), (Part::Bias, "bias")];
 
 /// Where a tensor belongs: its layer (0 for those that are no layer's), its role, and its part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,6 +87,8 @@ pub struct Place {
     pub role: Role,
     /// Part.
     pub part: Part,
+    /// Expert, in files that have a matrix for each; otherwise 0.
+    pub expert: u32,
 }
 
 impl Role {
@@ -151,6 +147,19 @@ impl Role {
 }
 
 impl Place {
+    /// The weight of a role.
+    pub fn weight(layer: u32, role: Role) -> Place {
+        Place { layer, role, part: Part::Weight, expert: 0 }
+    }
+    /// Dimensions in a model, fastest first, all experts in one.
+    pub fn dims(&self, d: &Dimensions) -> [u64; 4] {
+        let dims = self.role.dims(d);
+        match self.part {
+            Part::Weight => dims,
+            Part::Bias if self.role.norm() => dims,
+            Part::Bias => [dims[1], dims[2], 1, 1],
+        }
+    }
     /// The place of a name; none if no role has it.
     pub fn of(name: &str) -> Option<Place> {
         let (stem, part) = name.rsplit_once('.')?;
@@ -163,7 +172,12 @@ impl Place {
             None => (None, stem),
         };
         let role = NAMES.iter().find(|(_, n)| *n == stem)?.0;
-        (role.per_layer() == layer.is_some()).then_some(Place { layer: layer.unwrap_or(0), role, part })
+        (role.per_layer() == layer.is_some()).then_some(Place {
+            layer: layer.unwrap_or(0),
+            role,
+            part,
+            expert: 0,
+        })
     }
     /// Its name in files.
     pub fn name(&self) -> String {
@@ -177,115 +191,93 @@ impl Place {
     }
 }
 
-/// A model in a GGUF file: its dimensions and every tensor in its place.
-#[derive(Debug, Clone)]
-pub struct GgufModel<'a> {
-    /// Its dimensions.
-    pub dimensions: Dimensions,
-    tensors: BTreeMap<Place, Tensor<'a>>,
+/// What a layer consists of, and whether with a bias; its queries, keys and values in one or not.
+fn layer_roles(d: &Dimensions, fused: bool) -> impl Iterator<Item = (Role, bool)> + use<> {
+    let row = d.family.row();
+    let experts = d.experts.is_some();
+    // A norm has a bias if it centres.
+    let centred = d.norm == Norm::Layer;
+    [
+        (true, AttnNorm, centred),
+        (fused, AttnQkv, d.qkv_bias),
+        (!fused, AttnQ, d.qkv_bias),
+        (!fused, AttnK, d.qkv_bias),
+        (!fused, AttnV, d.qkv_bias),
+        (true, AttnOutput, d.output_bias),
+        (row.sub_norms, AttnSubNorm, centred),
+        (row.post_norms, AttnPostNorm, centred),
+        (true, FfnNorm, centred),
+        (row.gated && !experts && d.family != Family::Phi3, FfnGate, false),
+        (!experts, FfnUp, d.mlp_bias),
+        (!experts, FfnDown, d.mlp_bias),
+        (experts, FfnGateInp, false),
+        (experts, FfnGateExps, false),
+        (experts, FfnUpExps, false),
+        (experts, FfnDownExps, false),
+        (row.sub_norms, FfnSubNorm, centred),
+        (row.post_norms, FfnPostNorm, centred),
+    ]
+    .into_iter()
+    .filter(|(yes, ..)| *yes)
+    .map(|(_, role, bias)| (role, bias))
 }
 
-impl<'a> GgufModel<'a> {
-    /// The model of a file.
-    ///
-    /// # Errors
-    /// As [`Dimensions::of_gguf`]; a tensor that has no role, other dimensions than the model's, or is missing.
-    pub fn of(file: &Gguf<'a>) -> Result<GgufModel<'a>, FormatError> {
-        let dimensions = Dimensions::of_gguf(file)?;
-        let mut tensors = BTreeMap::new();
-        for tensor in file.tensors() {
-            let wrong =
-                |found: String, expected: String| Err(FormatError::tensor(tensor.name(), found, expected));
-            let Some(place) = Place::of(tensor.name()).filter(|place| place.name() == tensor.name()) else {
-                return wrong("a name that has no role".into(), "those of the model's architecture".into());
-            };
-            if place.role.per_layer() && place.layer >= dimensions.layers {
-                return wrong(format!("layer {}", place.layer), format!("{} layers", dimensions.layers));
-            }
-            let dims = place.role.dims(&dimensions);
-            let dims = match place.part {
-                Part::Weight => dims,
-                Part::Bias if place.role.norm() => dims,
-                Part::Bias => [dims[1], dims[2], 1, 1],
-                Part::Scale => [1; 4],
-            };
-            if tensor.dims() != dims {
-                return wrong(format!("dimensions {:?}", tensor.dims()), format!("{dims:?}"));
-            }
-            tensors.insert(place, tensor);
+/// What a model has outside of its layers, and whether with a bias.
+fn outside_roles(d: &Dimensions) -> impl Iterator<Item = (Role, bool)> + use<> {
+    let centred = d.norm == Norm::Layer;
+    [
+        (true, TokenEmbd, false),
+        (matches!(d.positions, Positions::Learned { .. }), PositionEmbd, false),
+        (d.family.row().embedding_norm, TokenEmbdNorm, centred),
+        (true, OutputNorm, centred),
+        (!d.tied, Output, false),
+    ]
+    .into_iter()
+    .filter(|(yes, ..)| *yes)
+    .map(|(_, role, bias)| (role, bias))
+}
+
+/// Whether a model has a use for a place; `fused` says whether its layer has queries, keys and values in one.
+pub(crate) fn used(d: &Dimensions, place: &Place, fused: bool) -> bool {
+    let of = |(role, bias)| place.role == role && (bias || place.part == Part::Weight);
+    match place.role {
+        // Divisors: they are in the dimensions.
+        RopeFreqs | RopeFactorsLong | RopeFactorsShort => {
+            matches!(d.positions, Positions::Rotary(_)) && place.part == Part::Weight
         }
-        let model = GgufModel { dimensions, tensors };
-        model.check()?;
-        Ok(model)
+        role if role.per_layer() => layer_roles(d, fused).any(of),
+        _ => outside_roles(d).any(of),
     }
-    /// The tensor of a place, if it is there.
-    pub fn get(&self, place: Place) -> Option<Tensor<'a>> {
-        self.tensors.get(&place).copied()
+}
+
+/// Checks that every place that is there has a use in the model, and that whatever it cannot run without is there; `name` is
+/// what the file calls a place.
+pub(crate) fn check_places<'p>(
+    d: &Dimensions,
+    mut places: impl Iterator<Item = &'p Place>,
+    has: impl Fn(Place) -> bool,
+    name: impl Fn(&Place) -> String,
+) -> Result<(), FormatError> {
+    let fused = |layer| {
+        let weight = Place::weight(layer, AttnQkv);
+        has(weight) || has(Place { part: Part::Bias, ..weight })
+    };
+    if let Some(place) = places.find(|place| !used(d, place, fused(place.layer))) {
+        let expected = format!("none: this {:?} has no use for it", d.family);
+        return Err(FormatError::tensor(name(place), "there", expected));
     }
-    /// The tensor of a place.
-    ///
-    /// # Errors
-    /// If it is not there.
-    pub fn tensor(&self, place: Place) -> Result<Tensor<'a>, FormatError> {
-        self.get(place).ok_or_else(|| FormatError::tensor(place.name(), "not there", "this tensor"))
-    }
-    /// Every place and its tensor: what is no layer's among layer 0's.
-    pub fn tensors(&self) -> impl Iterator<Item = (Place, Tensor<'a>)> + '_ {
-        self.tensors.iter().map(|(place, tensor)| (*place, *tensor))
-    }
-    /// Roles that layer `layer` cannot run without, and whether their bias is needed too.
-    fn needed(&self, layer: u32) -> impl Iterator<Item = (Role, bool)> + use<> {
-        let d = &self.dimensions;
-        let row = d.family.row();
-        let fused = self.get(Place { layer, role: AttnQkv, part: Part::Weight }).is_some();
-        let experts = d.experts.is_some();
-        // A norm has a bias if it centres.
-        let centred = d.norm == Norm::Layer;
-        [
-            (true, AttnNorm, centred),
-            (fused, AttnQkv, d.qkv_bias),
-            (!fused, AttnQ, d.qkv_bias),
-            (!fused, AttnK, d.qkv_bias),
-            (!fused, AttnV, d.qkv_bias),
-            (true, AttnOutput, d.output_bias),
-            (row.sub_norms, AttnSubNorm, centred),
-            (row.post_norms, AttnPostNorm, centred),
-            (true, FfnNorm, centred),
-            (row.gated && !experts && d.family != Family::Phi3, FfnGate, false),
-            (!experts, FfnUp, d.mlp_bias),
-            (!experts, FfnDown, d.mlp_bias),
-            (experts, FfnGateInp, false),
-            (experts, FfnGateExps, false),
-            (experts, FfnUpExps, false),
-            (experts, FfnDownExps, false),
-            (row.sub_norms, FfnSubNorm, centred),
-            (row.post_norms, FfnPostNorm, centred),
-        ]
-        .into_iter()
-        .filter(|(yes, ..)| *yes)
-        .map(|(_, role, bias)| (role, bias))
-    }
-    fn check(&self) -> Result<(), FormatError> {
-        let d = &self.dimensions;
-        let centred = d.norm == Norm::Layer;
-        let outside = [
-            (true, TokenEmbd, false),
-            (matches!(d.positions, Positions::Learned { .. }), PositionEmbd, false),
-            (d.family.row().embedding_norm, TokenEmbdNorm, centred),
-            (true, OutputNorm, centred),
-        ];
-        let outside = outside.into_iter().filter(|(yes, ..)| *yes).map(|(_, role, bias)| (0, role, bias));
-        // Lazily: the number of layers is the file's, and the first one that is not there ends the walk.
-        let layers =
-            (0..d.layers).flat_map(|layer| self.needed(layer).map(move |(role, bias)| (layer, role, bias)));
-        for (layer, role, bias) in outside.chain(layers) {
-            self.tensor(Place { layer, role, part: Part::Weight })?;
-            if bias {
-                self.tensor(Place { layer, role, part: Part::Bias })?;
-            }
+    let outside = outside_roles(d).map(|(role, bias)| (0, role, bias));
+    // Lazily: the number of layers is the file's, and the first one that is not there ends the walk.
+    let layers = (0..d.layers)
+        .flat_map(|layer| layer_roles(d, fused(layer)).map(move |(role, bias)| (layer, role, bias)));
+    for (layer, role, bias) in outside.chain(layers) {
+        let weight = Place::weight(layer, role);
+        let bias = bias.then_some(Place { part: Part::Bias, ..weight });
+        if let Some(missing) = [weight].into_iter().chain(bias).find(|&place| !has(place)) {
+            return Err(FormatError::tensor(name(&missing), "not there", "this tensor"));
         }
-        Ok(())
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -300,7 +292,7 @@ mod tests {
         for (i, (part, name)) in PARTS.iter().enumerate() {
             assert_eq!(*part as usize, i, "{name}");
         }
-        let place = Place { layer: 12, role: FfnDown, part: Part::Bias };
+        let place = Place { layer: 12, role: FfnDown, part: Part::Bias, expert: 0 };
         assert_eq!(Place::of("blk.12.ffn_down.bias"), Some(place));
         assert_eq!(place.name(), "blk.12.ffn_down.bias");
         for name in
