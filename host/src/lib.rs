@@ -12,6 +12,7 @@
 pub mod alibi;
 pub mod blocks;
 pub mod error;
+pub mod files;
 pub mod image;
 pub mod layout;
 pub mod lower;

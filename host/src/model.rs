@@ -159,7 +159,7 @@ impl Model {
             }
         }
     }
-    fn check(&self) -> Result<(), (&'static str, String)> {
+    pub(crate) fn check(&self) -> Result<(), (&'static str, String)> {
         for (key, value) in [
             ("layers", self.layers),
             ("hidden", self.hidden),

@@ -164,7 +164,9 @@ impl Workload {
         if group <= most {
             return Ok(());
         }
-        let nearest = (4..=10).rev().map(|p| 1u64 << p).find(|&g| g <= most);
+        // Blocks cannot be cut.
+        let cuts = format.kind.blocks().is_none();
+        let nearest = (4..=10).rev().map(|p| 1u64 << p).find(|&g| cuts && g <= most);
         let nearest = nearest.map_or("lut.accumulator_bits = 32".into(), |g| format!("{what} {g}"));
         Err(types(
             format!(

@@ -1,0 +1,377 @@
+//! A model file as a model and its numbers: what [`lutsim_formats`] reads, in the host's words.
+//!
+//! Matrices in codes keep the file's own blocks. Those of floats are rounded to INT8 in groups of 128, and it is said how
+//! far that took them.
+
+use half::f16;
+use lutsim_formats::coded::{CodedMatrix, CodedRow};
+use lutsim_formats::dimensions::{self, Activation, Dimensions, Pairing, Scaling};
+use lutsim_formats::error::FormatError;
+use lutsim_formats::gguf::{Gguf, GgufModel};
+use lutsim_formats::roles::{Part, Place, Role};
+use lutsim_formats::tensor::Tensor;
+use lutsim_isa::field::{Act, Norm, Rope};
+use lutsim_isa::{Group, WeightFormat, WeightKind};
+
+use crate::blocks::{BlockTensor, Matrix};
+use crate::model::{LearnedPositions, Model, Positions, Published, RopeConfig, RopeScaling};
+use crate::quantize::QuantisedTensor;
+use crate::weights::{WeightError, WeightSource};
+
+/// What float matrices are rounded to.
+pub const ROUNDED: WeightFormat = WeightFormat { kind: WeightKind::Int8, group: Group::Of(128) };
+
+/// Why a file's model cannot be run.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum FileError {
+    /// The file is not what it should be.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// The machine has no instruction for it, or the lowering no words.
+    #[error("this {family} model has {what}, which is not lowered yet")]
+    Unsupported {
+        /// Family.
+        family: String,
+        /// What.
+        what: String,
+    },
+    /// Dimensions that the machine does not take.
+    #[error("`{key}`: {why}")]
+    Dimension {
+        /// Which.
+        key: &'static str,
+        /// Why.
+        why: String,
+    },
+    /// Matrices of several types.
+    #[error(
+        "`{first}` is {first_type} and `{other}` {other_type}: layers of one program have matrices of one type"
+    )]
+    Mixed {
+        /// A matrix of the layers.
+        first: String,
+        /// Its type.
+        first_type: &'static str,
+        /// Another.
+        other: String,
+        /// Its type.
+        other_type: &'static str,
+    },
+    /// Weights that no format holds.
+    #[error("`{tensor}`: {why}")]
+    Weights {
+        /// Which.
+        tensor: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// How far rounding to [`ROUNDED`] took a float matrix.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rounding {
+    /// Its name in the file.
+    pub tensor: String,
+    /// Its type there.
+    pub from: &'static str,
+    /// Squared error over squared size.
+    pub nmse: f64,
+}
+
+/// A model in a GGUF file.
+#[derive(Debug, Clone)]
+pub struct FileModel<'a> {
+    /// Its dimensions.
+    pub model: Model,
+    /// Type of the layers' matrices, in the machine.
+    pub weights: WeightFormat,
+    /// Type of the head.
+    pub head: WeightFormat,
+    file: GgufModel<'a>,
+}
+
+impl<'a> FileModel<'a> {
+    /// The model of a file; `name` is what it is called from now on.
+    ///
+    /// # Errors
+    /// A file that is not a whole model, or one that cannot be lowered.
+    pub fn of(name: &str, gguf: &Gguf<'a>) -> Result<Self, FileError> {
+        let file = GgufModel::of(gguf)?;
+        let model = model(name, &file.dimensions)?;
+        let mut first: Option<(Place, Tensor<'_>)> = None;
+        for (place, tensor) in file.tensors() {
+            let matrix = place.role.per_layer() && place.part == Part::Weight && tensor.dims()[1] > 1;
+            match first {
+                _ if !matrix => {}
+                None => first = Some((place, tensor)),
+                Some((_, one)) if one.kind().name == tensor.kind().name => {}
+                Some((_, one)) => {
+                    return Err(FileError::Mixed {
+                        first: one.name().into(),
+                        first_type: one.kind().name,
+                        other: tensor.name().into(),
+                        other_type: tensor.kind().name,
+                    });
+                }
+            }
+        }
+        let format = |tensor: Tensor<'_>| match kind_of(tensor) {
+            Some(kind) => WeightFormat::new(kind, Group::Row),
+            None => ROUNDED,
+        };
+        let weights = first.map_or(ROUNDED, |(_, tensor)| format(tensor));
+        let head = format(file.tensor(head_place(&file.dimensions))?);
+        Ok(Self { model, weights, head, file })
+    }
+
+    /// How far each float matrix was rounded; the head's among them.
+    ///
+    /// # Errors
+    /// A tensor that cannot be read.
+    pub fn roundings(&self) -> Result<Vec<Rounding>, FileError> {
+        let mut out = Vec::new();
+        let head = head_place(&self.file.dimensions);
+        for (place, tensor) in self.file.tensors() {
+            let layers = place.role.per_layer() && place.part == Part::Weight && tensor.dims()[1] > 1;
+            if kind_of(tensor).is_some() || !(layers || place == head) {
+                continue;
+            }
+            let values = tensor.values()?;
+            let rounded = rounded(tensor, 0, tensor.rows())?.dequantise();
+            let (mut error, mut size) = (0.0, 0.0);
+            for (x, y) in values.iter().zip(rounded) {
+                error += f64::from(x - y).powi(2);
+                size += f64::from(*x).powi(2);
+            }
+            let nmse = if size > 0.0 { error / size } else { 0.0 };
+            out.push(Rounding { tensor: tensor.name().into(), from: tensor.kind().name, nmse });
+        }
+        Ok(out)
+    }
+
+    /// Which tensor a matrix of the machine is in, and its rows there.
+    fn matrix(&self, name: &str, layer: u32) -> Result<Option<(Tensor<'a>, usize, usize)>, FileError> {
+        let m = &self.model;
+        let [q, kv, ffn] = [m.q_width(), m.kv_width(), m.intermediate].map(|rows| rows as usize);
+        let fused = self.file.get(Place::weight(layer, Role::AttnQkv)).is_some();
+        // Phi-3 keeps gate and up in one matrix.
+        let double = m.gated_mlp && self.file.get(Place::weight(layer, Role::FfnGate)).is_none();
+        let (role, first, rows) = match name {
+            "wq" if fused => (Role::AttnQkv, 0, q),
+            "wk" if fused => (Role::AttnQkv, q, kv),
+            "wv" if fused => (Role::AttnQkv, q + kv, kv),
+            "wq" => (Role::AttnQ, 0, q),
+            "wk" => (Role::AttnK, 0, kv),
+            "wv" => (Role::AttnV, 0, kv),
+            "wo" => (Role::AttnOutput, 0, m.hidden as usize),
+            "w_gate" if double => (Role::FfnUp, 0, ffn),
+            "w_up" if double => (Role::FfnUp, ffn, ffn),
+            "w_gate" => (Role::FfnGate, 0, ffn),
+            "w_up" => (Role::FfnUp, 0, ffn),
+            "w_down" => (Role::FfnDown, 0, m.hidden as usize),
+            "head" => (head_place(&self.file.dimensions).role, 0, m.vocab as usize),
+            _ => return Ok(None),
+        };
+        Ok(self.file.get(Place::weight(layer, role)).map(|tensor| (tensor, first, rows)))
+    }
+
+    /// Norm weights or a bias: where they are, and where what follows them is.
+    fn numbers(&self, name: &str, layer: u32) -> Option<Vec<(Tensor<'a>, usize, usize)>> {
+        let m = &self.model;
+        let [q, kv] = [m.q_width(), m.kv_width()].map(|n| n as usize);
+        let part = |role, part| {
+            let tensor = self.file.get(Place { part, ..Place::weight(layer, role) })?;
+            Some((tensor, 0, tensor.cols()))
+        };
+        let norm = |role| {
+            let weights = part(role, Part::Weight)?;
+            Some(match m.norm {
+                Norm::Layer => vec![weights, part(role, Part::Bias)?],
+                _ => vec![weights],
+            })
+        };
+        let bias = |role| Some(vec![part(role, Part::Bias)?]);
+        let of_qkv = |role, first, len| match part(Role::AttnQkv, Part::Bias) {
+            Some((tensor, ..)) => Some(vec![(tensor, first, len)]),
+            None => bias(role),
+        };
+        match name {
+            "embedding_norm" => norm(Role::TokenEmbdNorm),
+            "attn_norm" => norm(Role::AttnNorm),
+            "attn_sub_norm" => norm(Role::AttnSubNorm),
+            "mlp_norm" => norm(Role::FfnNorm),
+            "ffn_sub_norm" => norm(Role::FfnSubNorm),
+            "final_norm" => norm(Role::OutputNorm),
+            "bq" => of_qkv(Role::AttnQ, 0, q),
+            "bk" => of_qkv(Role::AttnK, q, kv),
+            "bv" => of_qkv(Role::AttnV, q + kv, kv),
+            "bo" => bias(Role::AttnOutput),
+            "b_up" => bias(Role::FfnUp),
+            "b_down" => bias(Role::FfnDown),
+            _ => None,
+        }
+    }
+}
+
+impl WeightSource for FileModel<'_> {
+    fn tensor(&self, name: &str, layer: Option<u32>) -> Result<Matrix, WeightError> {
+        let found = self.matrix(name, layer.unwrap_or(0)).map_err(read)?;
+        let Some((tensor, first, rows)) = found else {
+            return Err(WeightError::Missing { what: "matrix", name: name.into(), layer });
+        };
+        match kind_of(tensor) {
+            Some(kind) => blocks(tensor, kind, first, rows).map(Matrix::Blocks).map_err(read),
+            None => rounded(tensor, first, rows).map(Matrix::Codes).map_err(read),
+        }
+    }
+    fn vector(&self, name: &str, layer: Option<u32>) -> Result<Vec<f16>, WeightError> {
+        let missing = || WeightError::Missing { what: "vector", name: name.into(), layer };
+        let mut out = Vec::new();
+        for (tensor, first, len) in self.numbers(name, layer.unwrap_or(0)).ok_or_else(missing)? {
+            let values = tensor.values().map_err(|e| WeightError::Read(e.to_string()))?;
+            out.extend(values[first..first + len].iter().map(|&x| f16::from_f32(x)));
+        }
+        Ok(out)
+    }
+    fn embedding_row(&self, token: u32) -> Result<Vec<f16>, WeightError> {
+        if token >= self.model.vocab {
+            return Err(WeightError::Token { token, vocab: self.model.vocab });
+        }
+        self.table(Role::TokenEmbd, token)
+    }
+    fn position_row(&self, row: u32) -> Result<Vec<f16>, WeightError> {
+        self.table(Role::PositionEmbd, row)
+    }
+}
+
+impl FileModel<'_> {
+    fn table(&self, role: Role, row: u32) -> Result<Vec<f16>, WeightError> {
+        let failed = |e: FormatError| WeightError::Read(e.to_string());
+        let tensor = self.file.tensor(Place::weight(0, role)).map_err(failed)?;
+        if row as usize >= tensor.rows() {
+            return Err(WeightError::Position { row, rows: tensor.rows() as u32 });
+        }
+        let mut values = vec![0.0; tensor.cols()];
+        tensor.row(row as usize, &mut values).map_err(failed)?;
+        Ok(values.iter().map(|&x| f16::from_f32(x)).collect())
+    }
+}
+
+fn read(error: FileError) -> WeightError {
+    WeightError::Read(error.to_string())
+}
+
+/// The machine's type of a file's codes; none of floats.
+fn kind_of(tensor: Tensor<'_>) -> Option<WeightKind> {
+    tensor.kind().name.to_lowercase().parse().ok()
+}
+
+/// Where the head is: the embedding, if they are one.
+fn head_place(d: &Dimensions) -> Place {
+    Place::weight(0, if d.tied { Role::TokenEmbd } else { Role::Output })
+}
+
+/// Rows of a coded tensor, with codes and scales that are fit to be run.
+fn blocks(tensor: Tensor<'_>, kind: WeightKind, first: usize, rows: usize) -> Result<BlockTensor, FileError> {
+    if let Some(coded) = tensor.coded() {
+        let mut row = CodedRow::default();
+        (first..first + rows).try_for_each(|r| coded.row(r, &mut row))?;
+    }
+    let (bytes, all) = (tensor.row_bytes(), tensor.data());
+    // Of a type with one scale for the tensor, it lies behind the rows.
+    let tail = all.get(tensor.rows() * bytes..).and_then(|tail| tail.first_chunk());
+    Ok(BlockTensor {
+        n: rows as u32,
+        k: tensor.cols() as u32,
+        kind,
+        tensor_scale: tail.map_or(0.0, |&scale| f32::from_le_bytes(scale)),
+        bytes: all[first * bytes..(first + rows) * bytes].to_vec(),
+    })
+}
+
+/// Rows of a float tensor, rounded.
+fn rounded(tensor: Tensor<'_>, first: usize, rows: usize) -> Result<QuantisedTensor, FileError> {
+    let k = tensor.cols();
+    let mut values = vec![0.0; rows * k];
+    for (row, out) in values.chunks_exact_mut(k).enumerate() {
+        tensor.row(first + row, out)?;
+    }
+    QuantisedTensor::quantise(&values, rows as u32, k as u32, ROUNDED)
+        .map_err(|e| FileError::Weights { tensor: tensor.name().into(), why: e.to_string() })
+}
+
+/// The host's model of a file's dimensions.
+///
+/// # Errors
+/// What cannot be lowered, or is beyond what instructions hold.
+pub fn model(name: &str, d: &Dimensions) -> Result<Model, FileError> {
+    let row = d.family.row();
+    let unsupported =
+        |what: &str| Err(FileError::Unsupported { family: row.model_type.into(), what: what.into() });
+    let has = [
+        (d.experts.is_some(), "experts"),
+        (row.post_norms, "norms behind attention and MLP"),
+        (row.scaled_embedding, "an embedding that is multiplied by the root of its width"),
+        (d.score_cap.is_some(), "capped scores"),
+        (d.logit_cap.is_some(), "capped logits"),
+        (d.query_scalar != f64::from(d.head_dim), "a scale of scores of its own"),
+        (d.window.is_some_and(|w| w.tokens < d.context), "a sliding window shorter than its context"),
+    ];
+    if let Some((_, what)) = has.iter().find(|(has, _)| *has) {
+        return unsupported(what);
+    }
+    let positions = match &d.positions {
+        dimensions::Positions::Learned { offset } => Positions::Learned(LearnedPositions { offset: *offset }),
+        dimensions::Positions::Alibi => Positions::Alibi,
+        dimensions::Positions::Rotary(r) => {
+            let scaling = match &r.scaling {
+                None => None,
+                Some(Scaling::Llama3 { factor, low, high, original }) => {
+                    let original_context = *original;
+                    Some(RopeScaling { factor: *factor, low: *low, high: *high, original_context })
+                }
+                Some(_) => return unsupported("rotary frequencies stretched in another way than Llama 3's"),
+            };
+            let pairing = match r.pairing {
+                Pairing::Neighbours => Rope::Pair,
+                Pairing::Halves => Rope::Half,
+            };
+            Positions::Rotary(RopeConfig { theta: r.theta, dims: r.dims, pairing, scaling })
+        }
+    };
+    let model = Model {
+        name: name.into(),
+        family: row.model_type.into(),
+        layers: d.layers,
+        hidden: d.hidden,
+        intermediate: d.intermediate,
+        heads: d.heads,
+        kv_heads: d.kv_heads,
+        head_dim: d.head_dim,
+        vocab: d.vocab,
+        context: d.context,
+        tied_embeddings: d.tied,
+        qkv_bias: d.qkv_bias,
+        sub_norms: row.sub_norms,
+        output_bias: d.output_bias,
+        mlp_bias: d.mlp_bias,
+        embedding_norm: row.embedding_norm,
+        gated_mlp: row.gated,
+        activation: match d.activation {
+            Activation::Silu => Act::Silu,
+            Activation::Gelu | Activation::GeluTanh => Act::Gelu,
+            Activation::Relu => Act::Relu,
+            Activation::Relu2 => Act::Relu2,
+        },
+        norm: match d.norm {
+            dimensions::Norm::Rms => Norm::Rms,
+            dimensions::Norm::RmsPlusOne => Norm::RmsPlusOne,
+            dimensions::Norm::Layer => Norm::Layer,
+        },
+        norm_eps: d.norm_eps as f32,
+        positions,
+        published: Published { parameters_billion: 0.0, source: "the file".into() },
+    };
+    model.check().map_err(|(key, why)| FileError::Dimension { key, why })?;
+    Ok(model)
+}

@@ -1,0 +1,89 @@
+//! The trained models: their files, through the reference, against logits that others computed (tests/data/models).
+
+use std::path::PathBuf;
+
+use lutsim_formats::gguf::Gguf;
+use lutsim_host::files::FileModel;
+use lutsim_host::reference::{Machine, Numerics, Reference, argmax};
+use lutsim_isa::WeightKind;
+
+fn data(name: &str) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/data/models").join(name);
+    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Rows of a file of float32 that NumPy wrote, version 1.
+fn npy(name: &str) -> Vec<Vec<f32>> {
+    let bytes = data(name);
+    let header = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let values: Vec<f32> =
+        bytes[10 + header..].as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
+    values.chunks(1024).map(<[f32]>::to_vec).collect()
+}
+
+fn prompt(model: &str) -> Vec<u32> {
+    let json: serde_json::Value = serde_json::from_slice(&data(&format!("expected/{model}.json"))).unwrap();
+    let ids = &json["logits"]["tokens"];
+    ids.as_array()
+        .unwrap_or_else(|| panic!("{json:#}"))
+        .iter()
+        .map(|id| id.as_u64().unwrap() as u32)
+        .collect()
+}
+
+/// Squared error over squared size, and positions whose largest logit is another's, with its lead.
+fn compare(found: &[Vec<f32>], expected: &[Vec<f32>]) -> (f64, Vec<f32>) {
+    let (mut error, mut size, mut flips) = (0.0, 0.0, Vec::new());
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        for (x, y) in found.iter().zip(expected) {
+            error += f64::from(x - y).powi(2);
+            size += f64::from(*y).powi(2);
+        }
+        let (a, b) = (argmax(found) as usize, argmax(expected) as usize);
+        if a != b {
+            flips.push(expected[b] - expected[a]);
+        }
+    }
+    (error / size, flips)
+}
+
+fn logits(model: &str, numerics: Numerics) -> Vec<Vec<f32>> {
+    let bytes = data(&format!("{model}.gguf"));
+    let file = FileModel::of(model, &Gguf::parse(&bytes).unwrap()).unwrap();
+    let reference = Reference::new(file.model.clone(), &file, numerics).unwrap();
+    reference.prefill(&mut reference.cache(0), &prompt(model)).unwrap()
+}
+
+/// In floats: what is left is norms, embeddings and F16 matrices in the host's types.
+#[test]
+fn floats_are_those_of_the_files_authors() {
+    for (model, most) in [
+        ("tiny-llama-f16", 1e-4),
+        ("tiny-llama-q8_0", 1e-6),
+        ("tiny-llama-q4_0", 1e-6),
+        ("tiny-bitnet-tq1_0", 1e-4),
+        ("tiny-bitnet-tq2_0", 1e-4),
+    ] {
+        let expected = npy(&format!("expected/{model}.logits.f32.npy"));
+        let (nmse, flips) = compare(&logits(model, Numerics::Float), &expected);
+        assert!(nmse < most && flips.is_empty(), "{model}: {nmse:.2e} {flips:?}");
+    }
+}
+
+/// In the machine's numbers: INT8 activations per token, KV cache INT8.
+#[test]
+fn the_machine_says_the_same() {
+    for model in
+        ["tiny-llama-f16", "tiny-llama-q8_0", "tiny-llama-q4_0", "tiny-bitnet-tq1_0", "tiny-bitnet-tq2_0"]
+    {
+        let machine = Machine { kv: WeightKind::Kv8, ..Machine::default() };
+        let found = logits(model, Numerics::Machine(machine));
+        for kind in ["f32", "llama_cpp"] {
+            let expected = npy(&format!("expected/{model}.logits.{kind}.npy"));
+            let (nmse, flips) = compare(&found, &expected);
+            assert!(nmse < 2e-3, "{model}, {kind}: {nmse:.2e}");
+            assert!(flips.len() <= 1 && flips.iter().all(|lead| *lead < 0.5), "{model}, {kind}: {flips:?}");
+        }
+    }
+}
