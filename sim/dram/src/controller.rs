@@ -265,6 +265,18 @@ impl Channel {
         next
     }
 
+    /// Runs from `now` on, at the clocks at which something can happen, until something completes or a burst of this
+    /// kind may be pushed, as it may not yet. Returns the clock of the last step, and how many there were.
+    pub fn run_until_room(&mut self, mut now: u64, write: bool, done: &mut Vec<Completion>) -> (u64, u64) {
+        let mut steps = 0;
+        while done.is_empty() && !self.can_accept(write) {
+            now = self.wake.max(now + 1);
+            self.step(now, done);
+            steps += 1;
+        }
+        (now, steps)
+    }
+
     /// Under the `aligned` refresh policy: this is a good moment, issue what is owed. Step the channel at `now + 1`.
     pub fn refresh_hint(&mut self, now: u64) {
         if let Core::FrFcfs(c) = &mut self.core {

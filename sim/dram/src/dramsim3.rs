@@ -27,7 +27,7 @@ const COMMAND: [Command; 4] = [Command::Activate, Command::Precharge, Command::R
 #[derive(Debug, Clone)]
 pub(crate) struct Dramsim3 {
     pub(crate) wake: u64,
-    transactions: [Vec<Entry>; 2],
+    transactions: [VecDeque<Entry>; 2],
     /// How many of them go to each bank, and the banks with any.
     waiting: [[u8; 64]; 2],
     waiting_banks: [u64; 2],
@@ -37,6 +37,8 @@ pub(crate) struct Dramsim3 {
     busy: u64,
     /// Banks that want each of `COMMAND`, a bit each.
     wants: [u64; 4],
+    /// No command that each bank wants may issue before: a bound that holds until it wants another.
+    not_before: [u64; 64],
     /// Column commands since the activate.
     served: [u32; 64],
     cap: u32,
@@ -65,6 +67,7 @@ impl Dramsim3 {
             full: 0,
             busy: 0,
             wants: [0; 4],
+            not_before: [0; 64],
             served: [0; 64],
             cap: p.row_hit_cap,
             turn: 0,
@@ -104,7 +107,7 @@ impl Dramsim3 {
             let side = entry.write as usize;
             self.waiting[side][entry.bank as usize & 63] += 1;
             self.waiting_banks[side] |= 1 << entry.bank;
-            self.transactions[side].push(entry);
+            self.transactions[side].push_back(entry);
             self.wake = now;
         }
         if now < self.wake {
@@ -117,7 +120,7 @@ impl Dramsim3 {
         }
         self.issue(d, now, done);
         self.schedule_transaction(d);
-        self.wake = if self.movable().is_some() { now + 1 } else { self.next_event(d, now + 1) };
+        self.wake = if self.can_move() { now + 1 } else { self.next_event(d, now + 1) };
         self.wake
     }
 
@@ -170,7 +173,6 @@ impl Dramsim3 {
 
     /// The next bank in turn that has a ready command: bank, index in its queue, command.
     fn pick(&mut self, d: &Device, now: u64) -> Option<(usize, usize, Command)> {
-        let banks = self.queues.len();
         let mut candidates = 0;
         for (wants, command) in self.wants.iter().zip(COMMAND) {
             if *wants != 0 && d.timing.channel_earliest(command) <= now {
@@ -183,11 +185,14 @@ impl Dramsim3 {
             while half != 0 {
                 let bank = half.trailing_zeros() as usize;
                 half &= half - 1;
+                if self.not_before[bank] > now {
+                    continue;
+                }
                 if let Some((index, command)) = self.first_ready(d, bank, now) {
-                    debug_assert!(bank < banks);
                     self.turn = bank;
                     return Some((bank, index, command));
                 }
+                self.not_before[bank] = now + 1;
             }
         }
         None
@@ -264,6 +269,21 @@ impl Dramsim3 {
         for (mask, want) in self.wants.iter_mut().zip(wants) {
             *mask = *mask & !(1 << bank) | (want as u64) << bank;
         }
+        self.not_before[bank] = 0;
+    }
+
+    /// The same after an entry was appended.
+    #[inline]
+    fn look_at_last(&mut self, d: &Device, bank: usize) {
+        let [front, .., last] = self.queues[bank][..] else { return self.look(d, bank) };
+        // a closed bank is to be opened for its first, whatever comes behind
+        if d.hits(bank, last.row) {
+            let bit = 1 << bank;
+            self.wants[READ + last.write as usize] |= bit;
+            let overdue = front.row != last.row && self.served[bank] >= self.cap;
+            self.wants[PRECHARGE] = self.wants[PRECHARGE] & !bit | u64::from(overdue) << bank;
+            self.not_before[bank] = 0;
+        }
     }
 
     /// Writes to drain in this batch.
@@ -276,22 +296,22 @@ impl Dramsim3 {
         }
     }
 
-    /// The oldest transaction whose bank has room.
-    fn movable(&self) -> Option<usize> {
-        let side = (self.batch() > 0) as usize;
-        if self.waiting_banks[side] & !self.full == 0 {
-            return None;
-        }
-        self.transactions[side].iter().position(|e| self.full >> e.bank & 1 == 0)
+    /// Whether a transaction's bank has room.
+    #[inline]
+    fn can_move(&self) -> bool {
+        self.waiting_banks[usize::from(self.batch() > 0)] & !self.full != 0
     }
 
-    /// Moves one transaction to its bank's queue; one per clock.
+    /// Moves one transaction to its bank's queue, the oldest whose bank has room; one per clock.
     fn schedule_transaction(&mut self, d: &Device) {
-        let index = self.movable();
         self.draining = self.batch();
         let side = (self.draining > 0) as usize;
-        let Some(index) = index else { return };
-        let entry = self.transactions[side].remove(index);
+        if self.waiting_banks[side] & !self.full == 0 {
+            return;
+        }
+        let queue = &mut self.transactions[side];
+        let movable = queue.iter().position(|e| self.full >> e.bank & 1 == 0);
+        let Some(entry) = movable.and_then(|index| queue.remove(index)) else { return };
         self.draining -= side;
         let bank = entry.bank as usize;
         self.waiting[side][bank & 63] -= 1;
@@ -303,21 +323,32 @@ impl Dramsim3 {
         if self.queues[bank].len() == BANK_QUEUE {
             self.full |= 1 << bank;
         }
-        self.look(d, bank);
+        self.look_at_last(d, bank);
+    }
+
+    /// First clock at which a bank that wants anything may have it.
+    #[inline]
+    fn earliest(&self, d: &Device, bank: usize) -> u64 {
+        let mut at = u64::MAX;
+        for (wants, command) in self.wants.iter().zip(COMMAND) {
+            if wants >> bank & 1 != 0 {
+                at = at.min(d.timing.earliest(bank, command));
+            }
+        }
+        at
     }
 
     /// First clock from `from` at which a command could issue or a refresh falls due.
-    fn next_event(&self, d: &Device, from: u64) -> u64 {
+    fn next_event(&mut self, d: &Device, from: u64) -> u64 {
         let mut at = self.next_due;
         let frozen = self.frozen(d);
-        for (wants, command) in self.wants.iter().zip(COMMAND) {
-            let mut rest = wants & !frozen;
-            let floor = d.timing.channel_earliest(command).max(from);
-            // no bank can be earlier than the channel, nor need one be found that is later than another command
-            while rest != 0 && floor < at {
-                let bank = rest.trailing_zeros() as usize;
-                at = at.min(d.timing.earliest_below(bank, command).max(floor));
-                rest &= rest - 1;
+        let mut rest = self.busy & !frozen;
+        while rest != 0 && at > from {
+            let bank = rest.trailing_zeros() as usize;
+            rest &= rest - 1;
+            if self.not_before[bank] < at {
+                self.not_before[bank] = self.earliest(d, bank);
+                at = at.min(self.not_before[bank]);
             }
         }
         if let Some(rank) = self.due.front() {
