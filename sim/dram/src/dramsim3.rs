@@ -1,13 +1,16 @@
 //! The controller of DRAMsim3 (commit 2981759), for comparison: transactions move one per clock into per-bank command
 //! queues, which are visited round-robin; writes drain in batches; a rank that is due for refresh is frozen.
 //!
-//! Not modelled: merging of reads to one address and forwarding from queued writes.
+//! A read of a burst whose write waits is answered at once, a write of it is merged into that write, and reads of one
+//! burst are served by one command. A write behind a read of its burst ends the batch until the read is issued; where the
+//! original would wait for ever, because that read cannot get to its bank's queue during a batch, reads go on here.
 
 use std::collections::VecDeque;
 
 use crate::command::Command;
 use crate::controller::{Completion, Inbox};
 use crate::device::{Device, NO_ROW};
+use crate::pending::Pending;
 use crate::policy::{Policy, RefreshPolicy};
 use crate::queue::Entry;
 use crate::standard::Standard;
@@ -32,6 +35,14 @@ pub(crate) struct Dramsim3 {
     waiting: [[u8; 64]; 2],
     waiting_banks: [u64; 2],
     write_capacity: usize,
+    /// Reads and writes that have been inserted and not issued.
+    pending: [Pending; 2],
+    /// Reads that wait for another of the same burst.
+    merged: Vec<Entry>,
+    /// What was answered when it was inserted, until the next step.
+    answered: Vec<Completion>,
+    /// A write may wait for a read of its burst.
+    behind_read: bool,
     queues: Vec<Vec<Entry>>,
     full: u64,
     busy: u64,
@@ -63,6 +74,10 @@ impl Dramsim3 {
             waiting: [[0; 64]; 2],
             waiting_banks: [0; 2],
             write_capacity: p.write_queue as usize,
+            pending: [Pending::new(), Pending::new()],
+            merged: Vec::new(),
+            answered: Vec::new(),
+            behind_read: false,
             queues: vec![Vec::with_capacity(BANK_QUEUE); s.banks() as usize],
             full: 0,
             busy: 0,
@@ -90,7 +105,39 @@ impl Dramsim3 {
     }
 
     pub(crate) fn pending(&self) -> u32 {
-        self.queues.iter().map(|q| q.len() as u32).sum::<u32>() + self.len(false) + self.len(true)
+        let queued = self.queues.iter().map(|q| q.len() as u32).sum::<u32>() + self.merged.len() as u32;
+        queued + self.len(false) + self.len(true)
+    }
+
+    /// Whether a read or a write of the same burst has been inserted and not issued.
+    #[inline]
+    fn holds(&self, write: bool, entry: &Entry, inbox: &Inbox) -> bool {
+        self.pending[write as usize].may_hold(entry)
+            && (self.is_in_queue(write, entry)
+                || self.transactions[write as usize].iter().any(|e| e.same_burst(entry))
+                || inbox.holds(write, entry))
+    }
+
+    fn is_in_queue(&self, write: bool, entry: &Entry) -> bool {
+        self.queues[entry.bank as usize].iter().any(|e| e.write == write && e.same_burst(entry))
+    }
+
+    /// Takes a request that needs no command of its own.
+    #[inline]
+    pub(crate) fn absorb(&mut self, entry: Entry, inbox: &Inbox) -> bool {
+        if self.holds(true, &entry, inbox) {
+            self.answered.push(Completion { tag: entry.tag, write: entry.write, ready: entry.arrival + 1 });
+            self.wake = self.wake.min(entry.arrival + 1);
+            return true;
+        }
+        let read_before = self.holds(false, &entry, inbox);
+        if read_before && !entry.write {
+            self.merged.push(entry);
+            return true;
+        }
+        self.behind_read |= read_before;
+        self.pending[entry.write as usize].add(&entry);
+        false
     }
 
     pub(crate) fn step(
@@ -100,6 +147,9 @@ impl Dramsim3 {
         now: u64,
         done: &mut Vec<Completion>,
     ) -> u64 {
+        if !self.answered.is_empty() {
+            done.append(&mut self.answered);
+        }
         while let Some(entry) = inbox.take_before(now) {
             if entry.write {
                 done.push(Completion { tag: entry.tag, write: true, ready: entry.arrival + 1 });
@@ -120,7 +170,7 @@ impl Dramsim3 {
         }
         self.issue(d, now, done);
         self.schedule_transaction(d);
-        self.wake = if self.can_move() { now + 1 } else { self.next_event(d, now + 1) };
+        self.wake = if self.movable_side().is_some() { now + 1 } else { self.next_event(d, now + 1) };
         self.wake
     }
 
@@ -235,8 +285,12 @@ impl Dramsim3 {
                 *hits += 1;
             }
             self.served[bank] += 1;
+            self.pending[entry.write as usize].remove(&entry);
             if !entry.write {
-                done.push(Completion { tag: entry.tag, write: false, ready: now + d.read_latency });
+                let ready = now + d.read_latency;
+                done.push(Completion { tag: entry.tag, write: false, ready });
+                let same = self.merged.extract_if(.., |e| e.same_burst(&entry));
+                done.extend(same.map(|e| Completion { tag: e.tag, write: false, ready }));
             }
             self.queues[bank].remove(index);
             self.full &= !(1 << bank);
@@ -296,23 +350,43 @@ impl Dramsim3 {
         }
     }
 
-    /// Whether a transaction's bank has room.
+    /// Where a transaction waits whose bank has room, reads or writes.
     #[inline]
-    fn can_move(&self) -> bool {
-        self.waiting_banks[usize::from(self.batch() > 0)] & !self.full != 0
+    fn movable_side(&self) -> Option<usize> {
+        let side = usize::from(self.batch() > 0);
+        let side = if side == 1 && self.behind_read { self.side_behind_read()? } else { side };
+        (self.waiting_banks[side] & !self.full != 0).then_some(side)
+    }
+
+    fn first_movable(&self, side: usize) -> Option<usize> {
+        self.transactions[side].iter().position(|e| self.full >> e.bank & 1 == 0)
+    }
+
+    /// The same during a batch, if the next write waits for a read of its burst.
+    #[cold]
+    fn side_behind_read(&self) -> Option<usize> {
+        let Some(write) = self.first_movable(1).map(|i| self.transactions[1][i]) else { return Some(1) };
+        if !self.pending[0].may_hold(&write) {
+            return Some(1);
+        }
+        if self.is_in_queue(false, &write) {
+            return None;
+        }
+        let waits = self.transactions[0].iter().any(|e| e.same_burst(&write));
+        Some(usize::from(!waits))
     }
 
     /// Moves one transaction to its bank's queue, the oldest whose bank has room; one per clock.
     fn schedule_transaction(&mut self, d: &Device) {
-        self.draining = self.batch();
-        let side = (self.draining > 0) as usize;
-        if self.waiting_banks[side] & !self.full == 0 {
-            return;
-        }
-        let queue = &mut self.transactions[side];
-        let movable = queue.iter().position(|e| self.full >> e.bank & 1 == 0);
-        let Some(entry) = movable.and_then(|index| queue.remove(index)) else { return };
+        let batch = self.batch();
+        let movable = self.movable_side();
+        let write_waits = batch > 0 && movable != Some(1) && self.waiting_banks[1] & !self.full != 0;
+        self.draining = if write_waits { 0 } else { batch };
+        let Some(side) = movable else { return };
+        let first = self.first_movable(side);
+        let Some(entry) = first.and_then(|index| self.transactions[side].remove(index)) else { return };
         self.draining -= side;
+        self.behind_read &= !self.transactions[1].is_empty();
         let bank = entry.bank as usize;
         self.waiting[side][bank & 63] -= 1;
         if self.waiting[side][bank & 63] == 0 {

@@ -161,10 +161,12 @@ pub fn drive(
             }
         }
         done.clear();
+        let mut refused = false;
         for _ in 0..s.max_injected_per_tick {
             let Some(r) = head.filter(|r| r.earliest <= now) else { break };
             let into = &mut channels[channel as usize];
-            if !into.can_accept(r.write) {
+            if !into.accepts(burst, r.write) {
+                refused = true;
                 break;
             }
             into.push(now, burst, r.write, next as u32);
@@ -180,22 +182,21 @@ pub fn drive(
         }
         match head {
             Some(r) if r.earliest > now => now = wake(&channels).min(r.earliest).max(now + 1),
-            // It may be that only the tick's limit stopped it, else it waits until a step makes room.
-            Some(r) if channels[channel as usize].can_accept(r.write) => now += 1,
-            Some(r) if let [channel] = &mut channels[..] => {
-                let took;
-                (now, took) = channel.run_until_room(now, r.write, &mut done);
-                steps += took;
+            // Only the tick's limit stopped it, or it waits until a step makes room.
+            Some(_) if !refused => now += 1,
+            Some(r) => {
                 stepped = true;
-            }
-            Some(r) => loop {
-                now = wake(&channels).max(now + 1);
-                steps += step(&mut channels, now, &mut done);
-                if !done.is_empty() || channels[channel as usize].can_accept(r.write) {
-                    stepped = true;
-                    break;
+                if let [channel] = &mut channels[..] {
+                    let took;
+                    (now, took) = channel.run_until_room(now, r.write, &mut done);
+                    steps += took;
+                } else {
+                    while done.is_empty() && !channels[channel as usize].can_accept(r.write) {
+                        now = wake(&channels).max(now + 1);
+                        steps += step(&mut channels, now, &mut done);
+                    }
                 }
-            },
+            }
             None if open == 0 => now = wake(&channels).min(end + 1).max(now + 1),
             None => now = wake(&channels).max(now + 1),
         }
@@ -222,14 +223,12 @@ pub fn drive(
 pub fn commands_csv(s: &Standard, policy: &Policy, channels: &[Vec<Issued>]) -> String {
     let dramsim3 = policy.scheduler == Scheduler::Dramsim3;
     let several = channels.len() > 1;
+    let levels = s.levels.iter().map(|l| l.name.as_str()).collect::<Vec<_>>().join(",");
     let mut out = if dramsim3 {
-        format!(
-            "tick,cmd,rank,bankgroup,bank,row,column_in_bursts{}\n",
-            if several { ",channel" } else { "" }
-        )
+        let channel = if several { ",channel" } else { "" };
+        format!("tick,cmd,{},row,column_in_bursts{channel}\n", levels.to_lowercase())
     } else {
-        let levels: Vec<&str> = s.levels.iter().map(|l| l.name.as_str()).collect();
-        format!("tick,command,Channel,{},Row,Column\n", levels.join(","))
+        format!("tick,command,Channel,{levels},Row,Column\n")
     };
     let mut all: Vec<(usize, &Issued)> =
         channels.iter().enumerate().flat_map(|(i, c)| c.iter().map(move |c| (i, c))).collect();

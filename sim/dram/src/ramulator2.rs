@@ -3,6 +3,9 @@
 //! activates, data clock synchronisation), HBM2 (row and column command in one clock) and HBM3 (column commands every
 //! other clock).
 //!
+//! A read of a burst whose write is queued is answered in the next clock, but not before data that was under way when it
+//! came; a write of it is merged into that write at once. Neither needs a free entry.
+//!
 //! Each clock after an event is evaluated, and then the first clock at which something becomes legal; the write mode
 //! is looked at in exactly the clocks in which the reference would see a changed queue.
 
@@ -11,6 +14,7 @@ use std::collections::VecDeque;
 use crate::command::Command;
 use crate::controller::{Completion, Inbox};
 use crate::device::Device;
+use crate::pending::Pending;
 use crate::policy::{Policy, RefreshPolicy};
 use crate::queue::{Entry, Queue};
 use crate::standard::Standard;
@@ -100,6 +104,12 @@ impl Edges {
 pub(crate) struct Ramulator2 {
     pub(crate) wake: u64,
     queues: [Queue; 2],
+    /// Writes that have been inserted and neither issued nor moved to the active buffer.
+    pending: Pending,
+    /// What was answered when it was inserted, until the next step.
+    answered: Vec<Completion>,
+    /// Clock of the last data that is under way.
+    last_data: u64,
     active: Vec<Entry>,
     /// Requests in the active buffer, by bank (a bit each; there is one per bank at most at a time).
     active_banks: u64,
@@ -130,6 +140,9 @@ impl Ramulator2 {
         Ramulator2 {
             wake: next_due,
             queues: [Queue::new(), Queue::new()],
+            pending: Pending::new(),
+            answered: Vec::new(),
+            last_data: 0,
             active: Vec::new(),
             active_banks: 0,
             activating: None,
@@ -180,6 +193,9 @@ impl Ramulator2 {
         now: u64,
         done: &mut Vec<Completion>,
     ) -> u64 {
+        if !self.answered.is_empty() {
+            done.append(&mut self.answered);
+        }
         if now >= self.next_due {
             self.next_due += self.refresh_interval;
             self.priority.extend(0..d.timing.scope_banks().len());
@@ -208,6 +224,27 @@ impl Ramulator2 {
         };
         self.wake = if issued { now + 1 } else { self.next.max(now + 1) };
         self.wake
+    }
+
+    /// Whether a request needs no command of its own, because a write of its burst is queued.
+    #[inline]
+    pub(crate) fn absorbs(&self, entry: &Entry, inbox: &Inbox) -> bool {
+        self.pending.may_hold(entry) && (self.queues[1].holds(entry) || inbox.holds(true, entry))
+    }
+
+    /// Takes such a request.
+    #[inline]
+    pub(crate) fn absorb(&mut self, entry: Entry, inbox: &Inbox) -> bool {
+        let absorbed = self.absorbs(&entry, inbox);
+        if absorbed {
+            let Entry { arrival, tag, write, .. } = entry;
+            let ready = if write { arrival } else { self.last_data.max(arrival + 1) };
+            self.answered.push(Completion { tag, write, ready });
+            self.wake = self.wake.min(arrival + 1);
+        } else if entry.write {
+            self.pending.add(&entry);
+        }
+        absorbed
     }
 
     /// Active buffer, then the refresh in line, then (if none is) the queue of the mode.
@@ -460,13 +497,19 @@ impl Ramulator2 {
         if command.is_column() {
             d.issue_data(entry.write, bank, entry.row, entry.column, now);
             let ready = if entry.write { now } else { now + d.read_latency };
+            self.last_data = self.last_data.max(ready);
             done.push(Completion { tag: entry.tag, write: entry.write, ready });
             match buffer {
                 Buffer::Active(index) => {
                     self.active.remove(index);
                     self.active_banks &= !(1 << bank);
                 }
-                Buffer::Queue(position) => queue.remove(position),
+                Buffer::Queue(position) => {
+                    queue.remove(position);
+                    if entry.write {
+                        self.pending.remove(&entry);
+                    }
+                }
                 Buffer::Scope(_) => {}
             }
             return;
@@ -480,6 +523,9 @@ impl Ramulator2 {
         }
         entry.activated = true;
         queue.remove(position);
+        if entry.write {
+            self.pending.remove(&entry);
+        }
         if d.split {
             self.activating = Some((entry, now + self.split_deadline));
         } else {
