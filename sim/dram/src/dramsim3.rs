@@ -48,6 +48,8 @@ pub(crate) struct Dramsim3 {
     busy: u64,
     /// Banks that want each of `COMMAND`, a bit each.
     wants: [u64; 4],
+    /// Reads and writes in each bank's queue that hit its open row.
+    hits: [[u8; 2]; 64],
     /// No command that each bank wants may issue before: a bound that holds until it wants another.
     not_before: [u64; 64],
     /// Column commands since the activate.
@@ -82,6 +84,7 @@ impl Dramsim3 {
             full: 0,
             busy: 0,
             wants: [0; 4],
+            hits: [[0; 2]; 64],
             not_before: [0; 64],
             served: [0; 64],
             cap: p.row_hit_cap,
@@ -289,33 +292,43 @@ impl Dramsim3 {
             if !entry.write {
                 let ready = now + d.read_latency;
                 done.push(Completion { tag: entry.tag, write: false, ready });
-                let same = self.merged.extract_if(.., |e| e.same_burst(&entry));
-                done.extend(same.map(|e| Completion { tag: e.tag, write: false, ready }));
+                if !self.merged.is_empty() {
+                    let same = self.merged.extract_if(.., |e| e.same_burst(&entry));
+                    done.extend(same.map(|e| Completion { tag: e.tag, write: false, ready }));
+                }
             }
             self.queues[bank].remove(index);
+            self.hits[bank][entry.write as usize] -= 1;
             self.full &= !(1 << bank);
             if self.queues[bank].is_empty() {
                 self.busy &= !(1 << bank);
             }
+            self.want(d, bank);
         } else {
             d.issue(command, bank, entry.row, entry.column, now);
             self.served[bank] = 0;
+            self.look(d, bank);
         }
-        self.look(d, bank);
     }
 
     /// What the entries of a bank's queue could do in its present state.
     fn look(&mut self, d: &Device, bank: usize) {
-        let queue = &self.queues[bank];
-        let mut wants = [false; 4];
-        if let Some(front) = queue.first() {
+        self.hits[bank] = [0; 2];
+        for e in self.queues[bank].iter().filter(|e| d.hits(bank, e.row)) {
+            self.hits[bank][e.write as usize] += 1;
+        }
+        self.want(d, bank);
+    }
+
+    /// The same where the hits are known.
+    #[inline]
+    fn want(&mut self, d: &Device, bank: usize) {
+        let [reads, writes] = self.hits[bank].map(|n| n > 0);
+        let mut wants = [false, false, reads, writes];
+        if let Some(front) = self.queues[bank].first() {
             if d.is_open(bank) {
-                let row = d.open_row[bank];
-                for e in queue.iter().filter(|e| e.row == row) {
-                    wants[READ + e.write as usize] = true;
-                }
-                let hits = wants[READ] || wants[WRITE];
-                wants[PRECHARGE] = front.row != row && (!hits || self.served[bank] >= self.cap);
+                let overdue = !(reads || writes) || self.served[bank] >= self.cap;
+                wants[PRECHARGE] = overdue && front.row != d.open_row[bank];
             } else {
                 wants[ACTIVATE] = true;
             }
@@ -324,20 +337,6 @@ impl Dramsim3 {
             *mask = *mask & !(1 << bank) | (want as u64) << bank;
         }
         self.not_before[bank] = 0;
-    }
-
-    /// The same after an entry was appended.
-    #[inline]
-    fn look_at_last(&mut self, d: &Device, bank: usize) {
-        let [front, .., last] = self.queues[bank][..] else { return self.look(d, bank) };
-        // a closed bank is to be opened for its first, whatever comes behind
-        if d.hits(bank, last.row) {
-            let bit = 1 << bank;
-            self.wants[READ + last.write as usize] |= bit;
-            let overdue = front.row != last.row && self.served[bank] >= self.cap;
-            self.wants[PRECHARGE] = self.wants[PRECHARGE] & !bit | u64::from(overdue) << bank;
-            self.not_before[bank] = 0;
-        }
     }
 
     /// Writes to drain in this batch.
@@ -397,7 +396,10 @@ impl Dramsim3 {
         if self.queues[bank].len() == BANK_QUEUE {
             self.full |= 1 << bank;
         }
-        self.look_at_last(d, bank);
+        if d.hits(bank, entry.row) {
+            self.hits[bank][entry.write as usize] += 1;
+        }
+        self.want(d, bank);
     }
 
     /// First clock at which a bank that wants anything may have it.
