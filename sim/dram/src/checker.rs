@@ -234,7 +234,11 @@ fn check_refresh(s: &Standard, trace: &[Issued], most: u64, end: u64, out: &mut 
                     .for_each(|r| *r += 1);
             }
             Command::RefreshBank => refreshes[c.bank as usize] += 1,
-            Command::SelfRefreshEnter => since = Some(c.clock),
+            Command::SelfRefreshEnter => {
+                // the device begins with a refresh of its own (JESD79-4, JESD209-4: at least one, at entry)
+                refreshes.iter_mut().for_each(|r| *r += 1);
+                since = Some(c.clock);
+            }
             Command::SelfRefreshExit => asleep += since.take().map_or(0, |since| c.clock - since),
             _ => continue,
         }

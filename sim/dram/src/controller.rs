@@ -54,6 +54,11 @@ impl Inbox {
         self.entries.is_empty()
     }
 
+    /// Whether a read or a write of the same burst is in it.
+    pub(crate) fn holds(&self, write: bool, entry: &Entry) -> bool {
+        self.entries[self.next..].iter().any(|e| e.write == write && e.same_burst(entry))
+    }
+
     /// When the last that was inserted is seen.
     #[inline]
     fn wake(&self) -> u64 {
@@ -209,30 +214,58 @@ impl Channel {
         self.free_slots(write) > 0
     }
 
+    /// Whether this burst may be pushed: there is a free slot, or it needs none.
+    #[inline]
+    pub fn accepts(&self, burst: u64, write: bool) -> bool {
+        self.can_accept(write) || self.absorbs(burst, write)
+    }
+
+    /// Whether it needs no slot: Ramulator's controller answers what asks for a queued write's burst.
+    #[inline(never)]
+    fn absorbs(&self, burst: u64, write: bool) -> bool {
+        match &self.core {
+            Core::Ramulator2(c) if c.len(true) + self.inbox.counts[1] > 0 => {
+                c.absorbs(&self.entry(0, burst, write, 0), &self.inbox)
+            }
+            _ => false,
+        }
+    }
+
+    #[inline]
+    fn entry(&self, arrival: u64, burst: u64, write: bool, tag: u32) -> Entry {
+        let place = self.mapping.place(burst);
+        let bank = place.bank as u8;
+        let (row, column) = (place.row, place.column);
+        Entry { arrival, row, column, tag, bank, write, precharged: false, activated: false }
+    }
+
     /// Inserts one burst by its index in the channel. The scheduler looks at it at `now + 1` at the earliest, so the
-    /// channel wants a [`Channel::step`] then. Clocks must not go backwards, and there must be a free slot.
+    /// channel wants a [`Channel::step`] then. Clocks must not go backwards, and it must be accepted.
     #[inline]
     pub fn push(&mut self, now: u64, burst: u64, write: bool, tag: u32) {
-        debug_assert!(self.can_accept(write), "push into a full queue");
-        let place = self.mapping.place(burst);
-        let entry = Entry {
-            arrival: now,
-            row: place.row,
-            column: place.column,
-            tag,
-            bank: place.bank as u8,
-            write,
-            precharged: false,
-            activated: false,
-        };
+        debug_assert!(self.accepts(burst, write), "push into a full queue");
+        let entry = self.entry(now, burst, write, tag);
         match &mut self.core {
             // nothing was going to happen at `now` any more, so the request may be looked at right away
             Core::FrFcfs(c) if c.wake > now && self.inbox.entries.is_empty() => {
                 c.insert(&mut self.device, entry, now + 1)
             }
-            _ => self.inbox.push(entry),
+            Core::FrFcfs(_) => self.inbox.push(entry),
+            _ => self.push_or_absorb(entry),
         }
         self.wake = self.next_wake();
+    }
+
+    #[inline(never)]
+    fn push_or_absorb(&mut self, entry: Entry) {
+        let absorbed = match &mut self.core {
+            Core::FrFcfs(_) => false,
+            Core::Dramsim3(c) => c.absorb(entry, &self.inbox),
+            Core::Ramulator2(c) => c.absorb(entry, &self.inbox),
+        };
+        if !absorbed {
+            self.inbox.push(entry);
+        }
     }
 
     /// Next clock at which a step does anything, as far as known: after a push, `now + 1` or later. Stepping at other
@@ -263,6 +296,18 @@ impl Channel {
         };
         self.wake = self.inbox.wake().min(next);
         next
+    }
+
+    /// Runs from `now` on, at the clocks at which something can happen, until something completes or a burst of this
+    /// kind may be pushed, as it may not yet. Returns the clock of the last step, and how many there were.
+    pub fn run_until_room(&mut self, mut now: u64, write: bool, done: &mut Vec<Completion>) -> (u64, u64) {
+        let mut steps = 0;
+        while done.is_empty() && !self.can_accept(write) {
+            now = self.wake.max(now + 1);
+            self.step(now, done);
+            steps += 1;
+        }
+        (now, steps)
     }
 
     /// Under the `aligned` refresh policy: this is a good moment, issue what is owed. Step the channel at `now + 1`.

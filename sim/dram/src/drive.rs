@@ -130,14 +130,23 @@ pub fn drive(
     let (mut now, mut next, mut open, mut end, mut steps) = (0u64, 0usize, 0usize, 0u64, 0u64);
     let mut done = Vec::new();
     let place = |request: &Request| mapping.split(request.address >> shift);
-    let (mut channel, mut burst) = trace.first().map_or((0, 0), place);
-    while next < trace.len() || open > 0 || now <= end && !trace.is_empty() {
-        for c in &mut channels {
-            if options.tick || c.wake() <= now {
-                c.step(now, &mut done);
-                steps += 1;
-            }
+    let step = |channels: &mut [Channel], now: u64, done: &mut Vec<_>| {
+        let mut steps = 0;
+        for c in channels.iter_mut().filter(|c| options.tick || c.wake() <= now) {
+            c.step(now, done);
+            steps += 1;
         }
+        steps
+    };
+    let wake = |channels: &[Channel]| channels.iter().map(Channel::wake).fold(u64::MAX, u64::min);
+    let mut head = trace.first().copied();
+    let (mut channel, mut burst) = head.as_ref().map_or((0, 0), place);
+    let mut stepped = false;
+    while head.is_some() || open > 0 || now <= end && !trace.is_empty() {
+        if !stepped {
+            steps += step(&mut channels, now, &mut done);
+        }
+        stepped = false;
         for c in &done {
             let ticks = c.ready - inserted[c.tag as usize];
             end = end.max(c.ready);
@@ -152,27 +161,45 @@ pub fn drive(
             }
         }
         done.clear();
-        let mut blocked = false;
+        let mut refused = false;
         for _ in 0..s.max_injected_per_tick {
-            let Some(r) = trace.get(next).filter(|r| r.earliest <= now) else { break };
+            let Some(r) = head.filter(|r| r.earliest <= now) else { break };
             let into = &mut channels[channel as usize];
-            if !into.can_accept(r.write) {
-                blocked = true;
+            if !into.accepts(burst, r.write) {
+                refused = true;
                 break;
             }
             into.push(now, burst, r.write, next as u32);
             inserted[next] = now;
             next += 1;
             open += 1;
-            (channel, burst) = trace.get(next).map_or((0, 0), place);
+            head = trace.get(next).copied();
+            (channel, burst) = head.as_ref().map_or((0, 0), place);
         }
-        let mut to = channels.iter().map(Channel::wake).min().unwrap_or(u64::MAX);
-        match trace.get(next) {
-            Some(r) if !blocked => to = to.min(r.earliest),
-            None if open == 0 => to = to.min(end + 1),
-            _ => {}
+        if options.tick {
+            now += 1;
+            continue;
         }
-        now = if options.tick { now + 1 } else { to.max(now + 1) };
+        match head {
+            Some(r) if r.earliest > now => now = wake(&channels).min(r.earliest).max(now + 1),
+            // Only the tick's limit stopped it, or it waits until a step makes room.
+            Some(_) if !refused => now += 1,
+            Some(r) => {
+                stepped = true;
+                if let [channel] = &mut channels[..] {
+                    let took;
+                    (now, took) = channel.run_until_room(now, r.write, &mut done);
+                    steps += took;
+                } else {
+                    while done.is_empty() && !channels[channel as usize].can_accept(r.write) {
+                        now = wake(&channels).max(now + 1);
+                        steps += step(&mut channels, now, &mut done);
+                    }
+                }
+            }
+            None if open == 0 => now = wake(&channels).min(end + 1).max(now + 1),
+            None => now = wake(&channels).max(now + 1),
+        }
     }
     let mut counters = Counters::default();
     for c in &channels {
@@ -196,14 +223,12 @@ pub fn drive(
 pub fn commands_csv(s: &Standard, policy: &Policy, channels: &[Vec<Issued>]) -> String {
     let dramsim3 = policy.scheduler == Scheduler::Dramsim3;
     let several = channels.len() > 1;
+    let levels = s.levels.iter().map(|l| l.name.as_str()).collect::<Vec<_>>().join(",");
     let mut out = if dramsim3 {
-        format!(
-            "tick,cmd,rank,bankgroup,bank,row,column_in_bursts{}\n",
-            if several { ",channel" } else { "" }
-        )
+        let channel = if several { ",channel" } else { "" };
+        format!("tick,cmd,{},row,column_in_bursts{channel}\n", levels.to_lowercase())
     } else {
-        let levels: Vec<&str> = s.levels.iter().map(|l| l.name.as_str()).collect();
-        format!("tick,command,Channel,{},Row,Column\n", levels.join(","))
+        format!("tick,command,Channel,{levels},Row,Column\n")
     };
     let mut all: Vec<(usize, &Issued)> =
         channels.iter().enumerate().flat_map(|(i, c)| c.iter().map(move |c| (i, c))).collect();

@@ -165,6 +165,7 @@ impl FrFcfs {
         self.refresh.forced
     }
 
+    #[inline(always)]
     pub(crate) fn step(
         &mut self,
         d: &mut Device,
@@ -180,19 +181,44 @@ impl FrFcfs {
         if now < self.wake {
             return self.wake;
         }
-        let plain = self.column_at <= now
-            && self.stale | (self.late & COLUMN) == 0
-            && (self.column.clock() < d.data_clock_until || d.data_clock_hold.is_none())
-            && now < self.refresh.next_due
+        let calm = now < self.refresh.next_due
             && self.refresh.wanted == 0
-            && self.act2.is_none()
             && self.after_cas.is_none()
-            && self.rest.is_none()
-            && !(self.dual && self.precharge.min(self.activate).clock() <= now);
-        if plain {
-            // nothing but a row hit: the common case of a stream
+            && self.rest.is_none();
+        if calm && self.act_alone(d, now, done) {
+            return self.wake;
+        }
+        self.run(d, now, done);
+        self.wake
+    }
+
+    /// The common case: no refresh and no synchronisation is near, and one command is to issue at `now`. Does what
+    /// [`FrFcfs::run`] would, or nothing, and says which.
+    #[inline(always)]
+    fn act_alone(&mut self, d: &mut Device, now: u64, done: &mut Vec<Completion>) -> bool {
+        self.settle(d, now);
+        let late = self.due_late(now);
+        if late != 0 {
+            self.stale |= late;
+            self.settle(d, now);
+        }
+        let row_due = self.precharge.min(self.activate).clock() <= now;
+        if self.column_at <= now {
+            let unlike = self.act2.is_some()
+                || d.data_clock_hold.is_some() && self.column.clock() >= d.data_clock_until;
+            if unlike {
+                return false;
+            }
             self.issue_column_here(d, self.column.position(), self.mode, now, done);
-            if self.precharge.min(self.activate).clock() <= now {
+            if self.dual {
+                // the row command of the same clock
+                self.stale &= !COLUMN;
+                self.settle(d, now);
+                if self.precharge.min(self.activate).clock() <= now {
+                    self.issue_row(d, now);
+                }
+                self.stale |= COLUMN;
+            } else if row_due {
                 self.stale |= PRECHARGE | ACTIVATE;
             }
             self.update_mode();
@@ -203,13 +229,24 @@ impl FrFcfs {
             } else {
                 self.settle(d, now + 1);
             }
-            self.wake = self.soonest().min(self.refresh.next_due);
-            return self.wake;
+        } else {
+            match self.act2 {
+                Some((_, deadline)) if row_due && now + 1 >= deadline => return false,
+                Some((bank, _)) if !row_due => self.issue_act2(d, bank, now),
+                _ if row_due => self.issue_row(d, now),
+                _ => return false,
+            }
+            self.settle(d, now + 1);
+            if self.act2.is_some() {
+                self.wake = now + 1;
+                return true;
+            }
         }
-        self.run(d, now, done);
-        self.wake
+        self.wake = self.soonest().min(self.refresh.next_due).max(now + 1);
+        true
     }
 
+    #[inline(never)]
     fn run(&mut self, d: &mut Device, now: u64, done: &mut Vec<Completion>) {
         if now >= self.refresh.next_due && !self.fall_asleep(d, now) && self.refresh.fall_due(now) {
             self.block(d);

@@ -24,6 +24,7 @@ mod expr;
 mod first;
 mod frfcfs;
 mod mapping;
+mod pending;
 mod policy;
 mod presets;
 mod queue;

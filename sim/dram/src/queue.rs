@@ -86,6 +86,18 @@ impl Queue {
         self.bits[bank & 63].hit.trailing_zeros()
     }
 
+    /// Whether a request for the same burst is in it.
+    pub(crate) fn holds(&self, entry: &Entry) -> bool {
+        let mut rest = self.bits[entry.bank as usize & 63].all;
+        while rest != 0 {
+            if self.entry(rest.trailing_zeros()).same_burst(entry) {
+                return true;
+            }
+            rest &= rest - 1;
+        }
+        false
+    }
+
     /// Entries older than the one at `position`.
     pub(crate) fn rank(&self, position: u32) -> u32 {
         rank(self.valid, position)
@@ -257,6 +269,12 @@ fn rank(valid: u64, position: u32) -> u32 {
 }
 
 impl Entry {
+    /// Whether both ask for the same burst.
+    #[inline]
+    pub(crate) fn same_burst(&self, other: &Entry) -> bool {
+        (self.bank, self.row, self.column) == (other.bank, other.row, other.column)
+    }
+
     /// Its column is for the command log only, its arrival for the inbox.
     pub(crate) fn walk(&mut self, c: &mut Canon) {
         let mut flags = u64::from(self.bank) << 3

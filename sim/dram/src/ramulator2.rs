@@ -3,6 +3,9 @@
 //! activates, data clock synchronisation), HBM2 (row and column command in one clock) and HBM3 (column commands every
 //! other clock).
 //!
+//! A read of a burst whose write is queued is answered in the next clock, but not before data that was under way when it
+//! came; a write of it is merged into that write at once. Neither needs a free entry.
+//!
 //! Each clock after an event is evaluated, and then the first clock at which something becomes legal; the write mode
 //! is looked at in exactly the clocks in which the reference would see a changed queue.
 
@@ -11,6 +14,7 @@ use std::collections::VecDeque;
 use crate::command::Command;
 use crate::controller::{Completion, Inbox};
 use crate::device::Device;
+use crate::pending::Pending;
 use crate::policy::{Policy, RefreshPolicy};
 use crate::queue::{Entry, Queue};
 use crate::standard::Standard;
@@ -46,10 +50,66 @@ struct RisingEdge {
     whole_scope: bool,
 }
 
+/// HBM3's two edges per clock pair.
+#[derive(Debug, Clone, Copy)]
+struct Edges {
+    half_rate: bool,
+    rising: Option<RisingEdge>,
+    banks_per_scope: usize,
+}
+
+/// Clocks before which a command cannot issue to a bank: what it was last told, which can only have become later.
+#[derive(Debug, Clone)]
+struct Bounds(Box<[[u64; 64]; 4]>);
+
+impl Bounds {
+    /// The first clock at which `command` may issue to `bank`, if that is `now` or earlier; else some clock behind `now`
+    /// that is not later than it.
+    #[inline]
+    fn earliest(&mut self, d: &Device, bank: usize, command: Command, now: u64) -> u64 {
+        let kind = match command {
+            Command::Read => 0,
+            Command::Write => 1,
+            Command::Precharge => 2,
+            _ => 3,
+        };
+        let bound = &mut self.0[kind][bank & 63];
+        if *bound <= now {
+            *bound = d.timing.earliest(bank, command);
+        }
+        *bound
+    }
+}
+
+impl Edges {
+    /// On falling edges only precharges, and not right behind certain row commands of the rising edge.
+    #[inline]
+    fn allow(&self, command: Command, bank: usize, now: u64) -> bool {
+        if !self.half_rate || rising(now) {
+            return true;
+        }
+        if !matches!(command, Command::Precharge | Command::PrechargeAll) {
+            return false;
+        }
+        match &self.rising {
+            Some(edge) if edge.applies_at == now && edge.scope == bank / self.banks_per_scope => {
+                !edge.whole_scope && command == Command::Precharge && edge.bank != bank
+            }
+            _ => true,
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Ramulator2 {
     pub(crate) wake: u64,
     queues: [Queue; 2],
+    /// Writes that have been inserted and neither issued nor moved to the active buffer.
+    pending: Pending,
+    /// What was answered when it was inserted, until the next step.
+    answered: Vec<Completion>,
+    /// Clock of the last data that is under way.
+    last_data: u64,
     active: Vec<Entry>,
     /// Requests in the active buffer, by bank (a bit each; there is one per bank at most at a time).
     active_banks: u64,
@@ -66,10 +126,9 @@ pub(crate) struct Ramulator2 {
     next_due: u64,
     split_deadline: u64,
     dual: bool,
-    half_rate: bool,
-    rising: Option<RisingEdge>,
-    banks_per_scope: usize,
-    /// First clock at which something eligible becomes legal, collected while evaluating.
+    edges: Edges,
+    bounds: Bounds,
+    /// First clock, or one before it, at which something eligible becomes legal, collected while evaluating.
     next: u64,
 }
 
@@ -81,6 +140,9 @@ impl Ramulator2 {
         Ramulator2 {
             wake: next_due,
             queues: [Queue::new(), Queue::new()],
+            pending: Pending::new(),
+            answered: Vec::new(),
+            last_data: 0,
             active: Vec::new(),
             active_banks: 0,
             activating: None,
@@ -93,9 +155,12 @@ impl Ramulator2 {
             next_due,
             split_deadline: s.act2_deadline.unwrap_or(0),
             dual: s.dual_command,
-            half_rate: s.half_rate_columns,
-            rising: None,
-            banks_per_scope: (s.banks() / s.nodes(s.refresh_level)) as usize,
+            edges: Edges {
+                half_rate: s.half_rate_columns,
+                rising: None,
+                banks_per_scope: (s.banks() / s.nodes(s.refresh_level)) as usize,
+            },
+            bounds: Bounds(Box::new([[0; 64]; 4])),
             next: u64::MAX,
         }
     }
@@ -128,6 +193,9 @@ impl Ramulator2 {
         now: u64,
         done: &mut Vec<Completion>,
     ) -> u64 {
+        if !self.answered.is_empty() {
+            done.append(&mut self.answered);
+        }
         if now >= self.next_due {
             self.next_due += self.refresh_interval;
             self.priority.extend(0..d.timing.scope_banks().len());
@@ -158,6 +226,27 @@ impl Ramulator2 {
         self.wake
     }
 
+    /// Whether a request needs no command of its own, because a write of its burst is queued.
+    #[inline]
+    pub(crate) fn absorbs(&self, entry: &Entry, inbox: &Inbox) -> bool {
+        self.pending.may_hold(entry) && (self.queues[1].holds(entry) || inbox.holds(true, entry))
+    }
+
+    /// Takes such a request.
+    #[inline]
+    pub(crate) fn absorb(&mut self, entry: Entry, inbox: &Inbox) -> bool {
+        let absorbed = self.absorbs(&entry, inbox);
+        if absorbed {
+            let Entry { arrival, tag, write, .. } = entry;
+            let ready = if write { arrival } else { self.last_data.max(arrival + 1) };
+            self.answered.push(Completion { tag, write, ready });
+            self.wake = self.wake.min(arrival + 1);
+        } else if entry.write {
+            self.pending.add(&entry);
+        }
+        absorbed
+    }
+
     /// Active buffer, then the refresh in line, then (if none is) the queue of the mode.
     fn candidate(&mut self, d: &Device, now: u64, slot: Slot) -> Option<Candidate> {
         if slot != Slot::Row
@@ -182,17 +271,17 @@ impl Ramulator2 {
 
     /// HBM: a column and a row command; HBM3: column commands on rising edges only.
     fn tick_dual(&mut self, d: &mut Device, now: u64, done: &mut Vec<Completion>) -> bool {
-        let column = (!self.half_rate || rising(now)) && self.serve(d, now, Slot::Column, done);
+        let column = (!self.edges.half_rate || rising(now)) && self.serve(d, now, Slot::Column, done);
         let row = self.candidate(d, now, Slot::Row);
         if let Some(c) = row {
-            if self.half_rate && rising(now) {
-                self.rising = Some(self.edge(&c, now));
+            if self.edges.half_rate && rising(now) {
+                self.edges.rising = Some(self.edge(&c, now));
             }
             self.issue(d, c, now, done);
         }
-        if self.half_rate && !rising(now) && !column {
+        if self.edges.half_rate && !rising(now) && !column {
             // look again at the next rising edge
-            self.next = self.next.min(self.next_column(d).max(now + 1));
+            self.next = self.next.min(self.next_column(d, now).max(now + 1));
         }
         column || row.is_some()
     }
@@ -231,7 +320,7 @@ impl Ramulator2 {
     fn ready_active(&mut self, d: &Device, now: u64) -> Option<Candidate> {
         let mut best: Option<(u64, usize)> = None;
         for (index, e) in self.active.iter().enumerate() {
-            let at = d.timing.earliest(e.bank as usize, column_command(e));
+            let at = self.bounds.earliest(d, e.bank as usize, column_command(e), now);
             if at > now {
                 self.next = self.next.min(at);
             } else if best.is_none_or(|(arrival, _)| e.arrival < arrival) {
@@ -257,7 +346,7 @@ impl Ramulator2 {
             self.next = self.next.min(at);
             return None;
         }
-        if !self.edge_allows(d, command, banks.trailing_zeros() as usize, now) {
+        if !self.edges.allow(command, banks.trailing_zeros() as usize, now) {
             self.next = self.next.min(now + 1);
             return None;
         }
@@ -268,13 +357,14 @@ impl Ramulator2 {
     fn ready_queued(&mut self, d: &Device, now: u64, slot: Slot) -> Option<Candidate> {
         let q = &self.queues[self.write_mode as usize];
         let command = if self.write_mode { Command::Write } else { Command::Read };
+        let (edges, bounds) = (self.edges, &mut self.bounds);
         let (mut best, mut next) = (u32::MAX, self.next);
         let mut found = command;
         let mut consider = |position: u32, command: Command, bank: usize| {
-            let at = d.timing.earliest(bank, command);
+            let at = bounds.earliest(d, bank, command, now);
             if at > now {
                 next = next.min(at);
-            } else if !self.edge_allows(d, command, bank, now) {
+            } else if !edges.allow(command, bank, now) {
                 next = next.min(now + 1);
             } else if position < best {
                 (best, found) = (position, command);
@@ -322,37 +412,20 @@ impl Ramulator2 {
         (best != u32::MAX).then_some(Candidate { buffer: Buffer::Queue(best), command: found })
     }
 
-    /// First clock at which any column command becomes legal.
-    fn next_column(&self, d: &Device) -> u64 {
+    /// First clock, or one before it, at which any column command becomes legal.
+    fn next_column(&mut self, d: &Device, now: u64) -> u64 {
         let mut at = u64::MAX;
         for e in &self.active {
-            at = at.min(d.timing.earliest(e.bank as usize, column_command(e)));
+            at = at.min(self.bounds.earliest(d, e.bank as usize, column_command(e), now));
         }
         let q = &self.queues[self.write_mode as usize];
         let command = if self.write_mode { Command::Write } else { Command::Read };
         let mut rest = if self.priority.is_empty() { q.hit_banks } else { 0 };
         while rest != 0 {
-            at = at.min(d.timing.earliest(rest.trailing_zeros() as usize, command));
+            at = at.min(self.bounds.earliest(d, rest.trailing_zeros() as usize, command, now));
             rest &= rest - 1;
         }
         at
-    }
-
-    /// HBM3: on falling edges only precharges, and not right behind certain row commands of the rising edge.
-    fn edge_allows(&self, d: &Device, command: Command, bank: usize, now: u64) -> bool {
-        if !self.half_rate || rising(now) {
-            return true;
-        }
-        if !matches!(command, Command::Precharge | Command::PrechargeAll) {
-            return false;
-        }
-        match &self.rising {
-            Some(edge) if edge.applies_at == now && edge.scope == bank / self.banks_per_scope => {
-                debug_assert!(bank < d.open_row.len());
-                !edge.whole_scope && command == Command::Precharge && edge.bank != bank
-            }
-            _ => true,
-        }
     }
 
     fn edge(&self, c: &Candidate, now: u64) -> RisingEdge {
@@ -360,7 +433,7 @@ impl Ramulator2 {
             Buffer::Scope(scope) => (usize::MAX, scope, true),
             _ => {
                 let bank = self.entry(c).bank as usize;
-                (bank, bank / self.banks_per_scope, false)
+                (bank, bank / self.edges.banks_per_scope, false)
             }
         };
         let applies_at = now + if c.command == Command::Activate { 3 } else { 1 };
@@ -424,13 +497,19 @@ impl Ramulator2 {
         if command.is_column() {
             d.issue_data(entry.write, bank, entry.row, entry.column, now);
             let ready = if entry.write { now } else { now + d.read_latency };
+            self.last_data = self.last_data.max(ready);
             done.push(Completion { tag: entry.tag, write: entry.write, ready });
             match buffer {
                 Buffer::Active(index) => {
                     self.active.remove(index);
                     self.active_banks &= !(1 << bank);
                 }
-                Buffer::Queue(position) => queue.remove(position),
+                Buffer::Queue(position) => {
+                    queue.remove(position);
+                    if entry.write {
+                        self.pending.remove(&entry);
+                    }
+                }
                 Buffer::Scope(_) => {}
             }
             return;
@@ -444,6 +523,9 @@ impl Ramulator2 {
         }
         entry.activated = true;
         queue.remove(position);
+        if entry.write {
+            self.pending.remove(&entry);
+        }
         if d.split {
             self.activating = Some((entry, now + self.split_deadline));
         } else {

@@ -63,13 +63,12 @@ struct Window {
     cursor: usize,
 }
 
-/// The last times of a command at one node.
+/// Where the waits of a window at one node are kept.
 #[derive(Debug, Clone, Copy)]
 struct Ring {
     base: usize,
     size: usize,
     cursor: usize,
-    clocks: u64,
 }
 
 /// Compiled constraints and their state.
@@ -84,6 +83,8 @@ pub(crate) struct Timing {
     scope_banks: Vec<u64>,
     /// Earliest clock of each command at each node; fixed sizes so that indices need no check.
     ready: Box<Ready>,
+    /// Banks below each of the two members of the first level below the channel, if there are two.
+    halves: Option<[u64; 2]>,
     /// Levels below the channel at which a command can be made to wait.
     waits: [([u8; MAX_LEVELS], u8); COMMANDS],
     /// The same resolved for each command and bank.
@@ -94,6 +95,9 @@ pub(crate) struct Timing {
     plain: [Vec<Update>; COMMANDS],
     windows: [Vec<Window>; COMMANDS],
     sibling: [Vec<Update>; COMMANDS],
+    /// Commands (a bit each) with any of these two.
+    special: u16,
+    /// Rings by window and node: when what each of the last commands makes wait may come, if it is the oldest counted.
     history: Vec<u64>,
     cursor: Vec<u8>,
     /// Entries of `ready` that any command can delay, and the rings of `history` that are in use.
@@ -148,6 +152,10 @@ impl Timing {
             siblings,
             scope_banks,
             ready: Box::new([0; NODES * STRIDE]),
+            halves: (levels > 2 && counts[1] == 2).then(|| {
+                let half = banks as usize / 2;
+                [mask(half), mask(half) << half]
+            }),
             waits: [([0; MAX_LEVELS], 0); COMMANDS],
             wait_nodes: Box::new([[[0; 4]; MAX_BANKS]; STRIDE]),
             targets: Vec::new(),
@@ -155,6 +163,7 @@ impl Timing {
             plain: Default::default(),
             windows: Default::default(),
             sibling: Default::default(),
+            special: 0,
             history: Vec::new(),
             cursor: Vec::new(),
             live: Vec::new(),
@@ -180,6 +189,9 @@ impl Timing {
                         let spread = if level == 0 { &mut out.raises } else { &mut out.crosses };
                         spread[p as usize] |= 1 << f as u8;
                     }
+                    if c.sibling || c.window > 1 {
+                        out.special |= p.bit();
+                    }
                     if c.sibling {
                         out.sibling[*p as usize].push(update);
                     } else if c.window == 1 {
@@ -193,7 +205,7 @@ impl Timing {
                         }
                     } else {
                         let base = out.history.len();
-                        out.history.resize(base + total as usize * c.window as usize, u64::MAX);
+                        out.history.resize(base + total as usize * c.window as usize, 0);
                         let cursor = out.cursor.len();
                         out.cursor.resize(cursor + total as usize, 0);
                         let window = Window { update, size: c.window, base, cursor };
@@ -233,7 +245,7 @@ impl Timing {
                 live.push(slot(w.update.following as usize, node) as u16);
                 let (size, node) = (w.size as usize, node as usize);
                 let (base, cursor) = (w.base + node * size, w.cursor + node);
-                rings.push(Ring { base, size, cursor, clocks: w.update.clocks.into() });
+                rings.push(Ring { base, size, cursor });
             }
         }
         live.sort_unstable();
@@ -253,12 +265,7 @@ impl Timing {
                 *cursor = 0;
             }
             for i in 0..ring.size {
-                let time = &mut times[(*cursor as usize + i) % ring.size];
-                let mut over = if *time == u64::MAX { 0 } else { *time + ring.clocks };
-                c.clock(&mut over);
-                if c.reading() {
-                    *time = if over == c.now { u64::MAX } else { over - ring.clocks };
-                }
+                c.clock(&mut times[(*cursor as usize + i) % ring.size]);
             }
         }
     }
@@ -272,6 +279,9 @@ impl Timing {
                 levels[*n as usize] = u.level;
                 *n += 1;
             }
+        }
+        for (levels, n) in &mut self.waits {
+            levels[..*n as usize].sort_unstable();
         }
         for c in 0..COMMANDS {
             self.target_start[c] = (self.targets.len() as u32, self.plain[c].len() as u32);
@@ -292,18 +302,14 @@ impl Timing {
     }
 
     /// First clock at which `command` may issue to `bank`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn earliest(&self, bank: usize, command: Command) -> u64 {
-        self.earliest_below(bank, command).max(self.channel_earliest(command))
-    }
-
-    /// The same, by the levels below the channel only.
-    #[inline]
-    pub(crate) fn earliest_below(&self, bank: usize, command: Command) -> u64 {
         let c = command as usize;
         let nodes = &self.wait_nodes[c & (STRIDE - 1)][bank & (MAX_BANKS - 1)];
-        let n = self.waits[c].1 as usize;
-        nodes[..n.min(4)].iter().map(|node| self.ready[slot(c, *node)]).fold(0, u64::max)
+        // no loop: what is left over names the channel
+        let ready = |i: usize| self.ready[slot(c, nodes[i])];
+        let below = ready(0).max(ready(1)).max(ready(2)).max(ready(3));
+        below.max(self.channel_earliest(command))
     }
 
     /// The first of `banks` to which `command` may issue, none before `floor`, which is what the channel allows or later.
@@ -317,35 +323,61 @@ impl Timing {
         position: impl Fn(usize) -> u32,
     ) -> First {
         let c = command as usize & (STRIDE - 1);
-        match self.waits[c].1 {
-            0 | 1 => self.first_of::<1>(banks, c, floor, position),
-            2 => self.first_of::<2>(banks, c, floor, position),
-            3 => self.first_of::<3>(banks, c, floor, position),
-            _ => self.first_of::<4>(banks, c, floor, position),
+        let mut first = First::NOTHING;
+        match (self.waits[c].1, self.halves) {
+            (3, Some(halves)) if self.waits[c].0[0] == 1 => {
+                self.first_of_halves(banks, c, floor, position, halves, &mut first);
+            }
+            (0 | 1, _) => self.first_of::<0, 1>(banks, c, floor, position, &mut first),
+            (2, _) => self.first_of::<0, 2>(banks, c, floor, position, &mut first),
+            (3, _) => self.first_of::<0, 3>(banks, c, floor, position, &mut first),
+            _ => self.first_of::<0, 4>(banks, c, floor, position, &mut first),
+        }
+        first
+    }
+
+    /// The same for three waits, the first of them a half's: one half may be behind the first of the other.
+    #[inline(always)]
+    fn first_of_halves(
+        &self,
+        banks: u64,
+        c: usize,
+        floor: u64,
+        position: impl Fn(usize) -> u32,
+        halves: [u64; 2],
+        first: &mut First,
+    ) {
+        let floors = [0, 1].map(|half| floor.max(self.ready[slot(c, self.first[1] + half)]));
+        let sooner = usize::from(floors[1] < floors[0]);
+        for half in [sooner, 1 - sooner] {
+            let (banks, floor) = (banks & halves[half], floors[half]);
+            if banks == 0 || floor > first.clock() {
+                continue;
+            }
+            self.first_of::<1, 3>(banks, c, floor, &position, first);
         }
     }
 
-    /// The same for a command that waits on at most `N` levels below the channel; without branches, for who is first
-    /// cannot be foretold.
+    /// The same for a command that waits on at most `N` levels below the channel, of which `floor` knows the first `M`;
+    /// without branches, for who is first cannot be foretold.
     #[inline(always)]
-    fn first_of<const N: usize>(
+    fn first_of<const M: usize, const N: usize>(
         &self,
         mut banks: u64,
         c: usize,
         floor: u64,
         position: impl Fn(usize) -> u32,
-    ) -> First {
-        let mut first = First::NOTHING;
+        first: &mut First,
+    ) {
         while banks != 0 {
             let bank = banks.trailing_zeros() as usize;
             let mut clock = floor;
-            for node in &self.wait_nodes[c][bank][..N] {
+            for node in &self.wait_nodes[c][bank][M..N] {
                 clock = clock.max(self.ready[slot(c, *node)]);
             }
             first.offer(First::new(clock, position(bank), bank));
             banks &= banks - 1;
         }
-        first
     }
 
     /// First clock at which the channel as a whole allows `command`: a lower bound for every bank.
@@ -385,12 +417,9 @@ impl Timing {
             let entry = &mut self.ready[t.slot as usize & (NODES * STRIDE - 1)];
             *entry = (*entry).max(now + t.clocks as u64);
         }
-        if !self.windows[c].is_empty() {
+        if self.special & command.bit() != 0 {
             let path = self.path[bank & (MAX_BANKS - 1)];
             self.issue_windows(&path, c, now);
-        }
-        if !self.sibling[c].is_empty() {
-            let path = self.path[bank];
             self.issue_siblings(&path, c, now);
         }
     }
@@ -403,12 +432,11 @@ impl Timing {
             // a ring: the entry about to be overwritten next is the oldest of the last `size`
             let times = &mut self.history[w.base + node * size..][..size];
             let cursor = &mut self.cursor[w.cursor + node];
-            times[*cursor as usize] = now;
-            *cursor = if *cursor as usize + 1 == size { 0 } else { *cursor + 1 };
-            let oldest = times[*cursor as usize];
-            if oldest != u64::MAX {
-                Self::delay(&mut self.ready, node as u8, &w.update, oldest);
-            }
+            let next = if *cursor as usize + 1 == size { 0 } else { *cursor + 1 };
+            times[*cursor as usize] = now + u64::from(w.update.clocks);
+            *cursor = next;
+            let entry = &mut self.ready[slot(w.update.following as usize, node as u8)];
+            *entry = (*entry).max(times[next as usize]);
         }
     }
 

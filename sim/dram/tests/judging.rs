@@ -316,3 +316,19 @@ fn aligned_refresh_waits_for_hints_and_forces_beyond_the_limit() {
     let rules = checker::Rules { postponed_at_most: Some(8), end: 4608 * 20 };
     assert_eq!(checker::check(&s, c.command_log(), rules), []);
 }
+
+/// Each self-refresh begins with a refresh of the device's own, in place of the one that fell due.
+#[test]
+fn a_channel_that_often_refreshes_itself_misses_no_refresh() {
+    let s = Standard::builtin("ds3_hbm2_1ch").unwrap();
+    let policy = Policy {
+        power_down: Some(PowerDown { after: 100, self_refresh_after: Some(3 * s.refresh_interval) }),
+        ..Policy::users()
+    };
+    let requests: String = (0..40).map(|i| format!("{} R 0x{:x}\n", i * 24_000, i * 4096)).collect();
+    let trace = parse_trace(&requests, &s).unwrap();
+    let r = drive(&trace, &s, &policy, DriveOptions { commands: true, tick: false }).unwrap();
+    assert!(r.counters.self_refreshes > 20, "{}", r.counters.self_refreshes);
+    let rules = checker::Rules { postponed_at_most: Some(1), end: r.end };
+    assert_eq!(checker::check(&s, &r.commands[0], rules), []);
+}

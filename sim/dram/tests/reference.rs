@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use lutsim_dram::{
-    Command, DriveOptions, Pattern, Policy, RefreshPolicy, Report, Scheduler, Standard, checker,
+    Command, DriveOptions, Pattern, Policy, RefreshPolicy, Report, Request, Scheduler, Standard, checker,
     commands_csv, configuration, drive,
 };
 
@@ -138,6 +138,40 @@ fn idle_latencies_are_the_sums_of_their_timings() {
         let [a, b, c, d] = [0, 1, 2, 3].map(|i: usize| trace[i].earliest);
         assert_eq!(r.latencies, [after(a, 0), hit(b), after(c, trp), after(d, 0)], "{name}");
     }
+}
+
+/// What their own traces avoid, read off their sources: DRAMsim3 merges reads of one burst and answers what asks for a
+/// waiting write's; Ramulator does so while the write is queued, behind data that is under way.
+#[test]
+fn requests_for_a_burst_that_is_under_way_are_answered_as_the_references_do() {
+    let run = |config: &str, requests: &[(u64, bool, usize)]| {
+        let (standard, policy) = builtin(config);
+        // bursts 0 to 39 are rows of one bank, burst 40 lies in another
+        let mut bursts = Pattern::RowConflict.generate(&standard, 40);
+        bursts.push(Pattern::Idle.generate(&standard, 4)[3]);
+        let request = |&(earliest, write, burst): &(u64, bool, usize)| Request {
+            earliest,
+            write,
+            address: bursts[burst].address,
+        };
+        let trace: Vec<Request> = requests.iter().map(request).collect();
+        let r = drive(&trace, &standard, &policy, DriveOptions::default()).unwrap();
+        let tick = DriveOptions { tick: true, ..DriveOptions::default() };
+        let ticked = drive(&trace, &standard, &policy, tick).unwrap();
+        assert_eq!((&r.latencies, r.counters), (&ticked.latencies, ticked.counters), "{config}");
+        (r.latencies, r.counters.reads, r.counters.writes)
+    };
+    let (read, write) = (false, true);
+    // a closed row, 50 clocks; the second read takes the first one's data
+    let (latencies, reads, _) = run("ds3_ddr4_3200_1r", &[(0, read, 0), (10, read, 0), (11, read, 0)]);
+    assert_eq!((latencies, reads), (vec![50, 40, 39], 1));
+    let (latencies, reads, _) = run("ds3_ddr4_3200_1r", &[(0, write, 0), (3, read, 0), (4, write, 0)]);
+    assert_eq!((latencies, reads), (vec![1, 1, 1], 0));
+    // reads of one bank keep it from writing; the first one's data comes at clock 49
+    let mut requests: Vec<_> = (0..4).map(|i| (i, read, i as usize)).collect();
+    requests.extend([(4, write, 40), (5, read, 40), (6, write, 40), (30, read, 40)]);
+    let (latencies, reads, writes) = run("ram_ddr4_3200", &requests);
+    assert_eq!((latencies[0], &latencies[5..], reads, writes), (49, &[1, 0, 19][..], 4, 1));
 }
 
 /// The other side of the checker's tests: a clock too many is legal, and still not what the reference does.

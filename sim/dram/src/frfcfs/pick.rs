@@ -132,7 +132,7 @@ impl FrFcfs {
             // the oldest hit of all, if it need not wait longer than the bus itself
             let position = q.hits.trailing_zeros();
             let bank = q.entry(position).bank;
-            if d.timing.earliest_below(bank as usize, command) <= floor {
+            if d.timing.earliest(bank as usize, command) <= floor {
                 return First::new(floor, position, bank.into());
             }
         }
