@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 use lutsim_sim::chip_file::{ChipFile, Override};
 
-use crate::commands::{asm, check, config, disasm, docs, dram, exec, gemm, run};
+use crate::commands::{asm, check, config, disasm, docs, dram, exec, gemm, generate, run};
 use crate::failure::Failure;
 use crate::resolve;
 
@@ -21,6 +21,8 @@ pub struct Cli {
 pub enum Command {
     /// Run a model on a chip: tokens/s, joules per token, and what binds them
     Run(Box<run::Run>),
+    /// Let a model file talk: its text, and what that took
+    Generate(Box<generate::Generate>),
     /// Run one matrix product on a chip
     Gemm(gemm::Gemm),
     /// Run one program on a chip
@@ -54,6 +56,7 @@ impl Command {
     pub fn execute(&self) -> Result<(), Failure> {
         match self {
             Command::Run(c) => c.execute(),
+            Command::Generate(c) => c.execute(),
             Command::Gemm(c) => c.execute(),
             Command::Exec(c) => c.execute(),
             Command::Dram(c) => c.execute(),

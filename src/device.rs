@@ -15,8 +15,8 @@ use lutsim_sim::{BuildError, Engine, EngineStats, Job, LeapStats, Machine, Repor
 /// A simulated chip.
 pub struct SimDevice {
     machine: Machine,
-    /// Where the image's results lie, if values are executed.
-    result: Option<Table>,
+    /// Where the image's results and logits lie, if values are executed.
+    results: Option<[Table; 2]>,
     report: Option<Report>,
 }
 
@@ -26,7 +26,7 @@ impl SimDevice {
     /// # Errors
     /// A chip that cannot be built.
     pub fn new(chip: &Chip, engine: Engine) -> Result<Self, BuildError> {
-        Ok(Self { machine: Machine::new(chip, engine)?, result: None, report: None })
+        Ok(Self { machine: Machine::new(chip, engine)?, results: None, report: None })
     }
     /// Of 100 times that `leap` recognises a state, executes `audit` all the same; gives up after `cycles` core cycles.
     pub fn limit(&mut self, audit: u32, cycles: Option<u64>) {
@@ -41,7 +41,7 @@ impl SimDevice {
         let mut state = empty_state(self.machine.chip());
         image::write_image(&mut state.dram, &plan.layout, &plan.model, source)?;
         self.machine.attach_values(Box::new(state));
-        self.result = Some(plan.layout.result);
+        self.results = Some([plan.layout.result, plan.layout.logits]);
         Ok(())
     }
     /// Runs a step from its doorbell to its read-back.
@@ -62,19 +62,30 @@ impl SimDevice {
     }
     /// The token of each row of the last step, if values are executed.
     pub fn tokens(&mut self, step: &Lowered, doorbell: &Doorbell) -> Option<Vec<u32>> {
-        let table = self.result.filter(|_| step.phase.head)?;
+        let rows = self.rows(0, step, doorbell)?;
+        Some(rows.iter().map(|row| row[4..].first_chunk().map_or(0, |&b| u32::from_le_bytes(b))).collect())
+    }
+    /// The logits of each row of the last step, if values are executed and the host samples.
+    pub fn logits(&mut self, step: &Lowered, doorbell: &Doorbell) -> Option<Vec<Vec<f32>>> {
+        let rows = self.rows(1, step, doorbell)?;
+        let floats = |row: &Vec<u8>| row.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
+        Some(rows.iter().map(floats).collect())
+    }
+    /// What the last step left in a table, row by row.
+    fn rows(&mut self, table: usize, step: &Lowered, doorbell: &Doorbell) -> Option<Vec<Vec<u8>>> {
+        let table = self.results.filter(|_| step.phase.head)?[table];
         let first = match step.phase.decode {
             true => 0,
             false => doorbell.registers.iter().find(|r| r.0 == lower::SEQUENCE).map_or(0, |r| r.1),
         };
         let state = self.machine.values()?;
-        let token = |row: u64| {
-            let mut bytes = [0; 4];
-            let read = state.dram.read(table.addr + row * table.row_bytes() + 4, &mut bytes);
+        let row = |row: u64| {
+            let mut bytes = vec![0; table.row_bytes() as usize];
+            let read = state.dram.read(table.addr + row * table.row_bytes(), &mut bytes);
             read.unwrap_or_else(|e| panic!("the results lie outside DRAM: {e}"));
-            u32::from_le_bytes(bytes)
+            bytes
         };
-        Some((first..first + u64::from(step.phase.head_rows())).map(token).collect())
+        Some((first..first + u64::from(step.phase.head_rows())).map(row).collect())
     }
     /// How the engine fared.
     pub fn stats(&self) -> EngineStats {

@@ -33,6 +33,15 @@ pub enum UserError {
         /// What the system says.
         why: String,
     },
+    /// A model file that cannot be used.
+    #[error("`{path}`: {why}")]
+    #[diagnostic(code(model::file))]
+    Model {
+        /// The file.
+        path: String,
+        /// What is wrong: where, what was found, what was expected.
+        why: String,
+    },
     /// An output that cannot be written.
     #[error("cannot write `{path}`: {why}")]
     #[diagnostic(code(output::write), help("choose another place"))]

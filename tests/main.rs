@@ -6,5 +6,6 @@ mod cli_cases;
 mod docs;
 mod dram;
 mod gemm;
+mod generate;
 mod laws;
 mod run;

@@ -25,4 +25,4 @@ pub mod text;
 pub use operators::{OperatorSum, by_operator, operators_csv};
 pub use plot::{PlotError, roofline_svg};
 pub use roofline::{Ceiling, Point, PointKind, Roofline};
-pub use text::summary;
+pub use text::{phases, summary};

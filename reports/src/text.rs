@@ -24,6 +24,11 @@ pub fn summary(record: &Record) -> String {
     out
 }
 
+/// Of each phase: tokens, time, speed, energy, traffic.
+pub fn phases(record: &Record) -> String {
+    results(record, &record.phases().collect::<Vec<_>>())
+}
+
 fn section(title: &str, body: &str) -> String {
     format!("\n{title}\n{body}")
 }

@@ -8,6 +8,7 @@ pub mod docs;
 pub mod dram;
 pub mod exec;
 pub mod gemm;
+pub mod generate;
 pub mod run;
 
 use lutsim_isa::{Inst, Program, WeightFormat};

@@ -151,6 +151,16 @@ pub enum Engine {
     Leap,
 }
 
+impl From<Engine> for lutsim_sim::Engine {
+    fn from(engine: Engine) -> Self {
+        match engine {
+            Engine::Tick => lutsim_sim::Engine::Tick,
+            Engine::Skip => lutsim_sim::Engine::Skip,
+            Engine::Leap => lutsim_sim::Engine::Leap,
+        }
+    }
+}
+
 impl Engine {
     fn name(self) -> &'static str {
         match self {
@@ -168,15 +178,10 @@ impl Run {
         check_group(self.workload.group.as_deref(), format)?;
         let model = resolve::model(&chip.workload.model)?;
         let mapping = self.mapping.as_deref().map(resolve::mapping).transpose()?;
-        let engine = match self.engine {
-            Engine::Tick => lutsim_sim::Engine::Tick,
-            Engine::Skip => lutsim_sim::Engine::Skip,
-            Engine::Leap => lutsim_sim::Engine::Leap,
-        };
         let session = Session {
             phase: self.phase.into(),
             values: self.values == Switch::On,
-            engine,
+            engine: self.engine.into(),
             every_step: self.every_step,
             mapping,
             audit: self.audit,

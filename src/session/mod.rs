@@ -7,17 +7,20 @@
 mod counts;
 mod ids;
 mod record;
+mod sample;
 
 pub use counts::{Counts, OperatorCounts};
 pub use ids::prompt as prompt_ids;
+pub use sample::Sampler;
 
 use lutsim_host::error::HostError;
+use lutsim_host::image::ImageError;
 use lutsim_host::mapping::Mapping;
 use lutsim_host::model::Model;
 use lutsim_host::plan::{Plan, plan};
 use lutsim_host::runtime::DeviceError;
 use lutsim_host::search::{Measured, search};
-use lutsim_host::weights::Synthetic;
+use lutsim_host::weights::{Synthetic, WeightSource};
 use lutsim_host::workload::Workload;
 use lutsim_isa::format::WeightFormat;
 use lutsim_record::Record;
@@ -59,6 +62,10 @@ pub struct Session {
     pub mapping: Option<Mapping>,
     /// The ids that decode steps are fed, step by step and sequence by sequence, in place of what came out or of made-up ones.
     pub decode_ids: Option<Vec<u32>>,
+    /// The prompt of all sequences, in place of a made-up one.
+    pub prompt_ids: Option<Vec<u32>>,
+    /// How the host chooses tokens from logits, if it samples (`workload.sampling`): the largest logit unless told otherwise.
+    pub sampler: Sampler,
 }
 
 /// What a run gave.
@@ -71,6 +78,10 @@ pub struct Finished {
     pub stats: EngineStats,
     /// How the memo of `leap` fared, if that was the engine.
     pub leap: Option<LeapStats>,
+    /// Tokens that came out, if values were executed: of prefill one per sequence, then one per step and sequence.
+    pub tokens: Vec<u32>,
+    /// Their logits, if the host sampled.
+    pub logits: Vec<Vec<f32>>,
 }
 
 /// Hears how far a run is.
@@ -92,6 +103,9 @@ pub enum Error {
     /// The chip cannot be built.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// The model's numbers cannot be put into the memory.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// More cycles than were allowed.
     #[error("the run was given up after {0} core cycles")]
     TooLong(u64),
@@ -114,6 +128,8 @@ impl Session {
             max_cycles: None,
             mapping: None,
             decode_ids: None,
+            prompt_ids: None,
+            sampler: Sampler::default(),
         }
     }
 
@@ -182,18 +198,32 @@ impl Session {
     /// # Panics
     /// On a fault of ours: a program of the host that the machine refuses, a record that does not add up.
     pub fn run(&self, progress: &dyn Progress) -> Result<Finished, Error> {
+        self.run_on(None, progress)
+    }
+
+    /// Runs it on the numbers of `source`, or on made-up ones.
+    ///
+    /// # Errors
+    /// What a user can get wrong; a source that cannot be read.
+    ///
+    /// # Panics
+    /// As [`Self::run`].
+    pub fn run_on(
+        &self,
+        source: Option<&dyn WeightSource>,
+        progress: &dyn Progress,
+    ) -> Result<Finished, Error> {
         let technology = record::technology(&self.chip)?;
         let plan = self.plan(progress)?;
         let mut device = SimDevice::new(&self.chip.chip, self.engine)?;
         device.limit(self.audit, self.max_cycles);
         if self.values {
             let (weights, head) = (plan.workload.weights, plan.workload.head);
-            let source = Synthetic { model: self.model.clone(), weights, head, seed: ids::SEED };
-            device
-                .load_values(&plan, &source)
-                .unwrap_or_else(|e| panic!("the image of {}: {e}", self.model.name));
+            let made_up = Synthetic { model: self.model.clone(), weights, head, seed: ids::SEED };
+            device.load_values(&plan, source.unwrap_or(&made_up))?;
         }
-        let mut run = Run { session: self, plan: &plan, device, progress, tokens: Vec::new() };
+        let (tokens, logits) = (Vec::new(), Vec::new());
+        let mut run = Run { session: self, plan: &plan, device, progress, tokens, logits };
         let mut prefill = (plan.workload.prompt > 0).then(|| run.prefill()).transpose()?;
         let mut decode = (plan.workload.generate > 0).then(|| run.decode()).transpose()?;
         let counts =
@@ -202,9 +232,10 @@ impl Session {
             counts.settle_memory_clocks(self.chip.chip.clock_hz, device::dram_clock(&self.chip.chip));
         }
         let (stats, leap) = (run.device.stats(), run.device.leap_stats());
-        let tokens = self.values.then_some(run.tokens);
-        let record = record::assemble(self, &plan, &technology, prefill, decode, tokens)?;
-        Ok(Finished { record, plan, stats, leap })
+        let (tokens, logits) = (run.tokens, run.logits);
+        let said = self.values.then(|| tokens.clone());
+        let record = record::assemble(self, &plan, &technology, prefill, decode, said)?;
+        Ok(Finished { record, plan, stats, leap, tokens, logits })
     }
 }
 
@@ -230,6 +261,8 @@ struct Run<'a> {
     progress: &'a dyn Progress,
     /// Tokens that came out: of prefill one per sequence, then one per step and sequence.
     tokens: Vec<u32>,
+    /// Logits that the host read.
+    logits: Vec<Vec<f32>>,
 }
 
 impl Run<'_> {
@@ -244,15 +277,22 @@ impl Run<'_> {
             Err(Stop::TooLong { cycles }) => return Err(Error::TooLong(cycles)),
             Err(stop) => panic!("the program `{}` of {}: {stop}", step.name, self.plan.model.name),
         };
-        if let Some(tokens) = self.device.tokens(step, doorbell) {
-            self.tokens.extend(tokens);
+        if !self.plan.workload.sampling {
+            self.tokens.extend(self.device.tokens(step, doorbell).into_iter().flatten());
+        } else if let Some(logits) = self.device.logits(step, doorbell) {
+            for row in logits {
+                let number = self.logits.len() as u64;
+                self.tokens.push(self.session.sampler.choose(&row, number));
+                self.logits.push(row);
+            }
         }
         Ok(Counts::of(&report, step, &self.session.chip.chip, vocab))
     }
 
     fn prefill(&mut self) -> Result<Prefill, Error> {
         let w = self.plan.workload;
-        let ids = ids::prompt(self.plan.model.vocab, w.batch, w.prompt);
+        let made_up = || ids::prompt(self.plan.model.vocab, w.batch, w.prompt);
+        let ids = self.session.prompt_ids.clone().unwrap_or_else(made_up);
         let steps = self.plan.prefill_steps(&ids);
         let (all, mut counts, mut first_token) = (steps.len() as u64, Counts::default(), None);
         for (i, (step, doorbell)) in steps.into_iter().enumerate() {
