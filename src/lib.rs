@@ -17,6 +17,7 @@ pub mod failure;
 pub mod gemm;
 pub mod kernel;
 mod latency;
+pub mod model_file;
 pub mod output;
 mod progress;
 pub mod resolve;

@@ -8,6 +8,7 @@ use lutsim_host::model::Model;
 use lutsim_sim::chip_file::{self, ChipFile, Override};
 
 use crate::failure::{DramFault, Failure, HostFault, UserError};
+use crate::model_file;
 
 /// Reads a text file.
 ///
@@ -73,6 +74,9 @@ pub fn standard(name: &str) -> Result<(Standard, Policy), Failure> {
 /// There is no such model, or something in its file is wrong.
 pub fn model(name: &str) -> Result<Model, Failure> {
     let path = Path::new(name);
+    if path.is_file() && path.extension().is_some_and(|e| e == "json") {
+        return model_file::config(path);
+    }
     if path.is_file() {
         let text = read_text(path)?;
         return Model::parse(name, &text).map_err(|e| HostFault::of_file(e, text).into());

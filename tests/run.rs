@@ -141,6 +141,48 @@ fn the_hash_follows_the_configuration_and_nothing_else() {
 }
 
 /// Unix only: that is where `kill` is.
+/// The same dimensions, said by a Hugging Face `config.json`: the same record but for the name.
+#[test]
+fn a_config_json_is_a_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"{"model_type": "llama", "hidden_size": 64, "intermediate_size": 176, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 320, "max_position_embeddings": 512,
+        "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu", "tie_word_embeddings": false}"#;
+    std::fs::write(folder.path().join("two-layers.json"), text).unwrap();
+    let run = |model: &str| {
+        let args = ["run", "--config", "tiny", "--model", model, "--json"];
+        let (code, out, err) = super::cli_cases::lutsim(folder.path(), &args);
+        assert_eq!((code, err.as_str()), (0, ""));
+        serde_json::from_str::<serde_json::Value>(&out).unwrap()
+    };
+    let (file, builtin) = (run("two-layers.json"), run("tiny-2l"));
+    assert_eq!(file["phases"], builtin["phases"]);
+    assert_eq!(file["workload"]["model"], "two-layers");
+    // By name, not by path.
+    assert!(!file.to_string().contains(".json"));
+}
+
+/// A GGUF file's types and numbers: values or not, the same cycles for the same ids.
+#[test]
+fn a_gguf_file_is_a_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = format!("{}/tests/data/models/tiny-llama-q4_0.gguf", env!("CARGO_MANIFEST_DIR"));
+    let run = |args: &[&str]| {
+        let common =
+            ["run", "--config", "tiny", "--model", &path, "--prompt", "5", "--generate", "0", "--json"];
+        super::cli_cases::lutsim(folder.path(), &[&common[..], args].concat())
+    };
+    let phases = |(code, out, err): (i32, String, String)| {
+        assert_eq!((code, err.as_str()), (0, ""));
+        serde_json::from_str::<serde_json::Value>(&out).unwrap()["phases"].clone()
+    };
+    assert_eq!(phases(run(&["--values", "on"])), phases(run(&["--values", "off"])));
+    assert_ne!(phases(run(&["--weights", "int4", "--group", "128"])), phases(run(&[])));
+    let (code, _, err) = run(&["--weights", "int4", "--group", "128", "--values", "on"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("holds q4_0g32 weights, not int4g128"), "{err}");
+}
+
 #[test]
 fn an_interrupted_run_leaves_nothing_torn() {
     let folder = tempfile::tempdir().unwrap();

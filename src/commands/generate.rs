@@ -1,10 +1,9 @@
 //! `lutsim generate`: a model file talks, through the instructions that are timed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use lutsim_formats::gguf::Gguf;
-use lutsim_formats::map::Mapped;
 use lutsim_formats::tokenizer::{Special, Tokenizer};
 use lutsim_host::files::{FileModel, Rounding};
 use lutsim_sim::chip_file::Override;
@@ -13,6 +12,7 @@ use serde_json::json;
 use super::run::Engine;
 use crate::cli::ChipArgs;
 use crate::failure::{Failure, UserError};
+use crate::model_file::{self, wrong};
 use crate::output;
 use crate::progress::Bar;
 use crate::session::{Finished, Phase, Sampler, Session};
@@ -70,24 +70,13 @@ fn temperature(text: &str) -> Result<f32, String> {
     }
 }
 
-/// Why a model file cannot be used.
-fn wrong(path: &Path, error: impl std::fmt::Display) -> Failure {
-    let path = path.display().to_string();
-    let why = error.to_string();
-    // What names the file itself does so once.
-    let why = why.strip_prefix(&format!("{path}: ")).unwrap_or(&why);
-    let why = why.split(" (os error").next().unwrap_or(why).to_owned();
-    UserError::Model { path, why }.into()
-}
-
 impl Generate {
     pub(crate) fn execute(&self) -> Result<(), Failure> {
-        let mapped = Mapped::open(&self.model).map_err(|e| wrong(&self.model, e))?;
-        let gguf = Gguf::parse(&mapped).map_err(|e| wrong(&self.model, e))?;
-        let name =
-            self.model.file_stem().map_or_else(|| "model".into(), |s| s.to_string_lossy().into_owned());
-        let file = FileModel::of(&name, &gguf).map_err(|e| wrong(&self.model, e))?;
-        let tokenizer = Tokenizer::of(&gguf).map_err(|e| wrong(&self.model, e))?;
+        model_file::with_gguf(&self.model, |gguf, file| self.talk(gguf, file))
+    }
+
+    fn talk(&self, gguf: &Gguf<'_>, file: &FileModel<'_>) -> Result<(), Failure> {
+        let tokenizer = Tokenizer::of(gguf).map_err(|e| wrong(&self.model, e))?;
         let prompt = match (&self.prompt, &self.prompt_ids) {
             (Some(text), _) => tokenizer.prompt(text, Special::Text),
             (None, ids) => ids.clone().unwrap_or_default(),
@@ -98,8 +87,8 @@ impl Generate {
         let progress = Bar::new(0);
         let mut tokens = self.tokens;
         let finished = loop {
-            let session = self.session(&file, &prompt, tokens, Phase::All)?;
-            let finished = session.run_on(Some(&file), &progress)?;
+            let session = self.session(file, &prompt, tokens, Phase::All)?;
+            let finished = session.run_on(Some(file), &progress)?;
             let end = finished.tokens.iter().position(|&id| tokenizer.is_end(id));
             match end.filter(|_| !self.ignore_eos) {
                 // How far it goes is known now: the same again, and no further.
@@ -108,7 +97,7 @@ impl Generate {
             }
         };
         let logits =
-            self.logits.as_ref().map(|_| self.prompt_logits(&file, &prompt, &progress)).transpose()?;
+            self.logits.as_ref().map(|_| self.prompt_logits(file, &prompt, &progress)).transpose()?;
         progress.finish();
         if let (Some(path), Some(logits)) = (&self.logits, logits) {
             output::write_file(path, &npy(&logits))?;
@@ -154,18 +143,15 @@ impl Generate {
             if alone { (0, prompt.len() as u32) } else { (prompt.len() as u32, tokens - 1) };
         let sampling = alone || self.temperature > 0.0;
         let set = |key: &str, value: String| Override::flag("--model", &format!("workload.{key}"), &value);
-        let mut overrides = vec![
-            set("weights", file.weights.kind.to_string()),
-            set("group", file.weights.group.to_string()),
-            set("head", file.head.kind.to_string()),
-            set("head_group", file.head.group.to_string()),
+        let mut overrides = model_file::types(file);
+        overrides.extend([
             set("model", format!("\"{}\"", file.model.name)),
             set("prompt", length.to_string()),
             set("generate", generate.to_string()),
             set("context", "0".into()),
             set("batch", "1".into()),
             set("sampling", sampling.to_string()),
-        ];
+        ]);
         for (name, value) in [("activations", &self.activations), ("kv", &self.kv)] {
             let flag = |v: &String| Override::flag(&format!("--{name}"), &format!("workload.{name}"), v);
             overrides.extend(value.as_ref().map(flag));

@@ -4,13 +4,16 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
+use lutsim_host::model::Model;
+use lutsim_host::weights::WeightSource;
 use lutsim_isa::WeightFormat;
-use lutsim_sim::chip_file::Override;
+use lutsim_sim::chip_file::{ChipFile, Override};
 
 use super::check_group;
 use crate::cli::ChipArgs;
 use crate::engine;
-use crate::failure::Failure;
+use crate::failure::{Failure, UserError};
+use crate::model_file;
 use crate::output::{self, OutDir};
 use crate::progress::Bar;
 use crate::resolve;
@@ -62,7 +65,7 @@ pub struct Run {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Workload (the chip file's by default)")]
 pub struct WorkloadArgs {
-    /// Model file, or the name of a built-in model
+    /// Model file (TOML, GGUF, config.json), or the name of a built-in model
     #[arg(long, value_name = "FILE|NAME")]
     model: Option<String>,
     /// Sequences at a time
@@ -174,9 +177,37 @@ impl Engine {
 impl Run {
     pub(crate) fn execute(&self) -> Result<(), Failure> {
         let chip = self.chip.resolve(self.workload.overrides())?;
+        let Some(path) = model_file::gguf(&chip.workload.model) else {
+            let model = resolve::model(&chip.workload.model)?;
+            return self.go(self.named(&model, [])?, model, None);
+        };
+        model_file::with_gguf(&path, |_, file| {
+            // The file's types, unless others are asked for: then its numbers are of no use.
+            let chip = self.named(&file.model, model_file::types(file))?;
+            let w = &chip.workload;
+            let own = (WeightFormat::new(w.weights, w.group), WeightFormat::new(w.head, w.head_group));
+            let source: Option<&dyn WeightSource> =
+                if own == (file.weights, file.head) { Some(file) } else { None };
+            if source.is_none() && self.values == Switch::On {
+                return Err(UserError::Refused {
+                    what: format!("`{}` holds {} weights, not {}", path.display(), file.weights, own.0),
+                    help: "leave --weights and --group out, or --values off".into(),
+                }
+                .into());
+            }
+            self.go(chip, file.model.clone(), source)
+        })
+    }
+
+    /// The chip with the workload's flags behind `first`, the model called by its name and not by a path.
+    fn named(&self, model: &Model, first: impl IntoIterator<Item = Override>) -> Result<ChipFile, Failure> {
+        let name = Override::flag("--model", "workload.model", &format!("\"{}\"", model.name));
+        self.chip.resolve(first.into_iter().chain(self.workload.overrides()).chain([name]))
+    }
+
+    fn go(&self, chip: ChipFile, model: Model, source: Option<&dyn WeightSource>) -> Result<(), Failure> {
         let format = WeightFormat::new(chip.workload.weights, chip.workload.group);
         check_group(self.workload.group.as_deref(), format)?;
-        let model = resolve::model(&chip.workload.model)?;
         let mapping = self.mapping.as_deref().map(resolve::mapping).transpose()?;
         let session = Session {
             phase: self.phase.into(),
@@ -196,7 +227,7 @@ impl Run {
         // Found out before the simulation: a combination that cannot run, a folder that cannot be written.
         let out = self.out.as_deref().map(OutDir::prepare).transpose()?;
         let begin = Instant::now();
-        let finished = session.run(&progress)?;
+        let finished = session.run_on(source, &progress)?;
         let wall = begin.elapsed().as_secs_f64();
         progress.finish();
         if self.verbose > 0 {
