@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 use lutsim_sim::chip_file::{ChipFile, Override};
 
-use crate::commands::{asm, check, config, disasm, docs, dram, exec, gemm, generate, run};
+use crate::commands::{asm, check, config, disasm, docs, dram, eval, exec, gemm, generate, run};
 use crate::failure::Failure;
 use crate::resolve;
 
@@ -23,6 +23,8 @@ pub enum Command {
     Run(Box<run::Run>),
     /// Let a model file talk: its text, and what that took
     Generate(Box<generate::Generate>),
+    /// Judge a model file: perplexity on the machine and in floats, and each operator's error
+    Eval(eval::Eval),
     /// Run one matrix product on a chip
     Gemm(gemm::Gemm),
     /// Run one program on a chip
@@ -57,6 +59,7 @@ impl Command {
         match self {
             Command::Run(c) => c.execute(),
             Command::Generate(c) => c.execute(),
+            Command::Eval(c) => c.execute(),
             Command::Gemm(c) => c.execute(),
             Command::Exec(c) => c.execute(),
             Command::Dram(c) => c.execute(),

@@ -13,6 +13,7 @@ pub mod commands;
 pub mod device;
 pub mod dram;
 mod engine;
+pub mod eval;
 pub mod failure;
 pub mod gemm;
 pub mod kernel;

@@ -40,6 +40,28 @@ impl Progress for Bar {
     }
 }
 
+/// How many of a known number are done.
+pub(crate) struct Count(ProgressBar);
+
+impl Count {
+    pub(crate) fn new(what: &str, all: u64) -> Self {
+        let bar = ProgressBar::new(all);
+        if let Ok(style) =
+            ProgressStyle::with_template("{wide_bar} {pos} of {len} {msg} [{elapsed}, {eta} left]")
+        {
+            bar.set_style(style);
+        }
+        bar.set_message(what.to_owned());
+        Self(bar)
+    }
+    pub(crate) fn one(&self) {
+        self.0.inc(1);
+    }
+    pub(crate) fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
 impl Drop for Bar {
     fn drop(&mut self) {
         self.finish();

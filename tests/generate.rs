@@ -1,4 +1,5 @@
-//! `lutsim generate` on the trained models: the words and logits that others computed (tests/data/models/expected).
+//! `lutsim generate` and `lutsim eval` on the trained models: the words, logits and perplexities that others computed
+//! (tests/data/models/expected).
 
 use std::path::{Path, PathBuf};
 
@@ -113,4 +114,40 @@ fn a_text_ends() {
     let goes_on = generate(folder.path(), "tiny-llama-q4_0", &[&args[..], &["--ignore-eos"]].concat());
     let longer = ids(&goes_on["token_ids"]);
     assert_eq!((longer.len(), &longer[..3]), (20, &tokens[..]));
+}
+
+/// The first windows of the text: the mean loss of each to half a percent, on the machine and in floats.
+#[test]
+fn perplexity() {
+    let folder = tempfile::tempdir().unwrap();
+    for (model, exact) in [("tiny-bitnet-tq2_0", "int8"), ("tiny-llama-q4_0", "llama_cpp")] {
+        let (path, text) = (data(&format!("{model}.gguf")), data("validation.txt"));
+        let args = ["eval", "--model", path.to_str().unwrap(), "--text", text.to_str().unwrap()];
+        let (code, out, err) = lutsim(folder.path(), &[&args[..], &["--windows", "3", "--json"]].concat());
+        assert_eq!((code, err.as_str()), (0, ""));
+        let found: Value = serde_json::from_str(&out).unwrap();
+        for (ours, theirs) in [("exact", exact), ("float", "f32")] {
+            let means = |value: &Value| -> Vec<f64> {
+                value["window_mean_nll"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .take(3)
+                    .map(|x| x.as_f64().unwrap())
+                    .collect()
+            };
+            let (found, expected) = (means(&found[ours]), means(&expected(model)["validation"][theirs]));
+            assert_eq!(found.len(), 3);
+            // Perplexity to 0.5 %: a mean of logarithms to 0.005.
+            for (found, expected) in found.iter().zip(&expected) {
+                assert!((found - expected).abs() < 0.005, "{model}, {ours}: {found} for {expected}");
+            }
+        }
+        let operators = found["operator_nmse"].as_object().unwrap();
+        assert_eq!(operators.len(), 8);
+        assert!(
+            operators.iter().all(|(_, nmse)| (0.0..5e-3).contains(&nmse.as_f64().unwrap())),
+            "{operators:?}"
+        );
+    }
 }

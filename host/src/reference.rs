@@ -101,6 +101,9 @@ pub struct Reference<'a> {
     slopes: Vec<f32>,
 }
 
+/// Hears an operator's name and what came out of it.
+pub type Watch<'a> = dyn FnMut(&'static str, &[f32]) + 'a;
+
 /// Keys and values of one sequence.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Cache {
@@ -148,6 +151,19 @@ impl<'a> Reference<'a> {
     /// # Errors
     /// A token beyond the vocabulary.
     pub fn step(&self, cache: &mut Cache, token: u32) -> Result<Vec<f32>, WeightError> {
+        self.watched_step(cache, token, &mut |_, _| {})
+    }
+
+    /// As [`Self::step`]; `watch` hears each operator's name, layer after layer, and what came out of it.
+    ///
+    /// # Errors
+    /// A token beyond the vocabulary.
+    pub fn watched_step(
+        &self,
+        cache: &mut Cache,
+        token: u32,
+        watch: &mut Watch<'_>,
+    ) -> Result<Vec<f32>, WeightError> {
         let floats = |row: Vec<f16>| -> Vec<f32> { row.into_iter().map(f16::to_f32).collect() };
         let mut x = floats(self.source.embedding_row(token)?);
         if let Positions::Learned(learned) = self.model.positions {
@@ -160,10 +176,12 @@ impl<'a> Reference<'a> {
         cache.tokens += 1;
         let heads = cache.heads.chunks_exact_mut(self.model.kv_heads as usize);
         for (layer, heads) in self.weights.layers.iter().zip(heads) {
-            self.attention(layer, &turns, heads, &mut x);
-            self.mlp(layer, &mut x);
+            self.attention(layer, &turns, heads, &mut x, watch);
+            self.mlp(layer, &mut x, watch);
         }
-        Ok(self.weights.head.apply(&self.normed(&x, &self.weights.norm)))
+        let logits = self.weights.head.apply(&self.normed(&x, &self.weights.norm));
+        watch("head", &logits);
+        Ok(logits)
     }
 
     /// The logits of each of a prompt's positions.
@@ -189,7 +207,14 @@ impl<'a> Reference<'a> {
         Ok(Generated { logits, tokens })
     }
 
-    fn attention(&self, layer: &Layer, turns: &[f32], cache: &mut [[Rows; 2]], x: &mut [f32]) {
+    fn attention(
+        &self,
+        layer: &Layer,
+        turns: &[f32],
+        cache: &mut [[Rows; 2]],
+        x: &mut [f32],
+        watch: &mut Watch<'_>,
+    ) {
         let d = &self.model;
         let (dim, grouped) = (d.head_dim as usize, d.group() as usize);
         let h = self.normed(x, &layer.attn_norm);
@@ -200,6 +225,9 @@ impl<'a> Reference<'a> {
             }
             y
         });
+        for (name, y) in [("q_proj", &q), ("k_proj", &k), ("v_proj", &v)] {
+            watch(name, y);
+        }
         if let Some(rope) = d.rope() {
             q.chunks_exact_mut(dim)
                 .chain(k.chunks_exact_mut(dim))
@@ -217,16 +245,19 @@ impl<'a> Reference<'a> {
             attend(q, keys, values, (scale, self.slopes.get(i).copied()), &self.numerics)
         };
         let mut o: Vec<f32> = heads.flat_map(attend).collect();
+        watch("attention", &o);
         if let Some(w) = &layer.attn_sub_norm {
             o = self.normed(&o, w);
         }
-        add(x, &layer.output.apply(&o));
+        let y = layer.output.apply(&o);
+        watch("o_proj", &y);
+        add(x, &y);
         if let Some(bias) = &layer.output_bias {
             add(x, bias);
         }
     }
 
-    fn mlp(&self, layer: &Layer, x: &mut [f32]) {
+    fn mlp(&self, layer: &Layer, x: &mut [f32], watch: &mut Watch<'_>) {
         let h = self.normed(x, &layer.mlp_norm);
         let mut up = layer.up.apply(&h);
         if let Some(bias) = &layer.up_bias {
@@ -249,10 +280,13 @@ impl<'a> Reference<'a> {
             Some(gate) => gate.apply(&h).iter().zip(&up).map(|(&g, &u)| f(g) * u).collect(),
             None => up.into_iter().map(f).collect(),
         });
+        watch(if layer.gate.is_some() { "gate_up" } else { "up_proj" }, &hidden);
         if let Some(w) = &layer.ffn_sub_norm {
             hidden = stored(self.normed(&hidden, w));
         }
-        add(x, &layer.down.apply(&hidden));
+        let y = layer.down.apply(&hidden);
+        watch("down_proj", &y);
+        add(x, &y);
         if let Some(bias) = &layer.down_bias {
             add(x, bias);
         }

@@ -17,7 +17,7 @@ use crate::model::{Model, Positions};
 use crate::quantize::QuantisedTensor;
 
 /// Named numbers of a model.
-pub trait WeightSource {
+pub trait WeightSource: Sync {
     /// A matrix: of a layer, or of the model.
     ///
     /// # Errors

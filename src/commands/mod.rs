@@ -6,6 +6,7 @@ pub mod config;
 pub mod disasm;
 pub mod docs;
 pub mod dram;
+pub mod eval;
 pub mod exec;
 pub mod gemm;
 pub mod generate;
