@@ -151,3 +151,38 @@ fn perplexity() {
         );
     }
 }
+
+/// Stored bits as llama.cpp publishes them, and a product on a chip for each.
+#[test]
+fn types() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, out, err) = lutsim(folder.path(), &["types", "--config", "tiny", "--json"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let table: Value = serde_json::from_str(&out).unwrap();
+    let row = |name: &str| table.as_array().unwrap().iter().find(|row| row["type"] == name).unwrap().clone();
+    for (name, bits) in [
+        ("q4_0", 4.5),
+        ("q4_1", 5.0),
+        ("q5_0", 5.5),
+        ("q5_1", 6.0),
+        ("q8_0", 8.5),
+        ("q2_k", 2.625),
+        ("q3_k", 3.4375),
+        ("q4_k", 4.5),
+        ("q5_k", 5.5),
+        ("q6_k", 6.5625),
+        ("tq1_0", 1.6875),
+        ("tq2_0", 2.0625),
+        ("iq4_nl", 4.5),
+        ("mxfp4", 4.25),
+    ] {
+        assert_eq!(row(name)["stored_bits_per_weight"], bits, "{name}");
+        assert_eq!(row(name)["exact"], true);
+    }
+    // More planes take longer where the cores are what binds; floats are rounded.
+    let cycles = |name| row(name)["cycles"].as_u64().unwrap();
+    assert!(
+        cycles("int1") < cycles("int2") && cycles("int4") < cycles("q5_0") && cycles("q5_0") < cycles("q8_0")
+    );
+    assert_eq!((cycles("f16"), row("f16")["exact"].clone()), (cycles("int8"), Value::Bool(false)));
+}

@@ -11,6 +11,7 @@ pub mod exec;
 pub mod gemm;
 pub mod generate;
 pub mod run;
+pub mod types;
 
 use lutsim_isa::{Inst, Program, WeightFormat};
 use lutsim_sim::chip_file::ChipFile;
