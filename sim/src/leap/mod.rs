@@ -64,6 +64,8 @@ pub const PARTS: [&str; 11] = [
 pub struct LeapStats {
     /// Core cycles that were executed, and those that were leapt over.
     pub executed_cycles: u64,
+    /// Core cycles that were executed to choose a mapping, before the run.
+    pub searched_cycles: u64,
     /// Core cycles leapt over.
     pub leapt_cycles: u64,
     /// Entries applied.
@@ -87,6 +89,35 @@ pub struct LeapStats {
     pub new_parts: [u64; PARTS.len()],
     /// Milestones that were no hit, by the operator whose words come next.
     pub misses_by_operator: Vec<u64>,
+}
+
+/// What the engine remembers of a chip, whatever it ran: states and what happened from them.
+pub struct Memory {
+    chip: config::Chip,
+    leap: Box<Leap>,
+    prototypes: Prototypes,
+}
+
+impl Memory {
+    pub(crate) fn new(chip: config::Chip, mut leap: Box<Leap>, prototypes: Prototypes) -> Self {
+        leap.stats = LeapStats {
+            searched_cycles: leap.stats.searched_cycles + leap.stats.executed_cycles,
+            ..LeapStats::default()
+        };
+        Self { chip, leap, prototypes }
+    }
+    /// Core cycles that were executed so far.
+    pub fn searched_cycles(&self) -> u64 {
+        self.leap.stats.searched_cycles
+    }
+    /// Counts core cycles that were executed beside it.
+    pub fn count(&mut self, cycles: u64) {
+        self.leap.stats.searched_cycles += cycles;
+    }
+    /// Its parts, if it is of this chip.
+    pub(crate) fn of(self, chip: &config::Chip) -> Option<(Box<Leap>, Prototypes)> {
+        (self.chip == *chip).then_some((self.leap, self.prototypes))
+    }
 }
 
 /// What is being executed, to be remembered.
@@ -167,7 +198,7 @@ impl Leap {
         let begin = machine.now;
         let mut expected = None;
         let mut hops = 0u32;
-        loop {
+        while !machine.pauses() {
             let clocks = machine.now / machine.timebase.memory_period;
             let found = self.memo.find(state, &clusters, &due, clocks, &mut machine.feed, job);
             let (entry, known) = match found {
