@@ -141,6 +141,9 @@ impl Lower<'_> {
         params.iter().for_each(|p| self.load_param(p));
         self.b.sync(Queue::Vector, FREE.wait(sem::OUT));
         self.normalise(self.x());
+        if !self.phase.decode {
+            self.refresh_after_vector();
+        }
 
         let x = self.quantised(m.hidden, rows);
         self.op("k_proj", self.macs("wk"), 0);
@@ -182,12 +185,24 @@ impl Lower<'_> {
         let sums = Rows { base: buf.t1, rows, cols: q, elem: Elem::F32 };
         let wait = self.sub_norm(sums);
         self.quantise(sums, self.operand(), wait);
+        if !self.phase.decode {
+            self.refresh_after_vector();
+        }
         self.lut_waits(sem::OPERAND);
         self.product("wo", self.quantised(q, rows), buf.x, m.hidden, DrainMode::Add);
         self.lut_done();
         self.residual_bias(m.output_bias);
 
         self.mlp();
+    }
+
+    /// A refresh that waits for the vector unit. In prefill the cores are what everything waits for: weights that came before
+    /// them would find them at another point each time; so the cores wait for the weights here, 1 us per layer, and what
+    /// follows is the same for every chunk.
+    fn refresh_after_vector(&mut self) {
+        self.b.sync(Queue::Vector, FREE.signal(sem::SETTLED));
+        self.b.sync(Queue::Load, FREE.wait(sem::SETTLED));
+        self.b.refresh();
     }
 
     fn head(&mut self) {
