@@ -10,7 +10,7 @@ use lutsim_host::weights::WeightSource;
 use lutsim_host::{image, lower};
 use lutsim_isa::exec::{LutShape, State};
 use lutsim_sim::config::{Build, Chip, DramKind};
-use lutsim_sim::{BuildError, Engine, EngineStats, Job, LeapStats, Machine, Report, Stop};
+use lutsim_sim::{BuildError, Demand, Engine, EngineStats, Job, LeapStats, Machine, Memory, Report, Stop};
 
 /// A simulated chip.
 pub struct SimDevice {
@@ -49,16 +49,32 @@ impl SimDevice {
     /// # Errors
     /// A program that cannot go on.
     pub fn step(&mut self, step: &Lowered, doorbell: &Doorbell, vocab: Option<u32>) -> Result<Report, Stop> {
-        let job = Job {
-            program: &step.program,
-            address: step.address,
-            marks: &marks(step),
-            operators: step.operators.len() as u32,
-            registers: &doorbell.registers,
-            mailbox: &doorbell.mailbox,
-            result_bytes: result_bytes(step, vocab),
+        self.machine.run(&job(step, doorbell, &marks(step), vocab))
+    }
+    /// Core cycles of a step's first layer, from its doorbell on; `None` if it becomes clear that they are more than `most`.
+    /// The device is then of no further use, what it remembers is.
+    ///
+    /// # Errors
+    /// A program that cannot go on.
+    pub fn measure(&mut self, step: &Lowered, doorbell: &Doorbell, most: u64) -> Result<Option<u64>, Stop> {
+        let (marks, again) = (marks(step), again(step));
+        let job = job(step, doorbell, &marks, None);
+        let chip = self.machine.chip().clone();
+        let demand = Demand::of(&chip, burst_bytes(&chip), &job, again).map_err(Stop::Fault)?;
+        let each = burst_cycles(&chip);
+        let late = |cycles: u64, bursts: u64| {
+            cycles + (demand.bursts.saturating_sub(bursts) as f64 * each) as u64 > most
         };
-        self.machine.run(&job)
+        let cycles = self.machine.measure(&job, again, late)?;
+        Ok(cycles.filter(|&cycles| cycles <= most))
+    }
+    /// What the engine remembers of this chip, if it is `leap`.
+    pub fn memory(self) -> Option<Memory> {
+        self.machine.memory()
+    }
+    /// Remembers what another device of the same chip did.
+    pub fn recall(&mut self, memory: Memory) {
+        self.machine.recall(memory);
     }
     /// The token of each row of the last step, if values are executed.
     pub fn tokens(&mut self, step: &Lowered, doorbell: &Doorbell) -> Option<Vec<u32>> {
@@ -118,6 +134,36 @@ pub fn empty_state(chip: &Chip) -> State {
     State::new(scratchpad, chip.dram.bytes, lut)
 }
 
+/// A step as the machine sees it.
+fn job<'a>(step: &'a Lowered, doorbell: &'a Doorbell, marks: &'a [u32], vocab: Option<u32>) -> Job<'a> {
+    Job {
+        program: &step.program,
+        address: step.address,
+        marks,
+        operators: step.operators.len() as u32,
+        registers: &doorbell.registers,
+        mailbox: &doorbell.mailbox,
+        result_bytes: result_bytes(step, vocab),
+    }
+}
+
+/// The operator that begins a layer; none that there is, if the program has none.
+fn again(step: &Lowered) -> u32 {
+    let first = step.operators.iter().position(|operator| operator.layer_loop);
+    first.unwrap_or(step.operators.len()) as u32
+}
+
+/// Core cycles that a step's first layer takes at least, by what it asks of DRAM and of the select arrays.
+///
+/// # Errors
+/// A word without a meaning.
+pub fn least_cycles(chip: &Chip, step: &Lowered, doorbell: &Doorbell) -> Result<u64, Stop> {
+    let marks = marks(step);
+    let demand = Demand::of(chip, burst_bytes(chip), &job(step, doorbell, &marks, None), again(step));
+    let Demand { bursts, lut_cycles } = demand.map_err(Stop::Fault)?;
+    Ok(((bursts as f64 * burst_cycles(chip)) as u64).max(lut_cycles))
+}
+
 /// The operator span of each word.
 pub fn marks(step: &Lowered) -> Vec<u32> {
     let mut marks = vec![0; step.program.code.len()];
@@ -144,23 +190,15 @@ pub fn dram_peak(chip: &Chip) -> f64 {
     channel * f64::from(chip.dram.channels)
 }
 
-/// Core cycles that the work of a run takes at least, however it is cut: its bytes at the peak less refreshes, its selects
-/// and its products without tables on all cores. A roof of two slopes, to judge a mapping by; no time is made of it.
-pub fn least_cycles(chip: &Chip, report: &Report) -> u64 {
+/// Core cycles of a burst at the peak of all channels, next to the refreshes.
+fn burst_cycles(chip: &Chip) -> f64 {
     let refreshing = match &chip.dram.kind {
         DramKind::Standard(name) => {
             standard(name).refresh_clocks() as f64 / f64::from(chip.refresh.interval_cycles)
         }
         DramKind::Ideal { .. } => 0.0,
     };
-    let totals = &report.totals;
-    let bytes = totals.bursts as f64 * f64::from(burst_bytes(chip));
-    let memory = bytes / (dram_peak(chip) * (1.0 - refreshing)) * chip.clock_hz as f64;
-    let lut = chip.lut;
-    let array = u64::from(lut.cores) * u64::from(lut.m) * u64::from(lut.n);
-    let lanes = u64::from(lut.cores) * u64::from(lut.mac_lanes.max(1));
-    let products = (totals.work.mac_int8 + totals.work.mac_fp16).div_ceil(lanes);
-    (memory as u64).max(totals.work.lut_selects / array + products)
+    f64::from(burst_bytes(chip)) / (dram_peak(chip) * (1.0 - refreshing)) * chip.clock_hz as f64
 }
 
 /// The memory's clock, Hz.

@@ -40,6 +40,7 @@ pub(crate) fn json(finished: &Finished, engine: &str, wall: f64) -> String {
     let leap = finished.leap.as_ref().map(|leap| {
         json!({
             "executed_cycles": leap.executed_cycles,
+            "searched_cycles": leap.searched_cycles,
             "leapt_cycles": leap.leapt_cycles,
             "hits": leap.hits,
             "misses": {
@@ -95,6 +96,12 @@ pub(crate) fn words(finished: &Finished, wall: f64) -> String {
         leap.bytes >> 20,
         leap.evictions
     );
+    if leap.searched_cycles > 0 {
+        text += &format!(
+            "\n  {} more were executed to choose the mapping, and are known since",
+            leap.searched_cycles
+        );
+    }
     text += &format!(
         "\nmisses: {} in a state never met, {} with other words, addresses or rows to come, {} with the next refresh elsewhere",
         leap.new_states, leap.other_words, leap.other_refresh

@@ -11,6 +11,7 @@
 use lutsim_isa::format::{Elem, Group, WeightFormat, WeightKind};
 
 use crate::error::HostError;
+use crate::lower::LEAST_RUN;
 use crate::mapping::Mapping;
 use crate::model::{Model, Positions};
 use crate::target::Target;
@@ -35,6 +36,8 @@ pub struct Tensor {
     pub addr: u64,
     /// Whether each layer has one, a layer stride apart.
     pub per_layer: bool,
+    /// N tiles begin at multiples of so many bytes from the first.
+    pub tile_align: u64,
 }
 
 /// One record of a tensor: outputs `n0..n0 + n` x inputs `k0..k0 + k`.
@@ -63,7 +66,17 @@ impl Tensor {
             tail => whole + self.format.record_bytes(n, tail),
         }
     }
-    /// Bytes of the whole tensor.
+    /// Bytes from an N tile of `n` outputs to the next.
+    pub fn tile_stride(&self, n: u32) -> u64 {
+        self.tile_bytes(n).next_multiple_of(self.tile_align)
+    }
+    /// Bytes from the first record to the end of the last.
+    pub fn extent(&self) -> u64 {
+        let tiles = u64::from(self.n.div_ceil(self.n_tile));
+        let last = self.n - (tiles as u32 - 1) * self.n_tile;
+        (tiles - 1) * self.tile_stride(self.n_tile) + self.tile_bytes(last)
+    }
+    /// Bytes of all records.
     pub fn bytes(&self) -> u64 {
         let whole = u64::from(self.n / self.n_tile) * self.tile_bytes(self.n_tile);
         match self.n % self.n_tile {
@@ -84,7 +97,7 @@ impl Tensor {
         (0..self.n.div_ceil(self.n_tile)).flat_map(move |i| {
             let n0 = i * self.n_tile;
             let n = self.n_tile.min(self.n - n0);
-            let tile = u64::from(i) * self.tile_bytes(self.n_tile);
+            let tile = u64::from(i) * self.tile_stride(self.n_tile);
             self.blocks(n).map(move |(k0, k, offset)| Record {
                 n0,
                 n,
@@ -276,8 +289,14 @@ impl Layout {
             k_block: mapping.k_block.head,
             addr: 0,
             per_layer: false,
+            tile_align: 1,
         };
-        head.addr = cursor.take(head.bytes());
+        // Long tiles of the head lie alike in the banks, with a pause for a refresh before each; that costs a ninth of the
+        // head's room at most.
+        if head.tile_bytes(head.n_tile) >= LEAST_RUN.max(8 * target.row_span_bytes) {
+            head.tile_align = target.row_span_bytes.max(1);
+        }
+        head.addr = cursor.take(head.extent());
         let layer_base = cursor.at;
         let mut all: Vec<Vector> = embedding_norm.into_iter().collect();
         for (name, len) in vectors(model) {
@@ -287,9 +306,18 @@ impl Layout {
         for (name, n, k) in shapes(model) {
             let k_block = mapping.k_block.of(name).min(k);
             let n_tile = mapping.n_tile.min(n);
-            let mut tensor =
-                Tensor { name, n, k, format: workload.weights, n_tile, k_block, addr: 0, per_layer: true };
-            tensor.addr = cursor.take(tensor.bytes());
+            let mut tensor = Tensor {
+                name,
+                n,
+                k,
+                format: workload.weights,
+                n_tile,
+                k_block,
+                addr: 0,
+                per_layer: true,
+                tile_align: 1,
+            };
+            tensor.addr = cursor.take(tensor.extent());
             tensors.push(tensor);
         }
         let items = workload.batch * model.kv_heads;

@@ -1,4 +1,7 @@
-//! Finds a mapping by measuring: candidates are lowered with one layer, run, and the fastest is kept.
+//! Finds a mapping by measuring: the first layer of each candidate's programs is run, and the fastest is kept.
+//!
+//! What a program asks of the units is known without running it, and bounds its time from below: a candidate that cannot
+//! win by much is not measured, and one that falls behind is given up.
 //!
 //! [`candidates`] is nested: whatever a chip can use, a chip with more cores or scratchpad can use too, so more of either
 //! never slows the best mapping. It is large; [`shortlist`] is what a run affords to measure.
@@ -7,30 +10,31 @@ use crate::error::HostError;
 use crate::lower::Lowered;
 use crate::mapping::{Mapping, hidden_types};
 use crate::model::Model;
-use crate::plan::plan;
+use crate::plan::{Plan, plan};
 use crate::runtime::{DeviceError, Doorbell};
 use crate::target::Target;
 use crate::workload::Workload;
 
-/// What a program takes: by a simulation, in practice.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Measured {
-    /// Core cycles.
-    pub cycles: u64,
-    /// Core cycles that the same work takes at least, however it is cut; 0 if that is not known.
-    pub least: u64,
+/// Measures candidates, one after the other: by a simulation, in practice.
+pub trait Meter {
+    /// Core cycles that the first layer of a program takes at least.
+    ///
+    /// # Errors
+    /// A program that cannot be run.
+    fn least(&mut self, step: &Lowered, doorbell: &Doorbell) -> Result<u64, DeviceError>;
+    /// The steps of the next candidate come.
+    fn begin(&mut self) {}
+    /// Core cycles of the first layer of a program; `None` if that is more than `most`.
+    ///
+    /// # Errors
+    /// A program that cannot be run.
+    fn cycles(&mut self, step: &Lowered, doorbell: &Doorbell, most: u64) -> Result<Option<u64>, DeviceError>;
+    /// The candidate was the fastest so far.
+    fn keep(&mut self) {}
 }
 
-impl From<u64> for Measured {
-    fn from(cycles: u64) -> Self {
-        Self { cycles, least: 0 }
-    }
-}
-
-/// Measures a program.
-pub type Measure<'a> = dyn FnMut(&Lowered, &Doorbell) -> Result<Measured, DeviceError> + 'a;
-
-/// A mapping that takes less than this times the least cycles is taken as it is: at most that much is left to be found.
+/// Of this, 100 have to be left to be gained by a candidate, else it is not measured; candidates whose bounds are as close are
+/// alike.
 const CLOSE_PERCENT: u64 = 112;
 
 /// Inputs of one weight record that are tried.
@@ -96,14 +100,42 @@ pub fn search(
     model: &Model,
     workload: &Workload,
     target: &Target,
-    measure: &mut Measure<'_>,
+    meter: &mut dyn Meter,
 ) -> Result<Mapping, HostError> {
-    fastest(model, workload, target, &shortlist(model, workload, target)?, measure)
+    fastest(model, workload, target, &shortlist(model, workload, target)?, meter)
 }
 
-/// The candidate with the least cycles over the whole workload; of equals, the first. One that is close to what any must
-/// take ends the search. One layer and one N tile of the head stand for
-/// the model, decode in the middle of the generated tokens for all of decode.
+/// A step and how often it comes.
+type Step = (u64, Lowered, Doorbell);
+
+/// A candidate: the least cycles of all its steps, and of each.
+type Bounded = (u64, Mapping, Vec<(u64, Step)>);
+
+/// The steps that stand for a workload: decode in the middle of the generated tokens; of prefill the first sequence's
+/// first chunk for all but the last one.
+fn steps(plan: &Plan) -> Vec<Step> {
+    let workload = &plan.workload;
+    let mut steps = Vec::new();
+    if workload.generate > 0 {
+        let before = u64::from(workload.context) + u64::from(workload.prompt);
+        let middle = before + u64::from(workload.generate) / 2;
+        let (step, doorbell) = plan.decode_step(middle, &vec![0; workload.batch as usize]);
+        steps.push((u64::from(workload.generate), step.clone(), doorbell));
+    }
+    let chunks = plan.prefill_steps(&vec![0; workload.prompt as usize]);
+    let others = chunks.len().saturating_sub(1);
+    for (i, (step, doorbell)) in chunks.into_iter().enumerate() {
+        let times = if i == others { 1 } else { others as u64 };
+        if i == 0 || i == others {
+            steps.push((times * u64::from(workload.batch), step.clone(), doorbell));
+        }
+    }
+    steps
+}
+
+/// The candidate with the least cycles for a layer, over the whole workload; of equals, the first one that is measured. They
+/// are measured in the order given, those last whose bound alone is far above the least bound. What is not measured,
+/// or given up, cannot win by much.
 ///
 /// # Errors
 /// No candidate, none that can be lowered, or a measurement that failed.
@@ -112,56 +144,56 @@ pub fn fastest(
     workload: &Workload,
     target: &Target,
     candidates: &[Mapping],
-    measure: &mut Measure<'_>,
+    meter: &mut dyn Meter,
 ) -> Result<Mapping, HostError> {
-    let mut measured: Vec<(Lowered, Doorbell, Measured)> = Vec::new();
-    let mut cycles = |step: &Lowered, doorbell: Doorbell| -> Result<Measured, HostError> {
-        // Mappings that differ elsewhere give the same program for a phase.
-        if let Some(known) = measured.iter().find(|m| m.1 == doorbell && m.0.program == step.program) {
-            return Ok(known.2);
-        }
-        let cycles = measure(step, &doorbell).map_err(|e| HostError::Measure { message: e.to_string() })?;
-        measured.push((step.clone(), doorbell, cycles));
-        Ok(cycles)
-    };
-    let mut best: Option<(u64, Mapping)> = None;
+    let failed = |e: DeviceError| HostError::Measure { message: e.to_string() };
+    let mut planned: Vec<Bounded> = Vec::new();
     let mut refused = None;
     for mapping in candidates {
-        let vocab = model.vocab.min(mapping.n_tile);
-        let probe = match plan(&Model { layers: 1, vocab, ..model.clone() }, workload, target, mapping) {
-            Ok(probe) => probe,
+        let plan = match plan(model, workload, target, mapping) {
+            Ok(plan) => plan,
             Err(error) => {
                 refused.get_or_insert(error);
                 continue;
             }
         };
-        let mut total = Measured::default();
-        let mut add = |times: u64, step: Measured| {
-            total.cycles += times * step.cycles;
-            total.least += times * step.least;
+        let bound = |step: Step| -> Result<(u64, Step), HostError> {
+            Ok((meter.least(&step.1, &step.2).map_err(failed)?, step))
         };
-        if workload.generate > 0 {
-            let before = u64::from(workload.context) + u64::from(workload.prompt);
-            let middle = before + u64::from(workload.generate) / 2;
-            let (step, doorbell) = probe.decode_step(middle, &vec![0; workload.batch as usize]);
-            add(u64::from(workload.generate), cycles(step, doorbell)?);
+        let steps = steps(&plan).into_iter().map(bound).collect::<Result<Vec<_>, _>>()?;
+        planned.push((steps.iter().map(|(least, step)| step.0 * least).sum(), *mapping, steps));
+    }
+    let far = planned.iter().map(|p| p.0).min().unwrap_or(0) * CLOSE_PERCENT / 100;
+    planned.sort_by_key(|&(bound, ..)| if bound <= far { 0 } else { bound });
+
+    let mut measured: Vec<(Step, u64)> = Vec::new();
+    let mut best: Option<(u64, Mapping)> = None;
+    for (bound, mapping, steps) in planned {
+        let most = best.map_or(u64::MAX, |(cycles, _)| cycles - 1);
+        if most.saturating_mul(100) < bound * CLOSE_PERCENT {
+            continue;
         }
-        // The first sequence stands for all, its first chunk for all but the last one.
-        let chunks = probe.prefill_steps(&vec![0; workload.prompt as usize]);
-        let others = chunks.len().saturating_sub(1) as u64;
-        for (i, (step, doorbell)) in chunks.into_iter().enumerate() {
-            let times = match i as u64 {
-                i if i == others => 1,
-                0 => others,
-                _ => continue,
+        meter.begin();
+        // What is known of the total: steps not measured yet count what they take at least.
+        let mut total = Some(bound);
+        for (least, step) in steps {
+            let Some(sum) = total else { break };
+            let (times, program, doorbell) = &step;
+            // Mappings that differ elsewhere give the same program for a phase.
+            let known = measured.iter().find(|m| m.0.2 == *doorbell && m.0.1.program == program.program);
+            let cycles = match known {
+                Some(known) => Some(known.1),
+                None => {
+                    let room = most.saturating_sub(sum) / times + least;
+                    meter.cycles(program, doorbell, room).map_err(failed)?
+                }
             };
-            add(times * u64::from(workload.batch), cycles(step, doorbell)?);
+            total = cycles.map(|cycles| sum + times * cycles - times * least).filter(|&sum| sum <= most);
+            measured.extend(cycles.filter(|_| known.is_none()).map(|cycles| (step, cycles)));
         }
-        if best.is_none_or(|(least, _)| total.cycles < least) {
-            best = Some((total.cycles, *mapping));
-        }
-        if total.cycles * 100 < total.least * CLOSE_PERCENT {
-            break;
+        if let Some(cycles) = total {
+            best = Some((cycles, mapping));
+            meter.keep();
         }
     }
     let none = || HostError::Measure { message: "there is no candidate".into() };
@@ -175,6 +207,25 @@ mod tests {
 
     fn workload() -> Workload {
         Workload { prompt: 8, generate: 4, ..Workload::default() }
+    }
+
+    /// Programs take as long as they are.
+    struct Words {
+        each: u64,
+        base: u64,
+        kept: u32,
+    }
+    impl Meter for Words {
+        fn least(&mut self, _: &Lowered, _: &Doorbell) -> Result<u64, DeviceError> {
+            Ok(0)
+        }
+        fn cycles(&mut self, step: &Lowered, _: &Doorbell, most: u64) -> Result<Option<u64>, DeviceError> {
+            let cycles = self.each * step.program.code.len() as u64 + self.base;
+            Ok((cycles <= most).then_some(cycles))
+        }
+        fn keep(&mut self) {
+            self.kept += 1;
+        }
     }
 
     #[test]
@@ -197,18 +248,18 @@ mod tests {
     fn the_fastest_is_kept_and_the_first_of_equals() {
         let (model, workload) = (Model::builtin("tiny-2l").unwrap(), workload());
         let all = candidates(&model, &workload, &Target::TINY);
-        let mut words = |step: &Lowered, _: &Doorbell| Ok((step.program.code.len() as u64).into());
+        let mut words = Words { each: 1, base: 0, kept: 0 };
         let best = fastest(&model, &workload, &Target::TINY, &all, &mut words).unwrap();
         let size = |m: &Mapping| {
-            let plan =
-                plan(&Model { layers: 1, vocab: 64, ..model.clone() }, &workload, &Target::TINY, m).unwrap();
+            let plan = plan(&model, &workload, &Target::TINY, m).unwrap();
             let steps = plan.prefill_steps(&[0; 8]);
             let prefill: usize = steps.iter().map(|s| s.0.program.code.len()).sum();
             4 * plan.decode.program.code.len() + prefill // all chunks but the last have the same program
         };
         let first = all.iter().min_by_key(|m| size(m)).unwrap();
         assert_eq!(best, *first);
-        let constant = fastest(&model, &workload, &Target::TINY, &all, &mut |_, _| Ok(1.into())).unwrap();
+        let mut constant = Words { each: 0, base: 1, kept: 0 };
+        let constant = fastest(&model, &workload, &Target::TINY, &all, &mut constant).unwrap();
         assert_eq!(constant.chunk, 8, "fewest chunks");
     }
 

@@ -295,7 +295,10 @@ impl Channel {
                 &mut m.waiting,
                 |w, (_, tag, write)| {
                     w.flag(write);
-                    w.tag(tag);
+                    // Nobody waits for a write's.
+                    if !*write {
+                        w.tag(tag);
+                    }
                 },
                 || (clock, 0, false),
             ),

@@ -3,10 +3,10 @@
 //! Control flow does not depend on time, so what comes next is known ahead. A word is recognised by its prototype: the
 //! same operation on tiles in the same banks, wherever in DRAM; its addresses there are kept apart.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use lutsim_dram::Rows;
-use lutsim_isa::{Control, Dispatch, Fault, Op, Reg, Step};
+use lutsim_isa::{Control, Dispatch, Fault, Reg, Step};
 
 use crate::leap::addresses;
 
@@ -17,8 +17,27 @@ pub(crate) struct Word {
     pub(crate) step: Step,
     /// Which prototype it is of; a word of control is its own.
     pub(crate) prototype: u32,
-    /// Its addresses in DRAM: how far into a row, and the rows.
-    pub(crate) places: Vec<(u64, Rows)>,
+    /// Its addresses in DRAM.
+    pub(crate) places: Places,
+}
+
+/// Addresses in DRAM: how far into a row, and the rows. Nearly every word has at most one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Places {
+    first: Option<(u64, Rows)>,
+    others: Vec<(u64, Rows)>,
+}
+
+impl Places {
+    fn push(&mut self, place: (u64, Rows)) {
+        if self.first.is_none() { self.first = Some(place) } else { self.others.push(place) }
+    }
+    pub(crate) fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.others.len()
+    }
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(u64, Rows)> {
+        self.first.iter().chain(&self.others)
+    }
 }
 
 /// Prototypes of words of control have this bit, and their kind and number.
@@ -28,8 +47,8 @@ const CONTROL: u32 = 1 << 31;
 #[derive(Debug, Default)]
 pub(crate) struct Prototypes {
     known: Vec<(Dispatch, u32)>,
-    /// By word and first tile.
-    by_word: HashMap<(u32, u64), Vec<u32>>,
+    /// Those of each word, as they came, and the place behind the last one that was met: loops meet them in turn.
+    by_word: Vec<(Vec<u32>, usize)>,
     /// Bytes of DRAM in which a row unit of every channel and bank lies.
     span: u64,
     /// Bytes of the scratchpad in which one word of every bank lies; which of those it is makes no difference to time.
@@ -44,7 +63,7 @@ impl Prototypes {
         self.known[prototype as usize].0
     }
     fn word(&mut self, pc: u32, step: Step, mark: u32, mailbox: &[u32]) -> Word {
-        let mut places = Vec::new();
+        let mut places = Places::default();
         let kind = match step {
             Step::Control => 0,
             Step::Fence => 1,
@@ -64,23 +83,24 @@ impl Prototypes {
         Word { pc, step, prototype: CONTROL | pc << 2 | kind, places }
     }
     fn number(&mut self, bare: Dispatch, mark: u32) -> u32 {
-        let tile = match bare.op {
-            Op::Load { tile, .. } | Op::Store { tile, .. } | Op::Gather { tile, .. } => u64::from(tile.base),
-            Op::Lmma { a, w, .. } => u64::from(a.base) << 32 | u64::from(w.base),
-            Op::Drain { o, .. } => u64::from(o.base),
-            _ => 0,
-        };
-        let same = self.by_word.entry((bare.pc, tile)).or_default();
-        let known = &mut self.known;
-        match same.iter().find(|&&i| known[i as usize] == (bare, mark)) {
-            Some(&i) => i,
-            None => {
-                let i = known.len() as u32;
-                known.push((bare, mark));
-                same.push(i);
-                i
-            }
+        let pc = bare.pc as usize;
+        if self.by_word.len() <= pc {
+            self.by_word.resize_with(pc + 1, Default::default);
         }
+        let (same, next) = &mut self.by_word[pc];
+        let known = &mut self.known;
+        let (behind, ahead) = same.split_at(*next);
+        let met = |&i: &u32| known[i as usize] == (bare, mark);
+        let at = match ahead.iter().position(met) {
+            Some(at) => at + behind.len(),
+            None => behind.iter().position(met).unwrap_or(same.len()),
+        };
+        if at == same.len() {
+            same.push(known.len() as u32);
+            known.push((bare, mark));
+        }
+        *next = at + 1;
+        same[at]
     }
 }
 
@@ -125,7 +145,7 @@ impl Feed {
         let pc = self.control.pc;
         let step = self.control.step(job.program)?;
         let Some(prototypes) = &mut self.prototypes else {
-            return Ok(Word { pc, step, prototype: 0, places: Vec::new() });
+            return Ok(Word { pc, step, prototype: 0, places: Places::default() });
         };
         Ok(prototypes.word(pc, step, job.marks[pc as usize], job.mailbox))
     }
@@ -152,8 +172,12 @@ impl Feed {
         }
         self.ahead[i].as_ref().ok()
     }
+    /// Words that were peeked at.
+    pub(crate) fn peeked(&self, count: usize) -> impl Iterator<Item = &Word> {
+        self.ahead.iter().take(count).flatten()
+    }
     /// Leaves out words that were peeked at.
-    pub(crate) fn skip(&mut self, count: usize) -> impl Iterator<Item = Word> + '_ {
-        self.ahead.drain(..count).flatten()
+    pub(crate) fn skip(&mut self, count: usize) {
+        self.ahead.drain(..count);
     }
 }

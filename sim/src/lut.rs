@@ -20,7 +20,7 @@ use std::collections::VecDeque;
 
 use lutsim_isa::control::TileRef;
 use lutsim_isa::field::{AType, DrainMode};
-use lutsim_isa::{Format, Grid, LmmaType, Op, Queue};
+use lutsim_isa::{Dispatch, Format, Grid, LmmaType, Op, Queue};
 
 use crate::activity::{Activity, Cause};
 use crate::config::{self, Build};
@@ -458,6 +458,14 @@ fn widen(run: Run, cycles: u64) -> Run {
         period: 1,
         ..run
     }
+}
+
+/// Core cycles of the array for an operation.
+pub(crate) fn array_cycles(dispatch: &Dispatch, lut: &config::Lut) -> u64 {
+    let Op::Lmma { ty, a, w, grid, .. } = dispatch.op else { return 0 };
+    let job = Job { dispatch: *dispatch, instance: 0, prototype: 0 };
+    let Some(pass) = Pass::new(job, ty, a, w, grid) else { return 0 };
+    (0..pass.groups).map(|next| Pass { next, ..pass }.group(lut).cycles).sum()
 }
 
 /// Additions for the half-table of `k` activations: every sum from the one before by Gray code, and the first.

@@ -9,7 +9,7 @@ use crate::channel::Channel;
 use crate::clock::Timebase;
 use crate::config::Chip;
 use crate::feed::Feed;
-use crate::leap::{Leap, LeapStats};
+use crate::leap::{Leap, LeapStats, Memory};
 use crate::link::{Link, Registered, Semaphores, Tick};
 use crate::load::Load;
 use crate::lut::Lut;
@@ -105,6 +105,8 @@ pub struct Machine {
     stats: EngineStats,
     /// The time at which the run is given up.
     limit: Tick,
+    /// The operator at whose second execution a measurement ends.
+    pause: Option<u32>,
     /// Checked now and then; set from outside to stop.
     interrupt: Option<std::sync::Arc<std::sync::atomic::AtomicBool>>,
 }
@@ -179,6 +181,7 @@ impl Machine {
             now: 0,
             stats: EngineStats::default(),
             limit: Tick::MAX,
+            pause: None,
             interrupt: None,
         })
     }
@@ -240,50 +243,10 @@ impl Machine {
     /// # Errors
     /// A program that cannot go on; the machine is then of no further use.
     pub fn run(&mut self, job: &Job<'_>) -> Result<Report, Stop> {
-        let begin = self.now;
         let before = self.totals();
         let first = self.snapshot();
-        self.shared.instances.clear();
-        self.shared.retirements.clear();
-        self.shared.semaphores = Semaphores::default();
-        self.shared.waiter = [None; 32];
-        self.shared.mailbox.clear();
-        self.shared.mailbox.extend_from_slice(job.mailbox);
-        if let Some(state) = &mut self.values.state {
-            state.mailbox.clear();
-            state.mailbox.extend_from_slice(job.mailbox);
-        }
-        let start = begin + self.core_ticks(self.chip.runtime.doorbell_ns);
-        self.sequencer.begin(begin, start, job, &self.shared);
-        self.feed.begin(job.registers);
-        self.shared.wakes.at(Unit::Sequencer, start.max(begin + self.timebase.core_period));
-
-        let mut checks = 0u32;
-        let walks = self.channels.iter().all(Channel::can_walk) && self.order.is_none();
-        let mut leap = self.leap.take_if(|_| walks);
-        if let Some(leap) = &mut leap {
-            leap.here(self, job)?;
-        }
-        while !self.sequencer.done() {
-            let at = self.next_instant().ok_or_else(|| self.deadlock())?;
-            let milestones = self.milestones();
-            self.instant(at, job)?;
-            if let Some(leap) = &mut leap
-                && self.milestones() != milestones
-                && !self.sequencer.done()
-            {
-                leap.here(self, job)?;
-            }
-            self.check_limit()?;
-            checks = checks.wrapping_add(1);
-            if checks & 0xffff == 0 && self.is_interrupted() {
-                return Err(Stop::Interrupted);
-            }
-        }
-        if let Some(mut leap) = leap {
-            leap.leave(self);
-            self.leap = Some(leap);
-        }
+        self.begin(job);
+        self.go_on(job, &mut |_| false)?;
         let readback = self.chip.runtime.readback_ns
             + (job.result_bytes * 1_000_000_000).div_ceil(self.chip.runtime.readback_bytes_per_second.max(1));
         let mut end = self.now + self.core_ticks(readback).max(self.timebase.core_period);
@@ -306,6 +269,97 @@ impl Machine {
         }
         let totals = self.totals().since(&before);
         Ok(Report { totals, operators: self.operators(first) })
+    }
+
+    /// Core cycles of a program up to where operator `again` begins for the second time, or to its end. Gives up, with
+    /// `None`, when `give_up` says so, who is told core cycles and bursts so far. The machine is then of no further use;
+    /// [`Machine::memory`] is.
+    ///
+    /// # Errors
+    /// A program that cannot go on.
+    pub fn measure(
+        &mut self,
+        job: &Job<'_>,
+        again: u32,
+        mut give_up: impl FnMut(u64, u64) -> bool,
+    ) -> Result<Option<u64>, Stop> {
+        let mut given_up = false;
+        self.pause = Some(again);
+        self.begin(job);
+        self.go_on(job, &mut |machine| {
+            let bursts = machine.shared.bursts.wrapping_add(machine.leapt.bursts);
+            given_up = give_up(machine.now / machine.timebase.core_period, bursts);
+            given_up
+        })?;
+        self.pause = None;
+        Ok((!given_up).then_some(self.now / self.timebase.core_period))
+    }
+    /// Whether it has come to where it is to pause.
+    pub(crate) fn pauses(&self) -> bool {
+        self.pause.is_some_and(|again| self.sequencer.begun(again) > 1)
+    }
+    /// What [`Engine::Leap`] remembers, to go on with on another machine of the same chip.
+    pub fn memory(self) -> Option<Memory> {
+        Some(Memory::new(self.chip, self.leap?, self.feed.prototypes?))
+    }
+    /// Remembers what another machine of the same chip did.
+    pub fn recall(&mut self, memory: Memory) {
+        if let Some((leap, prototypes)) = memory.of(&self.chip).filter(|_| self.leap.is_some()) {
+            self.leap = Some(leap);
+            self.feed.prototypes = Some(prototypes);
+        }
+    }
+
+    /// Rings the doorbell.
+    fn begin(&mut self, job: &Job<'_>) {
+        let begin = self.now;
+        self.shared.instances.clear();
+        self.shared.retirements.clear();
+        self.shared.semaphores = Semaphores::default();
+        self.shared.waiter = [None; 32];
+        self.shared.mailbox.clear();
+        self.shared.mailbox.extend_from_slice(job.mailbox);
+        if let Some(state) = &mut self.values.state {
+            state.mailbox.clear();
+            state.mailbox.extend_from_slice(job.mailbox);
+        }
+        let start = begin + self.core_ticks(self.chip.runtime.doorbell_ns);
+        self.sequencer.begin(begin, start, job, &self.shared);
+        self.feed.begin(job.registers);
+        self.shared.wakes.at(Unit::Sequencer, start.max(begin + self.timebase.core_period));
+    }
+
+    /// Executes until the program is over, where it is to pause, or at a milestone at which `enough` says so.
+    fn go_on(&mut self, job: &Job<'_>, enough: &mut dyn FnMut(&Machine) -> bool) -> Result<(), Stop> {
+        let mut checks = 0u32;
+        let walks = self.channels.iter().all(Channel::can_walk) && self.order.is_none();
+        let mut leap = self.leap.take_if(|_| walks);
+        if let Some(leap) = &mut leap {
+            leap.here(self, job)?;
+        }
+        while !self.sequencer.done() && !self.pauses() {
+            let at = self.next_instant().ok_or_else(|| self.deadlock())?;
+            let milestones = self.milestones();
+            self.instant(at, job)?;
+            if self.milestones() != milestones && !self.sequencer.done() {
+                if let Some(leap) = &mut leap {
+                    leap.here(self, job)?;
+                }
+                if enough(self) {
+                    break;
+                }
+            }
+            self.check_limit()?;
+            checks = checks.wrapping_add(1);
+            if checks & 0xffff == 0 && self.is_interrupted() {
+                return Err(Stop::Interrupted);
+            }
+        }
+        if let Some(mut leap) = leap {
+            leap.leave(self);
+            self.leap = Some(leap);
+        }
+        Ok(())
     }
 
     pub(crate) fn is_interrupted(&self) -> bool {

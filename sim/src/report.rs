@@ -2,8 +2,10 @@
 
 use lutsim_dram::Counters as DramCounters;
 
-use crate::activity::Cycles;
-use crate::shared::{ByteCounts, Work};
+use lutsim_isa::ByteClass;
+
+use crate::activity::{Cause, Cycles};
+use crate::shared::{ByteCounts, Snapshot, Work};
 
 /// Everything that has been counted since the machine was built.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,6 +52,20 @@ pub struct Totals {
     pub others: [u64; 2],
 }
 
+/// Causes of a unit, among [`Totals::numbers`].
+const CAUSES: usize = Cause::ALL.len();
+
+/// What a moment of a run says of bursts and of three units, taken from [`Totals::numbers`].
+pub(crate) fn snapshot(numbers: &[u64], time: u64) -> Snapshot {
+    let of = |unit: usize| {
+        let mut cycles = Cycles::default();
+        cycles.0.copy_from_slice(&numbers[unit * CAUSES..][..CAUSES]);
+        cycles
+    };
+    let bursts = 7 * CAUSES + 5 + Work::COUNT + 2 * ByteClass::ALL.len();
+    Snapshot { time, dram_bursts: numbers[bursts], load: of(1), lut: of(3), vector: of(5) }
+}
+
 impl Totals {
     /// Each number, always in the same order.
     pub(crate) fn each(&mut self, mut f: impl FnMut(&mut u64)) {
@@ -74,6 +90,11 @@ impl Totals {
         let mut numbers = Vec::with_capacity(256);
         self.clone().each(|x| numbers.push(*x));
         numbers
+    }
+    /// The same numbers, in order.
+    pub(crate) fn set(&mut self, numbers: &[u64]) {
+        let mut numbers = numbers.iter();
+        self.each(|x| *x = numbers.next().copied().unwrap_or(0));
     }
     /// Adds other totals, or a difference below zero.
     pub(crate) fn plus(&mut self, other: &Self) {

@@ -334,6 +334,11 @@ impl Sequencer {
         *pass - 1
     }
 
+    /// Executions of an operator that have begun.
+    pub(crate) fn begun(&self, operator: u32) -> u32 {
+        self.passes.get(operator as usize).copied().unwrap_or(0)
+    }
+
     /// What it is doing, for a deadlock report.
     pub(crate) fn describe(&self, feed: &Feed) -> String {
         let at = match &self.pending {

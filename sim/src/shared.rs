@@ -255,6 +255,8 @@ macro_rules! work {
         #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
         pub struct Work { $($(#[$doc])* pub $name: u64),* }
         impl Work {
+            /// How many there are.
+            pub(crate) const COUNT: usize = [$(stringify!($name)),*].len();
             /// Each of them.
             pub(crate) fn each(&mut self, mut f: impl FnMut(&mut u64)) {
                 $(f(&mut self.$name);)*

@@ -8,6 +8,7 @@ mod counts;
 mod ids;
 mod record;
 mod sample;
+mod trial;
 
 pub use counts::{Counts, OperatorCounts};
 pub use ids::prompt as prompt_ids;
@@ -18,16 +19,16 @@ use lutsim_host::image::ImageError;
 use lutsim_host::mapping::Mapping;
 use lutsim_host::model::Model;
 use lutsim_host::plan::{Plan, plan};
-use lutsim_host::runtime::DeviceError;
-use lutsim_host::search::{Measured, search};
+use lutsim_host::search::search;
 use lutsim_host::weights::{Synthetic, WeightSource};
 use lutsim_host::workload::Workload;
 use lutsim_isa::format::WeightFormat;
 use lutsim_record::Record;
 use lutsim_sim::chip_file::ChipFile;
-use lutsim_sim::{BuildError, Engine, EngineStats, LeapStats, Stop};
+use lutsim_sim::{BuildError, Engine, EngineStats, LeapStats, Memory, Stop};
 
 use crate::device::{self, SimDevice};
+use trial::Trial;
 
 /// Which phases run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,36 +159,35 @@ impl Session {
     /// # Errors
     /// Model, workload, chip and mapping that do not go together.
     pub fn plan(&self, progress: &dyn Progress) -> Result<Plan, Error> {
+        Ok(self.prepare(progress)?.0)
+    }
+
+    /// The same, with what was learned of the chip on the way.
+    fn prepare(&self, progress: &dyn Progress) -> Result<(Plan, Option<Memory>), Error> {
         let (target, workload) = (device::target(&self.chip.chip), self.workload());
         workload.check(&self.model, &target)?;
-        let mapping = match self.mapping {
-            Some(mapping) => mapping,
+        let (mapping, memory) = match self.mapping {
+            Some(mapping) => (mapping, None),
             None => self.search(&workload, progress)?,
         };
-        Ok(plan(&self.model, &workload, &target, &mapping)?)
+        Ok((plan(&self.model, &workload, &target, &mapping)?, memory))
     }
 
     /// The fastest mapping of the host's short list, each measured on a chip of its own.
-    fn search(&self, workload: &Workload, progress: &dyn Progress) -> Result<Mapping, Error> {
+    fn search(
+        &self,
+        workload: &Workload,
+        progress: &dyn Progress,
+    ) -> Result<(Mapping, Option<Memory>), Error> {
         let target = device::target(&self.chip.chip);
         // What does not fit is found before anything is measured.
         let default = Mapping::default_for(&target, &self.model, workload)?;
         plan(&self.model, workload, &target, &default)?;
-        let vocab = workload.sampling.then_some(self.model.vocab);
-        let mut measured = 0;
         // All engines measure the same; this one is fast.
         SimDevice::new(&self.chip.chip, Engine::Leap)?;
-        Ok(search(&self.model, workload, &target, &mut |step, doorbell| {
-            progress.step("mapping", measured, None);
-            measured += 1;
-            let device = SimDevice::new(&self.chip.chip, Engine::Leap);
-            let mut device = device.map_err(|e| DeviceError(e.to_string()))?;
-            let report = device.step(step, doorbell, vocab).map_err(|e| DeviceError(e.to_string()))?;
-            Ok(Measured {
-                cycles: report.totals.cycles,
-                least: device::least_cycles(&self.chip.chip, &report),
-            })
-        })?)
+        let mut trial = Trial::new(&self.chip.chip, progress);
+        let mapping = search(&self.model, workload, &target, &mut trial)?;
+        Ok((mapping, trial.finish()))
     }
 
     /// Runs it.
@@ -214,8 +214,11 @@ impl Session {
         progress: &dyn Progress,
     ) -> Result<Finished, Error> {
         let technology = record::technology(&self.chip)?;
-        let plan = self.plan(progress)?;
+        let (plan, memory) = self.prepare(progress)?;
         let mut device = SimDevice::new(&self.chip.chip, self.engine)?;
+        if let Some(memory) = memory {
+            device.recall(memory);
+        }
         device.limit(self.audit, self.max_cycles);
         if self.values {
             let (weights, head) = (plan.workload.weights, plan.workload.head);

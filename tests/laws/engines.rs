@@ -2,9 +2,10 @@
 //! components of an instant are evaluated. On random programs and random chips, several programs in a row on one machine.
 //! `leap` is also made to execute what it remembers, from a state that was written down and put back, and to compare.
 
+use lutsim::device;
 use lutsim_isa::{Program, asm};
 use lutsim_sim::config::Chip;
-use lutsim_sim::{Engine, Machine, Report};
+use lutsim_sim::{Engine, Machine, Memory, Report};
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
@@ -33,7 +34,11 @@ fn reports_audited(
     programs: &[&Program],
     audit: u32,
 ) -> Vec<Report> {
-    let mut machine = Machine::new(chip, engine).unwrap();
+    let machine = Machine::new(chip, engine).unwrap();
+    reports_of(machine, order, programs, audit)
+}
+
+fn reports_of(mut machine: Machine, order: Option<u64>, programs: &[&Program], audit: u32) -> Vec<Report> {
     machine.set_audit(audit);
     machine.set_limit(Some(100_000_000));
     if let Some(number) = order {
@@ -46,6 +51,15 @@ fn reports_audited(
         report.unwrap_or_else(|stop| panic!("{stop}\n{}", asm::disassemble(program)))
     };
     programs.iter().map(run).collect()
+}
+
+/// What a machine remembers that measured a program.
+fn learned(chip: &Chip, program: &Program) -> Option<Memory> {
+    let mut machine = Machine::new(chip, Engine::Leap).unwrap();
+    let marks = vec![0; program.code.len()];
+    let cycles = machine.measure(&job(program, &marks, &MAILBOX), 0, |_, _| false);
+    cycles.unwrap_or_else(|stop| panic!("{stop}\n{}", asm::disassemble(program)));
+    machine.memory()
 }
 
 /// Two programs, in several orders on one machine: all engines agree.
@@ -65,8 +79,22 @@ fn agree(chip: &Chip, recipes: [&[Recipe]; 2], order: u64) -> Result<(), TestCas
     }
     let programs = [&first, &second, &first, &first, &second, &first];
     let expected = reports(chip, Engine::Skip, None, &programs);
+    for (program, report) in programs.iter().zip(&expected) {
+        let marks = vec![0; program.code.len()];
+        let job = job(program, &marks, &MAILBOX);
+        // What is asked for takes no less.
+        let least = lutsim_sim::Demand::of(chip, device::burst_bytes(chip), &job, u32::MAX).unwrap();
+        let totals = &report.totals;
+        let holds = least.bursts <= totals.bursts && least.lut_cycles <= totals.cycles;
+        prop_assert!(holds, "{:?} of {:?}", least, totals);
+    }
     for audit in [0, 100, 50] {
-        let found = reports_audited(chip, Engine::Leap, None, &programs, audit);
+        // The last time with what another machine of the chip has learned from one of the programs.
+        let mut machine = Machine::new(chip, Engine::Leap).unwrap();
+        if let Some(memory) = learned(chip, &first).filter(|_| audit == 50) {
+            machine.recall(memory);
+        }
+        let found = reports_of(machine, None, &programs, audit);
         for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
             prop_assert_eq!(found, expected, "program {} of 6, leap, audit {}", i, audit);
         }

@@ -41,7 +41,7 @@ const T_W: u64 = 8;
 /// Most K blocks that stay: the tile registers behind `T_W`.
 pub(crate) const MOST_RESIDENT: u32 = 64 - T_W as u32;
 /// Bytes between pauses for a refresh within a tensor: one costs some 0.4 us, as much as 30 KB of a phone's DRAM.
-const LEAST_RUN: u64 = 8 << 20;
+pub(crate) const LEAST_RUN: u64 = 8 << 20;
 /// N tiles between them, at most.
 const MOST_TILES: u64 = 64;
 /// K blocks up to which the loop over them is written out.
@@ -143,7 +143,7 @@ impl Lower<'_> {
     /// N tiles after which a long tensor's records lie in the same banks again: a good moment to refresh, and what follows is
     /// alike. `u32::MAX` if that is too often to be worth a pause, or too seldom.
     fn alike(&self, tensor: &Tensor) -> u32 {
-        let (span, bytes) = (self.target.row_span_bytes, tensor.tile_bytes(tensor.n_tile));
+        let (span, bytes) = (self.target.row_span_bytes, tensor.tile_stride(tensor.n_tile));
         // Both count in 64 bytes: the largest power of two that divides the tile, up to the span.
         let shared = 1u64 << bytes.trailing_zeros();
         let run = span.div_ceil(shared).max(1);
@@ -183,7 +183,7 @@ impl Lower<'_> {
         } else {
             self.k_resident(tensor, n, stream, a, out, tokens);
         }
-        self.b.add(stream, stream, tensor.tile_bytes(n));
+        self.b.add(stream, stream, tensor.tile_stride(n));
     }
 
     /// Loads one record into the next slot of the ring.

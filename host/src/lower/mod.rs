@@ -39,7 +39,7 @@ use crate::workload::Workload;
 use asm::{Asm, r, s};
 pub(crate) use attention::values_columns;
 use buffers::Buffers;
-pub(crate) use gemm::MOST_RESIDENT;
+pub(crate) use gemm::{LEAST_RUN, MOST_RESIDENT};
 
 /// One program's share of a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -250,6 +250,8 @@ mod sem {
     pub(super) const SCORE_FREE: Sem = s(28);
     /// A gate, up or logit buffer is free.
     pub(super) const GATE_FREE: Sem = s(29);
+    /// An operand is there, and nothing before it is under way.
+    pub(super) const SETTLED: Sem = s(30);
 }
 
 /// Writes one program.

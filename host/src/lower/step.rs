@@ -8,7 +8,7 @@ use super::asm::{At, FREE, Tokens, at, dim};
 use super::gemm::Output;
 use super::vector::{Rows, T_D, T_X, T_Y};
 use super::{Lower, POSITION, SEQUENCE, reg, sem};
-use crate::layout::Vector;
+use crate::layout::{Tensor, Vector};
 use crate::model::Positions;
 
 impl Lower<'_> {
@@ -141,6 +141,7 @@ impl Lower<'_> {
         params.iter().for_each(|p| self.load_param(p));
         self.b.sync(Queue::Vector, FREE.wait(sem::OUT));
         self.normalise(self.x());
+        self.settle();
 
         let x = self.quantised(m.hidden, rows);
         self.op("k_proj", self.macs("wk"), 0);
@@ -182,12 +183,30 @@ impl Lower<'_> {
         let sums = Rows { base: buf.t1, rows, cols: q, elem: Elem::F32 };
         let wait = self.sub_norm(sums);
         self.quantise(sums, self.operand(), wait);
+        self.settle();
         self.lut_waits(sem::OPERAND);
         self.product("wo", self.quantised(q, rows), buf.x, m.hidden, DrainMode::Add);
         self.lut_done();
         self.residual_bias(m.output_bias);
 
         self.mlp();
+    }
+
+    /// A refresh that waits for the vector unit, in prefill, where the cores are what everything waits for: weights that came
+    /// before them would find them at another point in every chunk. So the cores wait for the first tile of weights here,
+    /// and what follows is the same for every chunk. Where these two tiles are more than a 64th of a layer, it does without.
+    fn settle(&mut self) {
+        let tile = |name| {
+            let tensor = self.tensor(name);
+            tensor.tile_bytes(tensor.n_tile)
+        };
+        let layer: u64 = self.layout.tensors.iter().filter(|t| t.per_layer).map(Tensor::bytes).sum();
+        if self.phase.decode || 64 * (tile("wk") + tile("wo")) > layer {
+            return;
+        }
+        self.b.sync(Queue::Vector, FREE.signal(sem::SETTLED));
+        self.b.sync(Queue::Load, FREE.wait(sem::SETTLED));
+        self.b.refresh();
     }
 
     fn head(&mut self) {

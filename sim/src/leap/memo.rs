@@ -48,7 +48,7 @@ impl Guard {
         if self.prototype != word.prototype || self.places.len() != word.places.len() {
             return false;
         }
-        self.places.iter().zip(&word.places).all(|(place, &(phase, rows))| {
+        self.places.iter().zip(word.places.iter()).all(|(place, &(phase, rows))| {
             let (mut n, mut same) = (0, place.phase == phase);
             relate(rows, ranges, |i, distance| {
                 same &= place.overlaps.get(n) == Some(&(i, distance));
@@ -251,26 +251,28 @@ impl Memo {
         self.states.get_index(number as usize).map_or((&[], 0), |(bytes, state)| (bytes, state.fields))
     }
     /// A state's clusters, beginning at `bases`.
-    pub(super) fn clusters(&self, number: u32, bases: impl Iterator<Item = u64>) -> Clusters {
+    pub(super) fn clusters(&self, number: u32, bases: impl Iterator<Item = u64>, clusters: &mut Clusters) {
         let lengths = &self.states[number as usize].lengths;
-        Clusters(bases.zip(lengths).map(|(base, length)| (base, base + length)).collect())
+        clusters.0.clear();
+        clusters.0.extend(bases.zip(lengths).map(|(base, length)| (base, base + length)));
     }
     pub(super) fn entry(&self, state: u32, entry: usize) -> &Entry {
         &self.states[state as usize].entries[entry]
     }
-    /// An entry of a state that holds, and all ranges of rows that it knows.
+    /// An entry of a state that holds; `ranges` are then all ranges of rows that it knows.
+    #[allow(clippy::too_many_arguments)] // what the state does not say
     pub(super) fn find(
         &self,
         number: u32,
         clusters: &Clusters,
+        ranges: &mut Clusters,
         due: &[u64],
         clock: u64,
         feed: &mut Feed,
         job: &Job<'_>,
-    ) -> Result<(usize, Clusters), Miss> {
+    ) -> Result<usize, Miss> {
         let entries = &self.states[number as usize].entries;
         let mut miss = if entries.is_empty() { Miss::State } else { Miss::Words };
-        let mut ranges = Clusters::default();
         for (i, entry) in entries.iter().enumerate() {
             let in_time = entry.due.iter().zip(due).all(|(guard, &due)| guard.holds(due, clock));
             if !in_time && miss == Miss::Refresh {
@@ -278,9 +280,9 @@ impl Memo {
             }
             ranges.0.clone_from(&clusters.0);
             let mut words = entry.words.iter().enumerate();
-            if words.all(|(i, guard)| feed.peek(i, job).is_some_and(|word| guard.holds(word, &mut ranges))) {
+            if words.all(|(i, guard)| feed.peek(i, job).is_some_and(|word| guard.holds(word, ranges))) {
                 if in_time {
-                    return Ok((i, ranges));
+                    return Ok(i);
                 }
                 miss = Miss::Refresh;
             }

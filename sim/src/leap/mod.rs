@@ -40,7 +40,7 @@ use crate::config;
 use crate::feed::{Prototypes, Word};
 use crate::link::Tick;
 use crate::machine::{Job, Machine};
-use crate::report::Totals;
+use crate::report::snapshot;
 use crate::shared::{Instance, Interleave, Snapshot};
 use crate::stop::Stop;
 
@@ -64,6 +64,8 @@ pub const PARTS: [&str; 11] = [
 pub struct LeapStats {
     /// Core cycles that were executed, and those that were leapt over.
     pub executed_cycles: u64,
+    /// Core cycles that were executed to choose a mapping, before the run.
+    pub searched_cycles: u64,
     /// Core cycles leapt over.
     pub leapt_cycles: u64,
     /// Entries applied.
@@ -89,12 +91,42 @@ pub struct LeapStats {
     pub misses_by_operator: Vec<u64>,
 }
 
+/// What the engine remembers of a chip, whatever it ran: states and what happened from them.
+pub struct Memory {
+    chip: config::Chip,
+    leap: Box<Leap>,
+    prototypes: Prototypes,
+}
+
+impl Memory {
+    pub(crate) fn new(chip: config::Chip, mut leap: Box<Leap>, prototypes: Prototypes) -> Self {
+        leap.stats = LeapStats {
+            searched_cycles: leap.stats.searched_cycles + leap.stats.executed_cycles,
+            ..LeapStats::default()
+        };
+        Self { chip, leap, prototypes }
+    }
+    /// Core cycles that were executed so far.
+    pub fn searched_cycles(&self) -> u64 {
+        self.leap.stats.searched_cycles
+    }
+    /// Counts core cycles that were executed beside it.
+    pub fn count(&mut self, cycles: u64) {
+        self.leap.stats.searched_cycles += cycles;
+    }
+    /// Its parts, if it is of this chip.
+    pub(crate) fn of(self, chip: &config::Chip) -> Option<(Box<Leap>, Prototypes)> {
+        (self.chip == *chip).then_some((self.leap, self.prototypes))
+    }
+}
+
 /// What is being executed, to be remembered.
 struct Recording {
     state: u32,
     now: Tick,
     clusters: Clusters,
-    totals: Totals,
+    /// [`Totals::numbers`](crate::Totals).
+    totals: Vec<u64>,
     begin: Snapshot,
     due: Vec<u64>,
     /// The executions of operators that jobs under way belong to, from number `first` on, and how many there were.
@@ -155,7 +187,7 @@ impl Leap {
     /// A milestone: remembers what led here, goes on from here as far as is known, and begins to record.
     pub(crate) fn here(&mut self, machine: &mut Machine, job: &Job<'_>) -> Result<(), Stop> {
         let (mut state, mut clusters, mut oldest) = self.write(machine, job);
-        let mut totals = machine.totals();
+        let mut totals = machine.totals().numbers();
         if let Some(recording) = self.recording.take() {
             let state_now = Arrived { state, clusters: &clusters, totals: &totals };
             let evicted = self.remember(machine, recording, &state_now)?;
@@ -166,11 +198,13 @@ impl Leap {
         let mut due: Vec<u64> = machine.channels.iter().map(Channel::due).collect();
         let begin = machine.now;
         let mut expected = None;
+        let mut known = Clusters::default();
         let mut hops = 0u32;
-        loop {
+        while !machine.pauses() {
             let clocks = machine.now / machine.timebase.memory_period;
-            let found = self.memo.find(state, &clusters, &due, clocks, &mut machine.feed, job);
-            let (entry, known) = match found {
+            let feed = &mut machine.feed;
+            let found = self.memo.find(state, &clusters, &mut known, &due, clocks, feed, job);
+            let entry = match found {
                 Ok(found) => found,
                 Err(miss) => {
                     self.stats.count(miss, machine.feed.peek(0, job), job);
@@ -187,22 +221,21 @@ impl Leap {
             machine.check_limit()?;
             let entry = self.memo.entry(state, entry);
             entry.apply(machine, &mut totals, &mut due)?;
-            clusters = self
-                .memo
-                .clusters(entry.next, entry.bases.iter().map(|&(i, off)| known.0[i as usize].0 + off));
+            let bases = entry.bases.iter().map(|&(i, off)| known.0[i as usize].0 + off);
+            self.memo.clusters(entry.next, bases, &mut clusters);
             state = entry.next;
             if hops & 0xfff == 0 && machine.is_interrupted() {
                 return Err(Stop::Interrupted);
             }
         }
         if hops > 0 || self.audit > 0 {
-            oldest = self.restore(machine, job, state, &clusters, &due, totals);
+            oldest = self.restore(machine, job, state, &clusters, &due, &totals);
         }
         if self.audit > 0 && self.write(machine, job).0 != state {
             return Err(Stop::Audit { cycle: machine.now / machine.timebase.core_period });
         }
         self.stats.leapt_cycles += (machine.now - begin) / machine.timebase.core_period;
-        self.begin(machine, state, clusters, due, oldest, expected);
+        self.begin(machine, state, clusters, totals, due, oldest, expected);
         Ok(())
     }
 
@@ -251,7 +284,7 @@ impl Leap {
         state: u32,
         clusters: &Clusters,
         due: &[u64],
-        totals: Totals,
+        totals: &[u64],
     ) -> u32 {
         let (bytes, fields) = self.memo.state(state);
         let bases: Vec<u64> = clusters.0.iter().map(|rows| rows.0).collect();
@@ -262,16 +295,18 @@ impl Leap {
         }
         machine.shared.wakes.all_after(machine.now);
         let mut executed = machine.executed().numbers().into_iter();
-        machine.leapt = totals;
+        machine.leapt.set(totals);
         machine.leapt.each(|x| *x = x.wrapping_sub(executed.next().unwrap_or(0)));
         oldest
     }
 
+    #[allow(clippy::too_many_arguments)] // what a recording begins with
     fn begin(
         &mut self,
         machine: &mut Machine,
         state: u32,
         clusters: Clusters,
+        totals: Vec<u64>,
         due: Vec<u64>,
         oldest: u32,
         expected: Option<(Entry, u32)>,
@@ -285,8 +320,8 @@ impl Leap {
             state,
             now: machine.now,
             clusters,
-            totals: machine.totals(),
-            begin: machine.snapshot(),
+            begin: snapshot(&totals, machine.now),
+            totals,
             due,
             first,
             open: machine.shared.instances[first as usize..].to_vec(),
@@ -318,7 +353,7 @@ impl Leap {
 struct Arrived<'a> {
     state: u32,
     clusters: &'a Clusters,
-    totals: &'a Totals,
+    totals: &'a [u64],
 }
 
 /// What happened since the recording began, relative to its beginning.
@@ -335,8 +370,7 @@ fn entry(machine: &Machine, r: &Recording, to: &Arrived<'_>) -> Option<Entry> {
         let i = ranges.0.iter().position(|range| range.0 <= lo && lo <= range.1)?;
         Some((i as u32, lo - ranges.0[i].0))
     });
-    let (before, after) = (r.totals.numbers(), to.totals.numbers());
-    let counts = after.iter().zip(before).map(|(now, before)| u32::try_from(now - before).ok());
+    let counts = to.totals.iter().zip(&r.totals).map(|(now, before)| u32::try_from(now - before).ok());
     let executions =
         machine.shared.instances[r.first as usize..].iter().enumerate().filter_map(|(i, now)| {
             Execution::new(i as i64 - (r.instances - r.first) as i64, r.open.get(i), now, &r.begin)
@@ -354,22 +388,15 @@ fn entry(machine: &Machine, r: &Recording, to: &Arrived<'_>) -> Option<Entry> {
 
 impl Entry {
     /// Moves the machine on by what is remembered; its components stay behind.
-    fn apply(&self, machine: &mut Machine, totals: &mut Totals, due: &mut [u64]) -> Result<(), Stop> {
-        let begin = Snapshot {
-            time: machine.now,
-            dram_bursts: totals.bursts,
-            lut: totals.lut,
-            load: totals.load,
-            vector: totals.vector,
-        };
+    fn apply(&self, machine: &mut Machine, totals: &mut [u64], due: &mut [u64]) -> Result<(), Stop> {
+        let begin = snapshot(totals, machine.now);
         let before = machine.now / machine.timebase.memory_period;
         machine.now += self.ticks;
         let after = machine.now / machine.timebase.memory_period;
         for (due, change) in due.iter_mut().zip(&self.due) {
             *due = change.apply(*due, before, after);
         }
-        let mut counts = self.counts.iter();
-        totals.each(|x| *x += u64::from(*counts.next().unwrap_or(&0)));
+        totals.iter_mut().zip(&self.counts).for_each(|(x, &more)| *x += u64::from(more));
         let instances = &mut machine.shared.instances;
         let count = instances.len() as i64;
         for execution in &self.executions {
@@ -381,7 +408,7 @@ impl Entry {
             execution.apply(&mut instances[i], &begin);
         }
         let Machine { feed, values, shared, .. } = machine;
-        for word in feed.skip(self.words.len()) {
+        for word in feed.peeked(self.words.len()) {
             if let Step::Dispatch(dispatch) = &word.step {
                 shared.waits(dispatch)?;
                 values
@@ -389,6 +416,7 @@ impl Entry {
                     .map_err(|kind| Stop::Fault(lutsim_isa::Fault { pc: dispatch.pc, kind }))?;
             }
         }
+        feed.skip(self.words.len());
         Ok(())
     }
 }

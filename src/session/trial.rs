@@ -1,0 +1,60 @@
+//! Measuring mappings: the first layer of each program, on chips that remember what the ones before them did.
+
+use lutsim_host::lower::Lowered;
+use lutsim_host::runtime::{DeviceError, Doorbell};
+use lutsim_host::search::Meter;
+use lutsim_sim::config::Chip;
+use lutsim_sim::{Engine, Memory};
+
+use super::Progress;
+use crate::device::{self, SimDevice};
+
+/// Measurements on a chip; what `leap` remembers of the best mapping is kept for the run.
+pub(super) struct Trial<'a> {
+    chip: &'a Chip,
+    progress: &'a dyn Progress,
+    measured: u64,
+    /// What is remembered of the candidate being measured, and of the best one.
+    memory: Option<Memory>,
+    best: Option<Memory>,
+    /// Core cycles that were executed for those that lost.
+    lost: u64,
+}
+
+impl<'a> Trial<'a> {
+    pub(super) fn new(chip: &'a Chip, progress: &'a dyn Progress) -> Self {
+        Self { chip, progress, measured: 0, memory: None, best: None, lost: 0 }
+    }
+    /// What is remembered of the best one, which counts the cycles of all.
+    pub(super) fn finish(mut self) -> Option<Memory> {
+        self.begin();
+        let mut best = self.best?;
+        best.count(self.lost);
+        Some(best)
+    }
+}
+
+impl Meter for Trial<'_> {
+    fn least(&mut self, step: &Lowered, doorbell: &Doorbell) -> Result<u64, DeviceError> {
+        device::least_cycles(self.chip, step, doorbell).map_err(|e| DeviceError(e.to_string()))
+    }
+    fn begin(&mut self) {
+        self.lost += self.memory.take().map_or(0, |memory| memory.searched_cycles());
+    }
+    fn cycles(&mut self, step: &Lowered, doorbell: &Doorbell, most: u64) -> Result<Option<u64>, DeviceError> {
+        self.progress.step("mapping", self.measured, None);
+        self.measured += 1;
+        let device = SimDevice::new(self.chip, Engine::Leap);
+        let mut device = device.map_err(|e| DeviceError(e.to_string()))?;
+        if let Some(memory) = self.memory.take() {
+            device.recall(memory);
+        }
+        let cycles = device.measure(step, doorbell, most).map_err(|e| DeviceError(e.to_string()));
+        self.memory = device.memory();
+        cycles
+    }
+    fn keep(&mut self) {
+        let before = std::mem::replace(&mut self.best, self.memory.take());
+        self.lost += before.map_or(0, |memory| memory.searched_cycles());
+    }
+}
