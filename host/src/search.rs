@@ -4,7 +4,9 @@
 //! win by much is not measured, and one that falls behind is given up.
 //!
 //! [`candidates`] is nested: whatever a chip can use, a chip with more cores or scratchpad can use too, so more of either
-//! never slows the best mapping. It is large; [`shortlist`] is what a run affords to measure.
+//! never slows the best mapping. It is large; [`shortlist`] is what a run affords to measure. Of a small model a run affords more:
+//! the short lists of all chips with halves of the cores and of the scratchpad too, their whole steps, and nothing is skipped; that
+//! is nested as well ([`nested`]).
 
 use crate::error::HostError;
 use crate::lower::Lowered;
@@ -92,7 +94,66 @@ pub fn shortlist(model: &Model, workload: &Workload, target: &Target) -> Result<
     Ok(found)
 }
 
-/// The fastest of a chip's [`shortlist`].
+/// 1/1, 1/2, 1/4, ... of `most`, down to `least`.
+fn halvings(most: u64, least: u64) -> impl Iterator<Item = u64> {
+    std::iter::successors(Some(most), |n| Some(n / 2)).take_while(move |&n| n >= least)
+}
+
+/// The short lists of a chip and of all chips with halves of its cores and of its scratchpad, the chip's own first.
+///
+/// # Errors
+/// A scratchpad in which nothing fits.
+pub fn nested(model: &Model, workload: &Workload, target: &Target) -> Result<Vec<Mapping>, HostError> {
+    let mut found = shortlist(model, workload, target)?;
+    for cores in halvings(target.cores.into(), 1) {
+        for scratchpad_bytes in halvings(target.scratchpad_bytes, LEAST_SCRATCHPAD) {
+            let smaller = Target { cores: cores as u32, scratchpad_bytes, ..*target };
+            for mapping in shortlist(model, workload, &smaller).unwrap_or_default() {
+                if !found.contains(&mapping) && mapping.check(target, model, workload).is_ok() {
+                    found.push(mapping);
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The [`shortlist`], and what chips with halves of the cores would use without a search: where the scratchpad is what is short, wide
+/// tiles take it from the rows of a chunk.
+fn few(model: &Model, workload: &Workload, target: &Target) -> Result<Vec<Mapping>, HostError> {
+    let mut found = shortlist(model, workload, target)?;
+    for cores in halvings(u64::from(target.cores) / 2, 1) {
+        let smaller = Target { cores: cores as u32, ..*target };
+        let mapping = Mapping::default_for(&smaller, model, workload).ok();
+        found.extend(mapping.filter(|m| !found.contains(m)));
+    }
+    Ok(found)
+}
+
+/// How much of a search is done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Effort {
+    /// First layers, and of candidates only those that may win by much.
+    Quick,
+    /// Whole steps of all candidates.
+    Thorough,
+}
+
+impl Effort {
+    /// What a run can afford: steps of a small model take milliseconds.
+    pub fn for_model(model: &Model) -> Self {
+        if model.parameters() <= SMALL { Effort::Thorough } else { Effort::Quick }
+    }
+}
+
+/// Parameters up to which a search is thorough.
+const SMALL: u64 = 1 << 20;
+/// Scratchpads below this are not thought of.
+const LEAST_SCRATCHPAD: u64 = 16 << 10;
+/// Steps up to which a thorough search measures each.
+const EACH_STEP: u64 = 16;
+
+/// The fastest of a chip's [`shortlist`], or of a small model's [`nested`] ones.
 ///
 /// # Errors
 /// A scratchpad in which nothing fits; a measurement that failed.
@@ -102,7 +163,12 @@ pub fn search(
     target: &Target,
     meter: &mut dyn Meter,
 ) -> Result<Mapping, HostError> {
-    fastest(model, workload, target, &shortlist(model, workload, target)?, meter)
+    let effort = Effort::for_model(model);
+    let candidates = match effort {
+        Effort::Quick => few(model, workload, target)?,
+        Effort::Thorough => nested(model, workload, target)?,
+    };
+    fastest(model, workload, target, &candidates, effort, meter)
 }
 
 /// A step and how often it comes.
@@ -113,29 +179,34 @@ type Bounded = (u64, Mapping, Vec<(u64, Step)>);
 
 /// The steps that stand for a workload: decode in the middle of the generated tokens; of prefill the first sequence's
 /// first chunk for all but the last one.
-fn steps(plan: &Plan) -> Vec<Step> {
+fn steps(plan: &Plan, effort: Effort) -> Vec<Step> {
     let workload = &plan.workload;
-    let mut steps = Vec::new();
-    if workload.generate > 0 {
-        let before = u64::from(workload.context) + u64::from(workload.prompt);
-        let middle = before + u64::from(workload.generate) / 2;
-        let (step, doorbell) = plan.decode_step(middle, &vec![0; workload.batch as usize]);
-        steps.push((u64::from(workload.generate), step.clone(), doorbell));
-    }
+    let before = u64::from(workload.context) + u64::from(workload.prompt);
+    let ids = vec![0; workload.batch as usize];
+    let decode = |times: u64, after: u64| {
+        let (step, doorbell) = plan.decode_step(before + after, &ids);
+        (times, step.clone(), doorbell)
+    };
     let chunks = plan.prefill_steps(&vec![0; workload.prompt as usize]);
-    let others = chunks.len().saturating_sub(1);
-    for (i, (step, doorbell)) in chunks.into_iter().enumerate() {
-        let times = if i == others { 1 } else { others as u64 };
-        if i == 0 || i == others {
-            steps.push((times * u64::from(workload.batch), step.clone(), doorbell));
-        }
+    let (others, batch) = (chunks.len().saturating_sub(1), u64::from(workload.batch));
+    let mut prefill: Vec<Step> =
+        chunks.into_iter().map(|(step, doorbell)| (batch, step.clone(), doorbell)).collect();
+    let generate = u64::from(workload.generate);
+    if effort == Effort::Thorough && prefill.len() as u64 + generate <= EACH_STEP {
+        // As they are run.
+        return prefill.into_iter().chain((0..generate).map(|after| decode(1, after))).collect();
     }
-    steps
+    if others > 1 {
+        prefill.drain(1..others);
+        prefill[0].0 *= others as u64;
+    }
+    let middle = (generate > 0).then(|| decode(generate, generate / 2));
+    middle.into_iter().chain(prefill).collect()
 }
 
 /// The candidate with the least cycles for a layer, over the whole workload; of equals, the first one that is measured. They
 /// are measured in the order given, those last whose bound alone is far above the least bound. What is not measured,
-/// or given up, cannot win by much.
+/// or given up, cannot win by much; in a thorough search, not at all.
 ///
 /// # Errors
 /// No candidate, none that can be lowered, or a measurement that failed.
@@ -144,6 +215,7 @@ pub fn fastest(
     workload: &Workload,
     target: &Target,
     candidates: &[Mapping],
+    effort: Effort,
     meter: &mut dyn Meter,
 ) -> Result<Mapping, HostError> {
     let failed = |e: DeviceError| HostError::Measure { message: e.to_string() };
@@ -160,9 +232,10 @@ pub fn fastest(
         let bound = |step: Step| -> Result<(u64, Step), HostError> {
             Ok((meter.least(&step.1, &step.2).map_err(failed)?, step))
         };
-        let steps = steps(&plan).into_iter().map(bound).collect::<Result<Vec<_>, _>>()?;
+        let steps = steps(&plan, effort).into_iter().map(bound).collect::<Result<Vec<_>, _>>()?;
         planned.push((steps.iter().map(|(least, step)| step.0 * least).sum(), *mapping, steps));
     }
+    let close = if effort == Effort::Quick { CLOSE_PERCENT } else { 100 };
     let far = planned.iter().map(|p| p.0).min().unwrap_or(0) * CLOSE_PERCENT / 100;
     planned.sort_by_key(|&(bound, ..)| if bound <= far { 0 } else { bound });
 
@@ -170,7 +243,7 @@ pub fn fastest(
     let mut best: Option<(u64, Mapping)> = None;
     for (bound, mapping, steps) in planned {
         let most = best.map_or(u64::MAX, |(cycles, _)| cycles - 1);
-        if most.saturating_mul(100) < bound * CLOSE_PERCENT {
+        if most.saturating_mul(100) < bound * close {
             continue;
         }
         meter.begin();
@@ -180,7 +253,8 @@ pub fn fastest(
             let Some(sum) = total else { break };
             let (times, program, doorbell) = &step;
             // Mappings that differ elsewhere give the same program for a phase.
-            let known = measured.iter().find(|m| m.0.2 == *doorbell && m.0.1.program == program.program);
+            let alike = |m: &&(Step, u64)| m.0.2 == *doorbell && m.0.1.program == program.program;
+            let known = measured.iter().find(|m| effort == Effort::Quick && alike(m));
             let cycles = match known {
                 Some(known) => Some(known.1),
                 None => {
@@ -245,11 +319,27 @@ mod tests {
     }
 
     #[test]
+    fn short_lists_of_smaller_chips_are_in_those_of_larger_ones() {
+        let model = Model::builtin("tiny-2l").unwrap();
+        let small = nested(&model, &workload(), &Target::TINY).unwrap();
+        for large in [
+            Target { cores: 4, ..Target::TINY },
+            Target { scratchpad_bytes: 1 << 20, ..Target::TINY },
+            Target { cores: 8, scratchpad_bytes: 4 << 20, ..Target::TINY },
+        ] {
+            let large = nested(&model, &workload(), &large).unwrap();
+            let missing: Vec<_> = small.iter().filter(|m| !large.contains(m)).collect();
+            assert!(missing.is_empty(), "{missing:?}");
+            assert!(large.len() < 200, "{}", large.len());
+        }
+    }
+
+    #[test]
     fn the_fastest_is_kept_and_the_first_of_equals() {
         let (model, workload) = (Model::builtin("tiny-2l").unwrap(), workload());
         let all = candidates(&model, &workload, &Target::TINY);
         let mut words = Words { each: 1, base: 0, kept: 0 };
-        let best = fastest(&model, &workload, &Target::TINY, &all, &mut words).unwrap();
+        let best = fastest(&model, &workload, &Target::TINY, &all, Effort::Quick, &mut words).unwrap();
         let size = |m: &Mapping| {
             let plan = plan(&model, &workload, &Target::TINY, m).unwrap();
             let steps = plan.prefill_steps(&[0; 8]);
@@ -259,7 +349,7 @@ mod tests {
         let first = all.iter().min_by_key(|m| size(m)).unwrap();
         assert_eq!(best, *first);
         let mut constant = Words { each: 0, base: 1, kept: 0 };
-        let constant = fastest(&model, &workload, &Target::TINY, &all, &mut constant).unwrap();
+        let constant = fastest(&model, &workload, &Target::TINY, &all, Effort::Quick, &mut constant).unwrap();
         assert_eq!(constant.chunk, 8, "fewest chunks");
     }
 

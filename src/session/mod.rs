@@ -19,7 +19,7 @@ use lutsim_host::image::ImageError;
 use lutsim_host::mapping::Mapping;
 use lutsim_host::model::Model;
 use lutsim_host::plan::{Plan, plan};
-use lutsim_host::search::search;
+use lutsim_host::search::{Effort, search};
 use lutsim_host::weights::{Synthetic, WeightSource};
 use lutsim_host::workload::Workload;
 use lutsim_isa::format::WeightFormat;
@@ -185,7 +185,7 @@ impl Session {
         plan(&self.model, workload, &target, &default)?;
         // All engines measure the same; this one is fast.
         SimDevice::new(&self.chip.chip, Engine::Leap)?;
-        let mut trial = Trial::new(&self.chip.chip, progress);
+        let mut trial = Trial::new(&self.chip.chip, Effort::for_model(&self.model), progress);
         let mapping = search(&self.model, workload, &target, &mut trial)?;
         Ok((mapping, trial.finish()))
     }

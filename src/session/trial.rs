@@ -2,7 +2,7 @@
 
 use lutsim_host::lower::Lowered;
 use lutsim_host::runtime::{DeviceError, Doorbell};
-use lutsim_host::search::Meter;
+use lutsim_host::search::{Effort, Meter};
 use lutsim_sim::config::Chip;
 use lutsim_sim::{Engine, Memory};
 
@@ -12,8 +12,11 @@ use crate::device::{self, SimDevice};
 /// Measurements on a chip; what `leap` remembers of the best mapping is kept for the run.
 pub(super) struct Trial<'a> {
     chip: &'a Chip,
+    effort: Effort,
     progress: &'a dyn Progress,
     measured: u64,
+    /// The chip that the candidate's steps run on, one after the other, in a thorough search.
+    device: Option<SimDevice>,
     /// What is remembered of the candidate being measured, and of the best one.
     memory: Option<Memory>,
     best: Option<Memory>,
@@ -22,8 +25,8 @@ pub(super) struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    pub(super) fn new(chip: &'a Chip, progress: &'a dyn Progress) -> Self {
-        Self { chip, progress, measured: 0, memory: None, best: None, lost: 0 }
+    pub(super) fn new(chip: &'a Chip, effort: Effort, progress: &'a dyn Progress) -> Self {
+        Self { chip, effort, progress, measured: 0, device: None, memory: None, best: None, lost: 0 }
     }
     /// What is remembered of the best one, which counts the cycles of all.
     pub(super) fn finish(mut self) -> Option<Memory> {
@@ -34,18 +37,38 @@ impl<'a> Trial<'a> {
     }
 }
 
+impl Trial<'_> {
+    fn new_device(&self) -> Result<SimDevice, DeviceError> {
+        SimDevice::new(self.chip, Engine::Leap).map_err(|e| DeviceError(e.to_string()))
+    }
+    /// What the candidate's chip remembers is the candidate's.
+    fn retire(&mut self) {
+        if let Some(device) = self.device.take() {
+            self.memory = device.memory();
+        }
+    }
+}
+
 impl Meter for Trial<'_> {
     fn least(&mut self, step: &Lowered, doorbell: &Doorbell) -> Result<u64, DeviceError> {
         device::least_cycles(self.chip, step, doorbell).map_err(|e| DeviceError(e.to_string()))
     }
     fn begin(&mut self) {
+        self.retire();
         self.lost += self.memory.take().map_or(0, |memory| memory.searched_cycles());
     }
     fn cycles(&mut self, step: &Lowered, doorbell: &Doorbell, most: u64) -> Result<Option<u64>, DeviceError> {
         self.progress.step("mapping", self.measured, None);
         self.measured += 1;
-        let device = SimDevice::new(self.chip, Engine::Leap);
-        let mut device = device.map_err(|e| DeviceError(e.to_string()))?;
+        if self.effort == Effort::Thorough {
+            let device = match &mut self.device {
+                Some(device) => device,
+                None => self.device.insert(self.new_device()?),
+            };
+            let report = device.step(step, doorbell, None).map_err(|e| DeviceError(e.to_string()))?;
+            return Ok(Some(report.totals.cycles).filter(|&cycles| cycles <= most));
+        }
+        let mut device = self.new_device()?;
         if let Some(memory) = self.memory.take() {
             device.recall(memory);
         }
@@ -54,6 +77,7 @@ impl Meter for Trial<'_> {
         cycles
     }
     fn keep(&mut self) {
+        self.retire();
         let before = std::mem::replace(&mut self.best, self.memory.take());
         self.lost += before.map_or(0, |memory| memory.searched_cycles());
     }

@@ -65,6 +65,35 @@ fn more_is_never_slower_without_banks_and_conflicts() {
     }
 }
 
+/// The same of the mapping that a run chooses by itself, over the whole run: of a small model its search is thorough.
+#[test]
+fn a_run_on_more_is_never_slower() {
+    let cycles = |bandwidth: &str, cores: u32, kib: u32| {
+        let sets = [
+            "dram.ideal.latency=100 ns".into(),
+            "dram.ideal.burst_bytes=32".into(),
+            "scratchpad.conflict_free=true".into(),
+            format!("dram.ideal.bandwidth={bandwidth} GB/s"),
+            format!("lut.cores={cores}"),
+            format!("scratchpad.bytes={kib} KiB"),
+        ];
+        let sets: Vec<&str> = sets.iter().map(String::as_str).collect();
+        let session = session("tiny", "tiny-2l", (2, 320), &sets);
+        let phases = session.run(&()).unwrap().record.phases;
+        phases.prefill.unwrap().totals.cycles + phases.decode.unwrap().totals.cycles
+    };
+    for (cores, kib) in [(1, 64), (2, 128), (1, 256), (2, 512), (4, 512)] {
+        let base = cycles("9.6", cores, kib);
+        for (what, larger) in [
+            ("bandwidth", cycles("19.2", cores, kib)),
+            ("cores", cycles("9.6", 2 * cores, kib)),
+            ("scratchpad", cycles("9.6", cores, 2 * kib)),
+        ] {
+            assert!(larger <= base, "{cores} cores, {kib} KiB, twice the {what}: {larger} cycles in place of {base}");
+        }
+    }
+}
+
 /// Loss of a doubling in hundredths of a percent, rounded up; 0 for none.
 fn loss(base: u64, larger: u64) -> u64 {
     (larger.saturating_sub(base) * 10_000).div_ceil(base)
