@@ -89,7 +89,10 @@ fn a_run_on_more_is_never_slower() {
             ("cores", cycles("9.6", 2 * cores, kib)),
             ("scratchpad", cycles("9.6", cores, 2 * kib)),
         ] {
-            assert!(larger <= base, "{cores} cores, {kib} KiB, twice the {what}: {larger} cycles in place of {base}");
+            assert!(
+                larger <= base,
+                "{cores} cores, {kib} KiB, twice the {what}: {larger} cycles in place of {base}"
+            );
         }
     }
 }

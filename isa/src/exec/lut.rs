@@ -114,39 +114,53 @@ impl State {
 
     /// The rows of A as they meet the weights.
     fn activations(&self, a: View, cut: &Cut) -> Result<Activations, FaultKind> {
+        match a.elem {
+            Elem::F16 => Ok(self.halves(a, cut)),
+            Elem::T16 => Ok(self.stored_halves(a, cut)),
+            Elem::T8 => Ok(self.stored_integers(a, cut)),
+            _ => self.integers(a, cut),
+        }
+    }
+
+    /// FP16 activations, made into tables.
+    fn halves(&self, a: View, cut: &Cut) -> Activations {
         let (mut tables, mut sums, mut row) = (Tables::default(), Vec::new(), Vec::new());
-        if a.elem == Elem::F16 {
-            for m in 0..a.rows {
-                self.floats(a, m, &mut row);
-                tables.push_row(&row, cut, to_half);
-                sums.extend((0..cut.groups()).map(|group| cut.sum(group, |table| sum_of(&row[table]))));
-            }
-            return Ok(Activations::Half { tables, sums });
+        for m in 0..a.rows {
+            self.floats(a, m, &mut row);
+            tables.push_row(&row, cut, to_half);
+            sums.extend((0..cut.groups()).map(|group| cut.sum(group, |table| sum_of(&row[table]))));
         }
-        if a.elem == Elem::T16 {
-            let mut of_tables = Vec::new();
-            for m in 0..a.rows {
-                of_tables.clear();
-                for table in self.row(a, m).chunks_exact(Elem::T16.bytes() as usize) {
-                    of_tables.push(tables.push_halves(table));
-                }
-                sums.extend((0..cut.groups()).map(|group| cut.sum(group, |t| of_tables[t.start / 4])));
-            }
-            return Ok(Activations::Half { tables, sums });
+        Activations::Half { tables, sums }
+    }
+
+    /// Tables of FP16 activations, as `vtable` left them.
+    fn stored_halves(&self, a: View, cut: &Cut) -> Activations {
+        let (mut tables, mut sums) = (Tables::default(), Vec::new());
+        for m in 0..a.rows {
+            let stored = self.row(a, m).chunks_exact(Elem::T16.bytes() as usize);
+            let of: Vec<f32> = stored.map(|table| tables.push_halves(table)).collect();
+            let sum = |group| cut.sum(group, |table| of[table.start / STORED_TABLE as usize]);
+            sums.extend((0..cut.groups()).map(sum));
         }
+        Activations::Half { tables, sums }
+    }
+
+    /// Tables of INT8 activations, likewise.
+    fn stored_integers(&self, a: View, cut: &Cut) -> Activations {
+        let (mut tables, mut sums) = (Tables::default(), Vec::new());
+        for m in 0..a.rows {
+            let stored = self.row(a, m).chunks_exact(Elem::T8.bytes() as usize);
+            let of: Vec<i64> = stored.map(|table| i64::from(tables.push_packed(table))).collect();
+            let first = |group| cut.span(group).step_by(STORED_TABLE as usize);
+            let sum = |group| first(group).map(|k| of[k / STORED_TABLE as usize]).sum::<i64>();
+            sums.extend((0..cut.groups()).map(sum));
+        }
+        Activations::Int { tables, sums }
+    }
+
+    /// INT8 activations: as they are, or made into tables if products are to be looked up.
+    fn integers(&self, a: View, cut: &Cut) -> Result<Activations, FaultKind> {
         let (mut tables, mut sums, mut rows) = (Tables::default(), Vec::new(), Vec::new());
-        if a.elem == Elem::T8 {
-            let mut of_tables = Vec::new();
-            for m in 0..a.rows {
-                of_tables.clear();
-                for table in self.row(a, m).chunks_exact(Elem::T8.bytes() as usize) {
-                    of_tables.push(i64::from(tables.push_packed(table)));
-                }
-                let sum = |group| cut.span(group).step_by(4).map(|k| of_tables[k / 4]).sum::<i64>();
-                sums.extend((0..cut.groups()).map(sum));
-            }
-            return Ok(Activations::Int { tables, sums });
-        }
         for m in 0..a.rows {
             let start = rows.len();
             rows.extend(self.row(a, m).iter().map(|&b| i16::from(b as i8)));
