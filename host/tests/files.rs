@@ -1,4 +1,5 @@
-//! The trained models: their files, through the reference, against logits that others computed (tests/data/models).
+//! Model files through the reference, against logits that others computed: the trained ones (tests/data/models), and one per
+//! architecture (tests/data/architectures).
 
 use std::path::PathBuf;
 
@@ -14,11 +15,15 @@ fn data(name: &str) -> Vec<u8> {
 
 /// Rows of a file of float32 that NumPy wrote, version 1.
 fn npy(name: &str) -> Vec<Vec<f32>> {
+    rows(name, 1024)
+}
+
+fn rows(name: &str, columns: usize) -> Vec<Vec<f32>> {
     let bytes = data(name);
     let header = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
     let values: Vec<f32> =
         bytes[10 + header..].as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
-    values.chunks(1024).map(<[f32]>::to_vec).collect()
+    values.chunks(columns).map(<[f32]>::to_vec).collect()
 }
 
 fn prompt(model: &str) -> Vec<u32> {
@@ -84,6 +89,28 @@ fn the_machine_says_the_same() {
             let (nmse, flips) = compare(&found, &expected);
             assert!(nmse < 2e-3, "{model}, {kind}: {nmse:.2e}");
             assert!(flips.len() <= 1 && flips.iter().all(|lead| *lead < 0.5), "{model}, {kind}: {flips:?}");
+        }
+    }
+}
+
+/// A small model of random weights per architecture: the machine's numbers beside llama.cpp's (tests/data/architectures).
+#[test]
+fn architectures_say_what_llama_cpp_says() {
+    const PROMPT: [u32; 24] = [
+        41, 78, 259, 266, 78, 291, 287, 12, 268, 33, 120, 299, 17, 280, 64, 271, 205, 98, 262, 285, 44, 150,
+        276, 293,
+    ];
+    for name in ["llama-q5_1", "llama-f16", "qwen2-q8_0", "phi3-q4_0", "gpt2-q8_0", "bloom-q5_0"] {
+        let bytes = data(&format!("../architectures/{name}.gguf"));
+        let file = FileModel::of(name, &Gguf::parse(&bytes).unwrap()).unwrap();
+        let expected = rows(&format!("../architectures/{name}.logits.npy"), 300);
+        for numerics in [Numerics::Float, Numerics::Machine(Machine::default())] {
+            let reference = Reference::new(file.model.clone(), &file, numerics).unwrap();
+            let found = reference.prefill(&mut reference.cache(0), &PROMPT).unwrap();
+            let (nmse, flips) = compare(&found, &expected);
+            assert!(nmse < 2e-3, "{name}: {nmse:.2e}");
+            // Nine in ten of the largest logits are the same, the others' leads are small.
+            assert!(flips.len() <= 2 && flips.iter().all(|lead| *lead < 0.5), "{name}: {flips:?}");
         }
     }
 }
