@@ -158,3 +158,29 @@ fn i2_s() {
     data[blocks..blocks + 4].copy_from_slice(&f32::NAN.to_le_bytes());
     assert_eq!(refused(&data), "tensor `w`: row 0, group 0 has the scale NaN, expected a finite scale");
 }
+
+/// The file's types and the machine's say the same of a block.
+#[test]
+fn the_unpacker_knows_the_same_types() {
+    use lutsim_formats::types::{Levels, TYPES};
+    for (row, coding) in TYPES.iter().filter_map(|row| Some((row, row.coding()?))) {
+        let kind: lutsim_isa::WeightKind = row.name.to_lowercase().parse().unwrap();
+        let blocks = kind.blocks().unwrap();
+        let size = (blocks.weights as usize, blocks.bytes as usize, blocks.head > 0);
+        assert_eq!(size, (row.weights, row.bytes, row.tail > 0), "{}", row.name);
+        let shared = (blocks.group as usize, blocks.offset);
+        assert_eq!(shared, (coding.group_in(row.weights), coding.offset), "{}", row.name);
+        match (coding.levels, blocks.levels) {
+            (Levels::Minus(zero), None) => assert_eq!(u32::from(zero), blocks.zero, "{}", row.name),
+            (Levels::Table(ours), Some(theirs)) => assert_eq!(ours, theirs, "{}", row.name),
+            other => panic!("{}: {other:?}", row.name),
+        }
+        // A ternary code has two planes, the others as many as their levels need.
+        let planes = kind.planes().len() as u32;
+        assert!(
+            planes >= coding.bits() && (planes == coding.bits() || blocks.levels.is_some()),
+            "{}",
+            row.name
+        );
+    }
+}
