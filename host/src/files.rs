@@ -330,7 +330,14 @@ pub fn model(name: &str, d: &Dimensions) -> Result<Model, FileError> {
                     let original_context = *original;
                     Some(RopeScaling { factor: *factor, low: *low, high: *high, original_context })
                 }
-                Some(_) => return unsupported("rotary frequencies stretched in another way than Llama 3's"),
+                // No wavelength is kept.
+                Some(Scaling::Linear { factor }) => {
+                    let (low, high) = (f64::MAX / 2.0, f64::MAX);
+                    Some(RopeScaling { factor: *factor, low, high, original_context: 1 })
+                }
+                Some(_) => {
+                    return unsupported("rotary frequencies stretched neither evenly nor as Llama 3's");
+                }
             };
             let pairing = match r.pairing {
                 Pairing::Neighbours => Rope::Pair,

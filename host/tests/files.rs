@@ -114,3 +114,32 @@ fn architectures_say_what_llama_cpp_says() {
         }
     }
 }
+
+/// Frequencies as a `config.json` stretches them: evenly, or as Llama 3's.
+#[test]
+fn stretched_frequencies() {
+    let rope = |scaling: &str| {
+        let text = format!(
+            r#"{{"model_type": "llama", "hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 1,
+            "num_attention_heads": 4, "vocab_size": 320, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5,
+            "rope_theta": 10000.0, "hidden_act": "silu", "tie_word_embeddings": false, "rope_scaling": {scaling}}}"#
+        );
+        let config = lutsim_formats::config::Config::parse(text.as_bytes()).unwrap();
+        lutsim_host::files::model("stretched", &config.dimensions).map(|model| model.rope().unwrap())
+    };
+    let (plain, even) = (rope("null").unwrap(), rope(r#"{"rope_type": "linear", "factor": 4.0}"#).unwrap());
+    for i in 0..32 {
+        assert_eq!(even.frequency(i), plain.frequency(i) / 4.0);
+    }
+    let llama3 = r#"{"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 1024}"#;
+    let llama3 = rope(llama3).unwrap();
+    assert_eq!(llama3.frequency(0), plain.frequency(0));
+    assert_eq!(llama3.frequency(31), plain.frequency(31) / 8.0);
+    let yarn = rope(r#"{"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 1024}"#);
+    let said = yarn.unwrap_err().to_string();
+    assert_eq!(
+        said,
+        "this llama model has rotary frequencies stretched neither evenly nor as Llama 3's, which is not lowered yet"
+    );
+}
