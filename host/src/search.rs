@@ -118,14 +118,17 @@ pub fn nested(model: &Model, workload: &Workload, target: &Target) -> Result<Vec
     Ok(found)
 }
 
-/// The [`shortlist`], and what chips with halves of the cores would use without a search: where the scratchpad is what is short, wide
-/// tiles take it from the rows of a chunk.
+/// The short lists of a chip and of chips with halves of its cores: where the scratchpad is what is short, wide tiles take it from
+/// the rows of a chunk.
 fn few(model: &Model, workload: &Workload, target: &Target) -> Result<Vec<Mapping>, HostError> {
     let mut found = shortlist(model, workload, target)?;
     for cores in halvings(u64::from(target.cores) / 2, 1) {
         let smaller = Target { cores: cores as u32, ..*target };
-        let mapping = Mapping::default_for(&smaller, model, workload).ok();
-        found.extend(mapping.filter(|m| !found.contains(m)));
+        for mapping in shortlist(model, workload, &smaller).unwrap_or_default() {
+            if !found.contains(&mapping) {
+                found.push(mapping);
+            }
+        }
     }
     Ok(found)
 }
