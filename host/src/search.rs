@@ -149,14 +149,14 @@ impl Effort {
     }
 }
 
-/// Parameters up to which a search is thorough.
+/// Parameters up to which a search is thorough unasked.
 const SMALL: u64 = 1 << 20;
 /// Scratchpads below this are not thought of.
 const LEAST_SCRATCHPAD: u64 = 16 << 10;
 /// Steps up to which a thorough search measures each.
 const EACH_STEP: u64 = 16;
 
-/// The fastest of a chip's [`shortlist`], or of a small model's [`nested`] ones.
+/// The fastest of a chip's [`shortlist`], or in a thorough search of its [`nested`] ones.
 ///
 /// # Errors
 /// A scratchpad in which nothing fits; a measurement that failed.
@@ -164,9 +164,9 @@ pub fn search(
     model: &Model,
     workload: &Workload,
     target: &Target,
+    effort: Effort,
     meter: &mut dyn Meter,
 ) -> Result<Mapping, HostError> {
-    let effort = Effort::for_model(model);
     let candidates = match effort {
         Effort::Quick => few(model, workload, target)?,
         Effort::Thorough => nested(model, workload, target)?,

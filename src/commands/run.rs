@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use lutsim_host::model::Model;
+use lutsim_host::search::Effort;
 use lutsim_host::weights::WeightSource;
 use lutsim_isa::WeightFormat;
 use lutsim_sim::chip_file::{ChipFile, Override};
@@ -54,8 +55,12 @@ pub struct Run {
     #[arg(long)]
     dump_mapping: bool,
     /// Use this mapping instead of searching for one
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "search")]
     mapping: Option<PathBuf>,
+    /// How the mapping is searched for: by a layer of a few, or by whole steps of those of all smaller chips too, so that a larger
+    /// chip is never slower [default: thorough for models up to a million parameters]
+    #[arg(long, value_enum)]
+    search: Option<Search>,
     /// Say more on stderr
     #[arg(short, long, action = clap::ArgAction::Count)]
     verbose: u8,
@@ -143,6 +148,24 @@ pub enum Switch {
     Off,
 }
 
+/// How much of a search is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Search {
+    /// The first layer of a few mappings.
+    Quick,
+    /// Whole steps of many.
+    Thorough,
+}
+
+impl From<Search> for Effort {
+    fn from(search: Search) -> Self {
+        match search {
+            Search::Quick => Effort::Quick,
+            Search::Thorough => Effort::Thorough,
+        }
+    }
+}
+
 /// How time passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Engine {
@@ -209,7 +232,9 @@ impl Run {
         let format = WeightFormat::new(chip.workload.weights, chip.workload.group);
         check_group(self.workload.group.as_deref(), format)?;
         let mapping = self.mapping.as_deref().map(resolve::mapping).transpose()?;
+        let new = Session::new(chip, model);
         let session = Session {
+            effort: self.search.map_or(new.effort, Effort::from),
             phase: self.phase.into(),
             values: self.values == Switch::On,
             engine: self.engine.into(),
@@ -217,7 +242,7 @@ impl Run {
             mapping,
             audit: self.audit,
             max_cycles: self.max_cycles,
-            ..Session::new(chip, model)
+            ..new
         };
         let progress = Bar::new(self.verbose);
         if self.dump_mapping {

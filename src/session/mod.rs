@@ -59,6 +59,8 @@ pub struct Session {
     pub audit: u32,
     /// Core cycles after which the run is given up.
     pub max_cycles: Option<u64>,
+    /// How much of a search for a mapping is done.
+    pub effort: Effort,
     /// A mapping to use in place of a search.
     pub mapping: Option<Mapping>,
     /// The ids that decode steps are fed, step by step and sequence by sequence, in place of what came out or of made-up ones.
@@ -119,6 +121,7 @@ impl Session {
     /// A session with nothing special about it.
     pub fn new(chip: ChipFile, model: Model) -> Self {
         Self {
+            effort: Effort::for_model(&model),
             chip,
             model,
             phase: Phase::All,
@@ -185,8 +188,8 @@ impl Session {
         plan(&self.model, workload, &target, &default)?;
         // All engines measure the same; this one is fast.
         SimDevice::new(&self.chip.chip, Engine::Leap)?;
-        let mut trial = Trial::new(&self.chip.chip, Effort::for_model(&self.model), progress);
-        let mapping = search(&self.model, workload, &target, &mut trial)?;
+        let mut trial = Trial::new(&self.chip.chip, self.effort, progress);
+        let mapping = search(&self.model, workload, &target, self.effort, &mut trial)?;
         Ok((mapping, trial.finish()))
     }
 
