@@ -14,7 +14,8 @@ use lutsim_isa::field::{Act, Norm, Rope};
 use lutsim_isa::{Group, WeightFormat, WeightKind};
 
 use crate::blocks::{BlockTensor, Matrix};
-use crate::model::{LearnedPositions, Model, Positions, Published, RopeConfig, RopeScaling};
+use crate::model::rotary::{long_attention, yarn_attention};
+use crate::model::{Bands, LearnedPositions, Model, Positions, Published, RopeConfig, RopeScaling};
 use crate::quantize::QuantisedTensor;
 use crate::weights::{WeightError, WeightSource};
 
@@ -300,6 +301,43 @@ fn rounded(tensor: Tensor<'_>, first: usize, rows: usize) -> Result<QuantisedTen
         .map_err(|e| FileError::Weights { tensor: tensor.name().into(), why: e.to_string() })
 }
 
+/// Where a token is, in the host's words.
+fn positions(d: &Dimensions) -> Positions {
+    let r = match &d.positions {
+        dimensions::Positions::Learned { offset } => {
+            return Positions::Learned(LearnedPositions { offset: *offset });
+        }
+        dimensions::Positions::Alibi => return Positions::Alibi,
+        dimensions::Positions::Rotary(r) => r,
+    };
+    let scaling = r.scaling.as_ref().map(|scaling| match scaling.clone() {
+        Scaling::Linear { factor } => RopeScaling::Even { factor },
+        Scaling::Llama3 { factor, low, high, original } => {
+            RopeScaling::Bands(Bands { factor, low, high, original_context: original })
+        }
+        Scaling::Dynamic { factor, original } => RopeScaling::Dynamic { factor, original_context: original },
+        Scaling::Yarn { factor, original, beta_fast, beta_slow, attention } => RopeScaling::Yarn {
+            factor,
+            original_context: original,
+            fast: beta_fast,
+            slow: beta_slow,
+            attention: attention.unwrap_or_else(|| yarn_attention(factor)),
+        },
+        Scaling::LongRope { short, long, original, attention } => RopeScaling::Long {
+            short,
+            long,
+            original_context: original,
+            attention: attention.unwrap_or_else(|| long_attention(d.context, original)),
+        },
+        Scaling::Divisors(divisors) => RopeScaling::Divisors(divisors),
+    });
+    let pairing = match r.pairing {
+        Pairing::Neighbours => Rope::Pair,
+        Pairing::Halves => Rope::Half,
+    };
+    Positions::Rotary(RopeConfig { theta: r.theta, dims: r.dims, pairing, scaling })
+}
+
 /// The host's model of a file's dimensions.
 ///
 /// # Errors
@@ -320,32 +358,6 @@ pub fn model(name: &str, d: &Dimensions) -> Result<Model, FileError> {
     if let Some((_, what)) = has.iter().find(|(has, _)| *has) {
         return unsupported(what);
     }
-    let positions = match &d.positions {
-        dimensions::Positions::Learned { offset } => Positions::Learned(LearnedPositions { offset: *offset }),
-        dimensions::Positions::Alibi => Positions::Alibi,
-        dimensions::Positions::Rotary(r) => {
-            let scaling = match &r.scaling {
-                None => None,
-                Some(Scaling::Llama3 { factor, low, high, original }) => {
-                    let original_context = *original;
-                    Some(RopeScaling { factor: *factor, low: *low, high: *high, original_context })
-                }
-                // No wavelength is kept.
-                Some(Scaling::Linear { factor }) => {
-                    let (low, high) = (f64::MAX / 2.0, f64::MAX);
-                    Some(RopeScaling { factor: *factor, low, high, original_context: 1 })
-                }
-                Some(_) => {
-                    return unsupported("rotary frequencies stretched neither evenly nor as Llama 3's");
-                }
-            };
-            let pairing = match r.pairing {
-                Pairing::Neighbours => Rope::Pair,
-                Pairing::Halves => Rope::Half,
-            };
-            Positions::Rotary(RopeConfig { theta: r.theta, dims: r.dims, pairing, scaling })
-        }
-    };
     let model = Model {
         name: name.into(),
         family: row.model_type.into(),
@@ -376,7 +388,7 @@ pub fn model(name: &str, d: &Dimensions) -> Result<Model, FileError> {
             dimensions::Norm::Layer => Norm::Layer,
         },
         norm_eps: d.norm_eps as f32,
-        positions,
+        positions: positions(d),
         published: Published { parameters_billion: 0.0, source: "the file".into() },
     };
     model.check().map_err(|(key, why)| FileError::Dimension { key, why })?;

@@ -59,7 +59,7 @@ pub fn write_image(
     }
     let slopes = slopes(model.heads);
     for index in 0..layout.positions.rows {
-        let row = match model.positions {
+        let row = match &model.positions {
             Positions::Rotary(rope) => float_bytes(&rope.row(index)),
             Positions::Learned(_) => half_bytes(&source.position_row(index)?),
             Positions::Alibi => float_bytes(&slopes),

@@ -267,7 +267,7 @@ impl Layout {
         };
         let capacity = (workload.tokens() as u32).next_multiple_of(KV_TILE);
         let embedding = table(model.vocab, model.hidden, Elem::F16);
-        let positions = match model.positions {
+        let positions = match &model.positions {
             Positions::Rotary(rope) => table(capacity, rope.dims, Elem::F32),
             Positions::Learned(learned) => table(model.context + learned.offset, model.hidden, Elem::F16),
             Positions::Alibi => table(1, model.heads, Elem::F32),

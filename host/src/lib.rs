@@ -22,7 +22,6 @@ pub mod pack;
 pub mod plan;
 pub mod quantize;
 pub mod reference;
-pub mod rotary;
 pub mod runtime;
 pub mod search;
 pub mod target;

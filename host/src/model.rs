@@ -1,11 +1,13 @@
 //! A model's dimensions: `configs/models/*.toml`, embedded.
 
 mod file;
+pub(crate) mod rotary;
 
-use lutsim_isa::field::{Act, Norm, Rope};
+use lutsim_isa::field::{Act, Norm};
 use serde::Deserialize;
 
 use crate::error::HostError;
+pub use rotary::{Bands, RopeConfig, RopeScaling};
 
 /// A decoder-only transformer.
 #[derive(Clone, PartialEq, Debug)]
@@ -57,7 +59,7 @@ pub struct Model {
 }
 
 /// How a model knows where a token is.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Positions {
     /// Queries and keys are rotated.
     Rotary(RopeConfig),
@@ -73,33 +75,6 @@ pub enum Positions {
 pub struct LearnedPositions {
     /// Row of position 0: 2 in OPT, whose first rows were meant for padding.
     pub offset: u32,
-}
-
-/// Rotary embedding.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct RopeConfig {
-    /// Base of the frequencies.
-    pub theta: f64,
-    /// Elements of a head that rotate.
-    pub dims: u32,
-    /// Which elements pair.
-    pub pairing: Rope,
-    /// Stretching for long contexts.
-    pub scaling: Option<RopeScaling>,
-}
-
-/// Stretching of rotary frequencies as in Llama 3.
-#[derive(Clone, Copy, PartialEq, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RopeScaling {
-    /// Wavelengths are stretched by this.
-    pub factor: f64,
-    /// Wavelengths above `original_context / low` are stretched wholly.
-    pub low: f64,
-    /// Wavelengths below `original_context / high` are not stretched.
-    pub high: f64,
-    /// Context before stretching.
-    pub original_context: u32,
 }
 
 /// What the model's authors say.
@@ -195,7 +170,7 @@ impl Model {
                 return Err((key, format!("{value} is not a multiple of 4, the activations of one table")));
             }
         }
-        match self.positions {
+        match &self.positions {
             Positions::Rotary(rope) if !rope.dims.is_multiple_of(2) || rope.dims > self.head_dim => {
                 return Err(("dims", format!("{} is not even or is more than head_dim", rope.dims)));
             }
@@ -225,8 +200,8 @@ impl Model {
         self.kv_heads * self.head_dim
     }
     /// Its rotary embedding, if it has one.
-    pub fn rope(&self) -> Option<RopeConfig> {
-        match self.positions {
+    pub fn rope(&self) -> Option<&RopeConfig> {
+        match &self.positions {
             Positions::Rotary(rope) => Some(rope),
             Positions::Learned(_) | Positions::Alibi => None,
         }

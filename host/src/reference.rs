@@ -229,9 +229,7 @@ impl<'a> Reference<'a> {
             watch(name, y);
         }
         if let Some(rope) = d.rope() {
-            q.chunks_exact_mut(dim)
-                .chain(k.chunks_exact_mut(dim))
-                .for_each(|head| rotate(&rope, turns, head));
+            q.chunks_exact_mut(dim).chain(k.chunks_exact_mut(dim)).for_each(|head| rotate(rope, turns, head));
         }
         let rows = k.chunks_exact(dim).zip(v.chunks_exact(dim));
         for (rows, (k, v)) in cache.iter_mut().zip(rows) {

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use lutsim_formats::gguf::Gguf;
 use lutsim_host::files::FileModel;
+use lutsim_host::model::{Model, RopeConfig};
 use lutsim_host::reference::{Machine, Numerics, Reference, argmax};
 use lutsim_isa::WeightKind;
+use lutsim_isa::field::Act;
 
 fn data(name: &str) -> Vec<u8> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/data/models").join(name);
@@ -93,14 +95,30 @@ fn the_machine_says_the_same() {
     }
 }
 
-/// A small model of random weights per architecture: the machine's numbers beside llama.cpp's (tests/data/architectures).
+/// See tests/data/architectures/README.md.
+const ARCHITECTURES: [&str; 12] = [
+    "llama-q5_1",
+    "llama-f16",
+    "qwen2-q8_0",
+    "phi3-q4_0",
+    "gpt2-q8_0",
+    "bloom-q5_0",
+    "llama-yarn-q8_0",
+    "llama-divisors-q8_0",
+    "phi3-short-q8_0",
+    "phi3-long-q8_0",
+    "opt-q8_0",
+    "bitnet-relu2-q8_0",
+];
+
+/// A small model of random weights per architecture: the machine's numbers beside those of llama.cpp, or of NumPy.
 #[test]
-fn architectures_say_what_llama_cpp_says() {
+fn architectures_say_what_others_say() {
     const PROMPT: [u32; 24] = [
         41, 78, 259, 266, 78, 291, 287, 12, 268, 33, 120, 299, 17, 280, 64, 271, 205, 98, 262, 285, 44, 150,
         276, 293,
     ];
-    for name in ["llama-q5_1", "llama-f16", "qwen2-q8_0", "phi3-q4_0", "gpt2-q8_0", "bloom-q5_0"] {
+    for name in ARCHITECTURES {
         let bytes = data(&format!("../architectures/{name}.gguf"));
         let file = FileModel::of(name, &Gguf::parse(&bytes).unwrap()).unwrap();
         let expected = rows(&format!("../architectures/{name}.logits.npy"), 300);
@@ -108,6 +126,7 @@ fn architectures_say_what_llama_cpp_says() {
             let reference = Reference::new(file.model.clone(), &file, numerics).unwrap();
             let found = reference.prefill(&mut reference.cache(0), &PROMPT).unwrap();
             let (nmse, flips) = compare(&found, &expected);
+            println!("{name}: NMSE {nmse:.1e}, {} flips", flips.len());
             assert!(nmse < 2e-3, "{name}: {nmse:.2e}");
             // Nine in ten of the largest logits are the same, the others' leads are small.
             assert!(flips.len() <= 2 && flips.iter().all(|lead| *lead < 0.5), "{name}: {flips:?}");
@@ -115,31 +134,68 @@ fn architectures_say_what_llama_cpp_says() {
     }
 }
 
-/// Frequencies as a `config.json` stretches them: evenly, or as Llama 3's.
+/// The model of a `config.json` with some keys.
+fn configured(keys: &str) -> Model {
+    let text = format!(
+        r#"{{"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 1,
+        "num_attention_heads": 4, "vocab_size": 320, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5,
+        "rope_theta": 10000.0, "tie_word_embeddings": false, {keys}}}"#
+    );
+    let config = lutsim_formats::config::Config::parse(text.as_bytes()).unwrap();
+    lutsim_host::files::model("configured", &config.dimensions).unwrap()
+}
+
+fn rope(keys: &str) -> RopeConfig {
+    let keys = format!(r#""model_type": "llama", "hidden_act": "silu", {keys}"#);
+    configured(&keys).rope().unwrap().clone()
+}
+
+/// BitNet's MLP is what the file says, with norms before its output and down projections in any case.
+#[test]
+fn bitnet_by_its_activation() {
+    for (name, activation) in [("silu", Act::Silu), ("relu2", Act::Relu2)] {
+        let model = configured(&format!(r#""model_type": "bitnet", "hidden_act": "{name}""#));
+        assert_eq!((model.activation, model.sub_norms, model.gated_mlp), (activation, true, true));
+    }
+}
+
+/// Frequencies as a `config.json` stretches them.
 #[test]
 fn stretched_frequencies() {
-    let rope = |scaling: &str| {
-        let text = format!(
-            r#"{{"model_type": "llama", "hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 1,
-            "num_attention_heads": 4, "vocab_size": 320, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5,
-            "rope_theta": 10000.0, "hidden_act": "silu", "tie_word_embeddings": false, "rope_scaling": {scaling}}}"#
-        );
-        let config = lutsim_formats::config::Config::parse(text.as_bytes()).unwrap();
-        lutsim_host::files::model("stretched", &config.dimensions).map(|model| model.rope().unwrap())
-    };
-    let (plain, even) = (rope("null").unwrap(), rope(r#"{"rope_type": "linear", "factor": 4.0}"#).unwrap());
+    let plain = rope(r#""rope_scaling": null"#);
+    let even = rope(r#""rope_scaling": {"rope_type": "linear", "factor": 4.0}"#);
     for i in 0..32 {
-        assert_eq!(even.frequency(i), plain.frequency(i) / 4.0);
+        assert_eq!(even.frequency(i, 0), plain.frequency(i, 0) / 4.0);
     }
-    let llama3 = r#"{"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    let llama3 = r#""rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
         "original_max_position_embeddings": 1024}"#;
-    let llama3 = rope(llama3).unwrap();
-    assert_eq!(llama3.frequency(0), plain.frequency(0));
-    assert_eq!(llama3.frequency(31), plain.frequency(31) / 8.0);
-    let yarn = rope(r#"{"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 1024}"#);
-    let said = yarn.unwrap_err().to_string();
-    assert_eq!(
-        said,
-        "this llama model has rotary frequencies stretched neither evenly nor as Llama 3's, which is not lowered yet"
-    );
+    let llama3 = rope(llama3);
+    assert_eq!(llama3.frequency(0, 0), plain.frequency(0, 0));
+    assert_eq!(llama3.frequency(31, 0), plain.frequency(31, 0) / 8.0);
+    let yarn = r#""rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 1024"#;
+    let (usual, given) = (rope(&format!("{yarn}}}")), rope(&format!(r#"{yarn}, "attention_factor": 2.0}}"#)));
+    assert_eq!((usual.frequency(0, 0), usual.frequency(31, 0)), (1.0, plain.frequency(31, 0) / 4.0));
+    // 0.1 ln 4 + 1.
+    assert_eq!((usual.row(0)[0], given.row(0)[0]), (1.138_629_4, 2.0));
+    // Twice as long as it was trained for: the base is 2 x 4 - 3 times as large, and a little more.
+    let dynamic = rope(r#""rope_scaling": {"type": "dynamic", "factor": 4.0}"#);
+    assert_eq!(dynamic.frequency(31, 4095), plain.frequency(31, 0));
+    assert!((plain.frequency(31, 0) / dynamic.frequency(31, 8191) - 5.0).abs() < 1e-9);
+}
+
+/// Divisors for short and long sequences, of the part of each head that rotates.
+#[test]
+fn long_rope_of_a_part() {
+    let list = |x: f64| format!("{:?}", (0..24).map(|i| x + f64::from(i)).collect::<Vec<_>>());
+    let long = rope(&format!(
+        r#""partial_rotary_factor": 0.75, "rope_scaling": {{"type": "su", "short_factor": {}, "long_factor": {},
+        "original_max_position_embeddings": 1024}}"#,
+        list(1.0),
+        list(2.0)
+    ));
+    assert_eq!(long.dims, 48);
+    assert_eq!(long.frequency(0, 1023), 1.0);
+    assert_eq!(long.frequency(0, 1024), 0.5);
+    // sqrt(1 + ln 4 / ln 1024).
+    assert_eq!(long.row(0)[0], 1.095_445_1);
 }

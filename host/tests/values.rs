@@ -19,7 +19,7 @@ fn tiny() -> Model {
 
 /// The rotary embedding of `tiny-2l`.
 fn rope() -> RopeConfig {
-    tiny().rope().unwrap()
+    tiny().rope().unwrap().clone()
 }
 
 fn opt() -> Model {
@@ -164,7 +164,7 @@ fn families() {
         ..tiny()
     };
     let rope = RopeConfig { dims: 12, ..rope() };
-    check(&Model { positions: Positions::Rotary(rope), ..odd.clone() }, small());
+    check(&Model { positions: Positions::Rotary(rope.clone()), ..odd.clone() }, small());
     let positions = Positions::Rotary(RopeConfig { pairing: Rope::Pair, ..rope });
     check(&Model { positions, ..odd }, Workload { prompt: 9, batch: 2, ..small() });
 }

@@ -118,7 +118,7 @@ fn provenance(session: &Session, plan: &Plan) -> Provenance {
 }
 
 fn model(m: &Model) -> Value {
-    let positions = match m.positions {
+    let positions = match &m.positions {
         Positions::Rotary(rope) => json!({ "rope_theta": rope.theta, "rope_dims": rope.dims }),
         Positions::Learned(learned) => json!({ "learned_offset": learned.offset }),
         Positions::Alibi => json!("alibi"),

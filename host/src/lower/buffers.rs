@@ -103,7 +103,7 @@ impl Buffers {
             b.xt = c.take(rows * widest.max(heads));
         }
         b.xs = c.take(rows * u64::from(model.heads) * 4);
-        b.positions = c.take(match model.positions {
+        b.positions = c.take(match &model.positions {
             Positions::Rotary(rope) => rows * u64::from(rope.dims) * 4,
             // Added to the embedding at once, from T0.
             Positions::Learned(_) => 0,

@@ -3,7 +3,7 @@
 use lutsim_isa::field::{Norm, Rope};
 use serde::Deserialize;
 
-use super::{LearnedPositions, Model, Positions, Published, RopeConfig, RopeScaling};
+use super::{Bands, LearnedPositions, Model, Positions, Published, RopeConfig, RopeScaling};
 use crate::error::HostError;
 
 #[derive(Deserialize)]
@@ -71,7 +71,7 @@ impl Raw {
                 theta: rope.theta,
                 dims: rope.dims.unwrap_or(self.head_dim),
                 pairing: Rope::Half,
-                scaling: rope.scaling,
+                scaling: rope.scaling.map(RopeScaling::Bands),
             })),
             (None, Some(learned), None) => Ok(Positions::Learned(learned)),
             (None, None, Some(RawAlibi {})) => Ok(Positions::Alibi),
@@ -88,7 +88,7 @@ impl Raw {
 struct RawRope {
     theta: f64,
     dims: Option<u32>,
-    scaling: Option<RopeScaling>,
+    scaling: Option<Bands>,
 }
 
 impl Model {
@@ -164,7 +164,7 @@ mod tests {
         let layer = 64 * (2 * 64 + 2 * 32) + 2 * 64 * 176 + 2 * 128 + 64 + 176 + 64;
         assert_eq!(opt.parameters(), (2 * 320 + 514) * 64 + 2 * layer + 128);
         let bloom = changed("embedding_norm = true\nembedding_width = 64", "[alibi]\n").unwrap();
-        assert_eq!((bloom.positions, bloom.embedding_norm, bloom.rope()), (Positions::Alibi, true, None));
+        assert_eq!((&bloom.positions, bloom.embedding_norm, bloom.rope()), (&Positions::Alibi, true, None));
         assert_eq!(bloom.parameters(), Model::builtin("tiny-2l").unwrap().parameters() + 64);
     }
 

@@ -34,13 +34,13 @@ fn tokens(n: u32) -> Vec<u32> {
 /// Rounding activations and the cache to 8 bits is all that separates the machine from the floats.
 #[test]
 fn the_machine_is_close_to_the_floats() {
-    let pairs = RopeConfig { pairing: Rope::Pair, ..tiny().rope().unwrap() };
+    let pairs = RopeConfig { pairing: Rope::Pair, ..tiny().rope().unwrap().clone() };
     for kind in KINDS {
         let families = [
             tiny(),
             Model { qkv_bias: true, ..tiny() },
             Model { sub_norms: true, activation: Act::Relu2, ..tiny() },
-            Model { positions: Positions::Rotary(pairs), ..tiny() },
+            Model { positions: Positions::Rotary(pairs.clone()), ..tiny() },
             Model {
                 positions: Positions::Learned(LearnedPositions { offset: 2 }),
                 norm: Norm::Layer,

@@ -1,6 +1,7 @@
-"""Models of random weights, one per architecture, and llama.cpp's logits of a prompt: tests/data/architectures.
+"""Models of random weights, one per architecture, and the logits of a prompt by llama.cpp, or by NumPy for what that has not got:
+tests/data/architectures.
 
-pip install numpy==2.4.6 gguf==0.19.0 llama-cpp-python==0.3.36; python make.py SOURCE.gguf OUT
+pip install numpy==2.4.6 gguf==0.19.0 llama-cpp-python==0.3.36; python make.py SOURCE.gguf OUT [NAME ...]
 SOURCE.gguf lends its tokeniser (tests/data/models/tiny-llama-q8_0.gguf). Same versions, same bytes of the models; logits may differ
 in the last digits with the CPU.
 """
@@ -11,6 +12,8 @@ from gguf import GGUFReader, GGUFWriter, GGMLQuantizationType as Q, quants
 
 HIDDEN, FFN, LAYERS, HEADS, KV, DIM, CONTEXT, VOCAB = 64, 160, 2, 4, 2, 16, 64, 300
 PROMPT = [41, 78, 259, 266, 78, 291, 287, 12, 268, 33, 120, 299, 17, 280, 64, 271, 205, 98, 262, 285, 44, 150, 276, 293]
+LAYER = ("gpt2", "bloom", "opt")  # LayerNorm, biases, no gate
+TIED = ("gemma", "gemma2", "opt")
 
 
 def tokens(source):
@@ -23,22 +26,35 @@ def tokens(source):
 
 
 def make(arch, kind, out, vocabulary, seed, **options):
+    """Writes a model; returns its tensors as they are read back."""
+    get = options.get
     rng = np.random.default_rng(seed)
     words, merges, types = vocabulary
-    kv = options.get("kv", KV)
-    ffn = options.get("ffn", FFN)
+    kv, ffn, dim, layers, experts = get("kv", KV), get("ffn", FFN), get("dim", DIM), get("layers", LAYERS), get("experts")
     w = GGUFWriter(out, arch)
     w.add_context_length(CONTEXT)
     w.add_embedding_length(HIDDEN)
-    w.add_block_count(LAYERS)
+    w.add_block_count(layers)
     w.add_feed_forward_length(ffn)
     w.add_head_count(HEADS)
     w.add_head_count_kv(kv)
-    layer = arch in ("gpt2", "bloom")
+    layer = arch in LAYER
     (w.add_layer_norm_eps if layer else w.add_layer_norm_rms_eps)(1e-5)
     if not layer:
-        w.add_rope_dimension_count(DIM)
+        w.add_rope_dimension_count(get("rotated", dim))
         w.add_rope_freq_base(10000.0)
+    if dim != HIDDEN // HEADS:
+        w.add_key_length(dim)
+        w.add_value_length(dim)
+    if experts:
+        w.add_expert_count(experts)
+        w.add_expert_used_count(2)
+    for key, value in get("strings", {}).items():
+        w.add_string(f"{arch}.{key}", value)
+    for key, value in get("floats", {}).items():
+        w.add_float32(f"{arch}.{key}", value)
+    for key, value in get("integers", {}).items():
+        w.add_uint32(f"{arch}.{key}", value)
     w.add_vocab_size(len(words))
     w.add_tokenizer_model("gpt2")
     w.add_tokenizer_pre("gpt-2")
@@ -48,33 +64,47 @@ def make(arch, kind, out, vocabulary, seed, **options):
     w.add_bos_token_id(0)
     w.add_eos_token_id(0)
     w.add_add_bos_token(False)
+    read = {}
 
-    def matrix(name, n, k, gain=1.0, kind=kind):
-        x = (rng.standard_normal((n, k)) * gain / np.sqrt(k)).astype(np.float32)
+    def matrix(name, *shape, gain=1.0, kind=kind):
+        x = (rng.standard_normal(shape) * gain / np.sqrt(shape[-1])).astype(np.float32)
         if kind == Q.F32:
+            read[name] = x
             w.add_tensor(name, x)
         elif kind == Q.F16:
+            read[name] = x.astype(np.float16).astype(np.float32)
             w.add_tensor(name, x.astype(np.float16))
         else:
-            w.add_tensor(name, quants.quantize(x, kind), raw_dtype=kind)
+            blocks = quants.quantize(x, kind)
+            read[name] = quants.dequantize(blocks, kind)
+            w.add_tensor(name, blocks, raw_dtype=kind)
+
+    def floats(name, x):
+        read[name] = x.astype(np.float32)
+        w.add_tensor(name, read[name])
 
     def norm(name, n):
-        w.add_tensor(name + ".weight", (1 + 0.1 * rng.standard_normal(n)).astype(np.float32))
+        floats(name + ".weight", 1 + 0.1 * rng.standard_normal(n))
         if layer:
             bias(name, n)
 
     def bias(name, n):
-        w.add_tensor(name + ".bias", (0.1 * rng.standard_normal(n)).astype(np.float32))
+        floats(name + ".bias", 0.1 * rng.standard_normal(n))
 
-    matrix("token_embd.weight", len(words), HIDDEN, gain=np.sqrt(HIDDEN), kind=Q.F16)
-    if arch == "gpt2":
-        matrix("position_embd.weight", CONTEXT, HIDDEN, gain=0.3 * np.sqrt(HIDDEN), kind=Q.F32)
+    # Gemma multiplies what it reads by the root of the width.
+    tied = arch in TIED
+    matrix("token_embd.weight", len(words), HIDDEN, gain=2.0 if tied else np.sqrt(HIDDEN), kind=Q.F16)
+    if arch in ("gpt2", "opt"):
+        matrix("position_embd.weight", CONTEXT + (2 if arch == "opt" else 0), HIDDEN, gain=0.3 * np.sqrt(HIDDEN), kind=Q.F32)
     if arch == "bloom":
         norm("token_embd_norm", HIDDEN)
+    for name, divisors in get("divisors", {}).items():
+        floats(name + ".weight", np.array(divisors))
     norm("output_norm", HIDDEN)
-    matrix("output.weight", len(words), HIDDEN, gain=3.0)
-    q, k = HEADS * DIM, kv * DIM
-    for i in range(LAYERS):
+    if not tied:
+        matrix("output.weight", len(words), HIDDEN, gain=3.0)
+    q, k = HEADS * dim, kv * dim
+    for i in range(layers):
         b = f"blk.{i}."
         norm(b + "attn_norm", HIDDEN)
         if arch in ("phi3", "gpt2", "bloom"):
@@ -84,12 +114,21 @@ def make(arch, kind, out, vocabulary, seed, **options):
         else:
             for name, n in (("attn_q", q), ("attn_k", k), ("attn_v", k)):
                 matrix(b + name + ".weight", n, HIDDEN, gain=1.5)
-                if arch == "qwen2":
+                if arch in ("qwen2", "opt"):
                     bias(b + name, n)
+        if arch == "bitnet-b1.58":
+            norm(b + "attn_sub_norm", q)
         matrix(b + "attn_output.weight", HIDDEN, q, gain=0.7)
         if layer:
             bias(b + "attn_output", HIDDEN)
+        if arch == "gemma2":
+            norm(b + "post_attention_norm", HIDDEN)
         norm(b + "ffn_norm", HIDDEN)
+        if experts:
+            matrix(b + "ffn_gate_inp.weight", experts, HIDDEN, gain=4.0, kind=Q.F32)
+            for name, n, m, gain in (("gate", ffn, HIDDEN, 1.0), ("up", ffn, HIDDEN, 1.0), ("down", HIDDEN, ffn, 0.7)):
+                matrix(b + f"ffn_{name}_exps.weight", experts, n, m, gain=gain)
+            continue
         if arch == "phi3":
             matrix(b + "ffn_up.weight", 2 * ffn, HIDDEN)
         elif layer:
@@ -98,16 +137,21 @@ def make(arch, kind, out, vocabulary, seed, **options):
         else:
             matrix(b + "ffn_gate.weight", ffn, HIDDEN)
             matrix(b + "ffn_up.weight", ffn, HIDDEN)
+        if arch == "bitnet-b1.58":
+            norm(b + "ffn_sub_norm", ffn)
         matrix(b + "ffn_down.weight", HIDDEN, ffn, gain=0.7)
         if layer:
             bias(b + "ffn_down", HIDDEN)
+        if arch == "gemma2":
+            norm(b + "post_ffw_norm", HIDDEN)
     w.write_header_to_file()
     w.write_kv_data_to_file()
     w.write_tensors_to_file()
     w.close()
+    return read
 
 
-def logits(path):
+def llama_cpp(path, arch, read):
     from llama_cpp import Llama
 
     model = Llama(path, n_ctx=CONTEXT, n_batch=CONTEXT, n_threads=1, logits_all=True, verbose=False)
@@ -115,18 +159,84 @@ def logits(path):
     return np.array(model.scores[: len(PROMPT)], dtype=np.float32)
 
 
+def numpy(path, arch, read):
+    """OPT as in transformers' modeling_opt.py; BitNet b1.58 as in its modeling_bitnet.py."""
+    get = lambda name: read[name].astype(np.float64)
+    add = lambda name: get(name) if name in read else 0.0
+    linear = lambda x, name: x @ get(name + ".weight").T + add(name + ".bias")
+
+    def norm(x, name):
+        x = x - x.mean(-1, keepdims=True) if arch == "opt" else x
+        x = x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-5)
+        return x * get(name + ".weight") + add(name + ".bias")
+
+    def rotate(x):
+        if arch == "opt":
+            return x
+        half = x.shape[-1] // 2
+        angle = np.arange(len(PROMPT))[:, None] / 10000.0 ** (np.arange(half) / half)
+        c, s, a, b = np.cos(angle), np.sin(angle), x[..., :half], x[..., half:]
+        return np.concatenate([a * c - b * s, b * c + a * s], -1)
+
+    x = get("token_embd.weight")[PROMPT]
+    if arch == "opt":
+        x = x + get("position_embd.weight")[np.arange(len(PROMPT)) + 2]
+    heads = lambda y: y.reshape(len(PROMPT), -1, DIM).swapaxes(0, 1)
+    unseen = np.triu(np.full((len(PROMPT), len(PROMPT)), -np.inf), 1)
+    for i in range(LAYERS):
+        b = f"blk.{i}."
+        h = norm(x, b + "attn_norm")
+        q, k, v = (heads(linear(h, b + name)) for name in ("attn_q", "attn_k", "attn_v"))
+        k, v = (np.repeat(y, HEADS // len(y), 0) for y in (k, v))
+        scores = rotate(q) @ rotate(k).swapaxes(1, 2) / np.sqrt(DIM) + unseen
+        p = np.exp(scores - scores.max(-1, keepdims=True))
+        o = (p / p.sum(-1, keepdims=True) @ v).swapaxes(0, 1).reshape(len(PROMPT), -1)
+        o = o if arch == "opt" else norm(o, b + "attn_sub_norm")
+        x = x + linear(o, b + "attn_output")
+        h = norm(x, b + "ffn_norm")
+        up = linear(h, b + "ffn_up")
+        h = np.maximum(up, 0) if arch == "opt" else norm(np.maximum(linear(h, b + "ffn_gate"), 0) ** 2 * up, b + "ffn_sub_norm")
+        x = x + linear(h, b + "ffn_down")
+    return linear(norm(x, "output_norm"), "token_embd" if arch == "opt" else "output").astype(np.float32)
+
+
+YARN = {"strings": {"rope.scaling.type": "yarn"}, "floats": {"rope.scaling.factor": 4.0}, "integers": {"rope.scaling.original_context_length": 16}}
+# With an original context of 1 all divisors are the long ones (of position 0 every angle is 0), with 512 (llama.cpp's
+# choice is by the context that is asked for, 256 at least) the short ones.
+LONG = {"rope_factors_short": [1.0, 1.1, 1.3, 1.7, 2.5, 4.0], "rope_factors_long": [1.5, 2.0, 3.0, 5.0, 9.0, 17.0]}
+GEMMA2 = {"floats": {"attn_logit_softcapping": 5.0, "final_logit_softcapping": 6.0}, "integers": {"attention.sliding_window": 7}}
+MODELS = [
+    ("llama-q5_1", "llama", Q.Q5_1, {}, llama_cpp),
+    ("qwen2-q8_0", "qwen2", Q.Q8_0, {}, llama_cpp),
+    ("phi3-q4_0", "phi3", Q.Q4_0, {}, llama_cpp),
+    ("gpt2-q8_0", "gpt2", Q.Q8_0, {"kv": HEADS}, llama_cpp),
+    ("bloom-q5_0", "bloom", Q.Q5_0, {"kv": HEADS}, llama_cpp),
+    ("llama-f16", "llama", Q.F16, {"ffn": 100}, llama_cpp),
+    ("llama-yarn-q8_0", "llama", Q.Q8_0, YARN, llama_cpp),
+    ("llama-divisors-q8_0", "llama", Q.Q8_0, {"divisors": {"rope_freqs": [1.0, 1.0, 1.5, 2.0, 3.0, 4.0, 8.0, 8.0]}}, llama_cpp),
+    ("phi3-short-q8_0", "phi3", Q.Q8_0, {"rotated": 12, "divisors": LONG, "floats": {"rope.scaling.attn_factor": 1.2}, "integers": {"rope.scaling.original_context_length": 512}}, llama_cpp),
+    ("phi3-long-q8_0", "phi3", Q.Q8_0, {"rotated": 12, "divisors": LONG, "floats": {"rope.scaling.attn_factor": 1.2}, "integers": {"rope.scaling.original_context_length": 1}}, llama_cpp),
+    ("opt-q8_0", "opt", Q.Q8_0, {"kv": HEADS}, numpy),
+    ("bitnet-relu2-q8_0", "bitnet-b1.58", Q.Q8_0, {}, numpy),
+    ("gemma-q8_0", "gemma", Q.Q8_0, {"dim": 24}, llama_cpp),
+    ("gemma2-q8_0", "gemma2", Q.Q8_0, {"dim": 24, "layers": 3, **GEMMA2}, llama_cpp),
+    ("mixtral-q8_0", "llama", Q.Q8_0, {"experts": 4, "ffn": 96}, llama_cpp),
+]
+
 if __name__ == "__main__":
-    source, out = sys.argv[1:3]
+    source, out, *names = sys.argv[1:]
     vocabulary = tokens(source)
-    for seed, (name, arch, kind, options) in enumerate([
-        ("llama-q5_1", "llama", Q.Q5_1, {}),
-        ("qwen2-q8_0", "qwen2", Q.Q8_0, {}),
-        ("phi3-q4_0", "phi3", Q.Q4_0, {}),
-        ("gpt2-q8_0", "gpt2", Q.Q8_0, {"kv": HEADS}),
-        ("bloom-q5_0", "bloom", Q.Q5_0, {"kv": HEADS}),
-        ("llama-f16", "llama", Q.F16, {"ffn": 100}),
-    ]):
+    for seed, (name, arch, kind, options, oracle) in enumerate(MODELS):
+        if names and name not in names:
+            continue
         path = f"{out}/{name}.gguf"
-        make(arch, kind, path, vocabulary, seed, **options)
-        np.save(f"{out}/{name}.logits.npy", logits(path))
-        print(name)
+        # Of the first six the first draw was taken; of the others, the first in which at most one of the positions has two largest
+        # logits that are nearly equal: those say nothing about who is right.
+        for draw in range(seed, 10_000, 100):
+            read = make(arch, kind, path, vocabulary, draw, **options)
+            logits = oracle(path, arch, read)
+            second, first = np.sort(logits, -1)[:, -2:].T
+            if seed < 6 or np.sum(first - second < 0.15) <= 1:
+                break
+        np.save(f"{out}/{name}.logits.npy", logits)
+        print(name, draw)
