@@ -79,6 +79,34 @@ fn logits() {
     }
 }
 
+/// Files that llama.cpp mixed types in: what it says, by way of the instructions; and the types by name.
+#[test]
+fn mixed_types() {
+    const PROMPT: &str =
+        "41,78,259,266,78,291,287,12,268,33,120,299,17,280,64,271,205,98,262,285,44,150,276,293";
+    let folder = tempfile::tempdir().unwrap();
+    for (model, types, groups) in
+        [("llama-q4_k_m", "q4_k+q6_k+q5_0", "32, 16"), ("llama-q2_k", "q2_k+q3_k+q4_0", "16, 32")]
+    {
+        let name = format!("../architectures/{model}");
+        let args = ["--prompt-ids", PROMPT, "-n", "1", "--logits", "logits.npy"];
+        let found = generate(folder.path(), &name, &args);
+        let workload = &found["record"]["workload"];
+        assert_eq!((&workload["weights"], &workload["group"]), (&types.into(), &groups.into()));
+        let rows = |path: PathBuf| -> Vec<f32> {
+            let bytes = std::fs::read(path).unwrap();
+            let header = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+            bytes[10 + header..].as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect()
+        };
+        let (found, expected) =
+            (rows(folder.path().join("logits.npy")), rows(data(&format!("{name}.logits.npy"))));
+        assert_eq!((found.len(), expected.len()), (24 * 300, 24 * 300));
+        let error: f64 = found.iter().zip(&expected).map(|(x, y)| f64::from(x - y).powi(2)).sum();
+        let size: f64 = expected.iter().map(|y| f64::from(*y).powi(2)).sum();
+        assert!(error / size < 2e-3, "{model}: NMSE {:.2e}", error / size);
+    }
+}
+
 /// The same seed says the same, on every engine; another seed something else.
 #[test]
 fn seeds() {

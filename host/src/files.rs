@@ -14,6 +14,8 @@ use lutsim_isa::field::{Act, Norm, Rope};
 use lutsim_isa::{Group, WeightFormat, WeightKind};
 
 use crate::blocks::{BlockTensor, Matrix};
+use crate::layout::shapes;
+use crate::mix::{Formats, Mix};
 use crate::model::{LearnedPositions, Model, Positions, Published, RopeConfig, RopeScaling};
 use crate::quantize::QuantisedTensor;
 use crate::weights::{WeightError, WeightSource};
@@ -43,20 +45,6 @@ pub enum FileError {
         /// Why.
         why: String,
     },
-    /// Matrices of several types.
-    #[error(
-        "`{first}` is {first_type} and `{other}` {other_type}: layers of one program have matrices of one type"
-    )]
-    Mixed {
-        /// A matrix of the layers.
-        first: String,
-        /// Its type.
-        first_type: &'static str,
-        /// Another.
-        other: String,
-        /// Its type.
-        other_type: &'static str,
-    },
     /// Weights that no format holds.
     #[error("`{tensor}`: {why}")]
     Weights {
@@ -81,9 +69,9 @@ pub struct Rounding {
 /// A model in a GGUF file.
 #[derive(Debug, Clone)]
 pub struct FileModel<'a> {
-    /// Its dimensions.
+    /// Its dimensions, and its types where the layers have several.
     pub model: Model,
-    /// Type of the layers' matrices, in the machine.
+    /// Type of most of the layers' weights, in the machine.
     pub weights: WeightFormat,
     /// Type of the head.
     pub head: WeightFormat,
@@ -98,30 +86,23 @@ impl<'a> FileModel<'a> {
     pub fn of(name: &str, gguf: &Gguf<'a>) -> Result<Self, FileError> {
         let file = GgufModel::of(gguf)?;
         let model = model(name, &file.dimensions)?;
-        let mut first: Option<(Place, Tensor<'_>)> = None;
-        for (place, tensor) in file.tensors() {
-            let matrix = place.role.per_layer() && place.part == Part::Weight && tensor.dims()[1] > 1;
-            match first {
-                _ if !matrix => {}
-                None => first = Some((place, tensor)),
-                Some((_, one)) if one.kind().name == tensor.kind().name => {}
-                Some((_, one)) => {
-                    return Err(FileError::Mixed {
-                        first: one.name().into(),
-                        first_type: one.kind().name,
-                        other: tensor.name().into(),
-                        other_type: tensor.kind().name,
-                    });
-                }
+        let head = format_of(file.tensor(head_place(&file.dimensions))?);
+        let mut found = Self { model, weights: ROUNDED, head, file };
+        let mut layers = Vec::new();
+        for layer in 0..found.model.layers {
+            let mut formats = Formats::new();
+            for (name, ..) in shapes(&found.model) {
+                formats.extend(found.matrix(name, layer)?.map(|(tensor, ..)| (name, format_of(tensor))));
             }
+            layers.push(formats);
         }
-        let format = |tensor: Tensor<'_>| match kind_of(tensor) {
-            Some(kind) => WeightFormat::new(kind, Group::Row),
-            None => ROUNDED,
-        };
-        let weights = first.map_or(ROUNDED, |(_, tensor)| format(tensor));
-        let head = format(file.tensor(head_place(&file.dimensions))?);
-        Ok(Self { model, weights, head, file })
+        found.model.mix = Some(Mix::new(layers));
+        let types = found.model.weight_types(ROUNDED);
+        found.weights = types.first().map_or(ROUNDED, |(format, _)| *format);
+        if types.len() == 1 {
+            found.model.mix = None;
+        }
+        Ok(found)
     }
 
     /// How far each float matrix was rounded; the head's among them.
@@ -266,6 +247,11 @@ fn kind_of(tensor: Tensor<'_>) -> Option<WeightKind> {
     tensor.kind().name.to_lowercase().parse().ok()
 }
 
+/// A tensor's type in the machine.
+fn format_of(tensor: Tensor<'_>) -> WeightFormat {
+    kind_of(tensor).map_or(ROUNDED, |kind| WeightFormat::new(kind, Group::Row))
+}
+
 /// Where the head is: the embedding, if they are one.
 fn head_place(d: &Dimensions) -> Place {
     Place::weight(0, if d.tied { Role::TokenEmbd } else { Role::Output })
@@ -377,6 +363,7 @@ pub fn model(name: &str, d: &Dimensions) -> Result<Model, FileError> {
         },
         norm_eps: d.norm_eps as f32,
         positions,
+        mix: None,
         published: Published { parameters_billion: 0.0, source: "the file".into() },
     };
     model.check().map_err(|(key, why)| FileError::Dimension { key, why })?;

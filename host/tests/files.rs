@@ -100,7 +100,16 @@ fn architectures_say_what_llama_cpp_says() {
         41, 78, 259, 266, 78, 291, 287, 12, 268, 33, 120, 299, 17, 280, 64, 271, 205, 98, 262, 285, 44, 150,
         276, 293,
     ];
-    for name in ["llama-q5_1", "llama-f16", "qwen2-q8_0", "phi3-q4_0", "gpt2-q8_0", "bloom-q5_0"] {
+    for name in [
+        "llama-q5_1",
+        "llama-f16",
+        "llama-q4_k_m",
+        "llama-q2_k",
+        "qwen2-q8_0",
+        "phi3-q4_0",
+        "gpt2-q8_0",
+        "bloom-q5_0",
+    ] {
         let bytes = data(&format!("../architectures/{name}.gguf"));
         let file = FileModel::of(name, &Gguf::parse(&bytes).unwrap()).unwrap();
         let expected = rows(&format!("../architectures/{name}.logits.npy"), 300);

@@ -98,7 +98,7 @@ impl Eval {
             judged.operators.iter().map(|(name, nmse)| ((*name).to_owned(), json!(nmse))).collect();
         json!({
             "model": file.model.name,
-            "weights": file.weights.kind.name(),
+            "weights": file.model.weight_names(file.weights),
             "activations": self.activations,
             "kv": self.kv,
             "window": self.window,
@@ -117,7 +117,7 @@ impl Eval {
             "{name} on {windows} windows of {} tokens, {} scored\n  weights {}, activations {}, KV cache {}\n\n",
             self.window,
             windows * judged.scored,
-            file.weights.kind,
+            file.model.weight_names(file.weights),
             self.activations,
             self.kv,
         );

@@ -186,16 +186,21 @@ impl Run {
             let chip = self.named(&file.model, model_file::types(file))?;
             let w = &chip.workload;
             let own = (WeightFormat::new(w.weights, w.group), WeightFormat::new(w.head, w.head_group));
-            let source: Option<&dyn WeightSource> =
-                if own == (file.weights, file.head) { Some(file) } else { None };
+            let same = own == (file.weights, file.head);
+            let source: Option<&dyn WeightSource> = if same { Some(file) } else { None };
             if source.is_none() && self.values == Switch::On {
+                let holds = match file.model.mix {
+                    Some(_) => file.model.weight_names(file.weights),
+                    None => file.weights.to_string(),
+                };
                 return Err(UserError::Refused {
-                    what: format!("`{}` holds {} weights, not {}", path.display(), file.weights, own.0),
+                    what: format!("`{}` holds {holds} weights, not {}", path.display(), own.0),
                     help: "leave --weights and --group out, or --values off".into(),
                 }
                 .into());
             }
-            self.go(chip, file.model.clone(), source)
+            let mix = file.model.mix.clone().filter(|_| same);
+            self.go(chip, Model { mix, ..file.model.clone() }, source)
         })
     }
 

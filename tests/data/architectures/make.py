@@ -4,12 +4,13 @@ pip install numpy==2.4.6 gguf==0.19.0 llama-cpp-python==0.3.36; python make.py S
 SOURCE.gguf lends its tokeniser (tests/data/models/tiny-llama-q8_0.gguf). Same versions, same bytes of the models; logits may differ
 in the last digits with the CPU.
 """
+import os
 import sys
 
 import numpy as np
 from gguf import GGUFReader, GGUFWriter, GGMLQuantizationType as Q, quants
 
-HIDDEN, FFN, LAYERS, HEADS, KV, DIM, CONTEXT, VOCAB = 64, 160, 2, 4, 2, 16, 64, 300
+FFN, HEADS, KV, DIM, CONTEXT, VOCAB = 160, 4, 2, 16, 64, 300
 PROMPT = [41, 78, 259, 266, 78, 291, 287, 12, 268, 33, 120, 299, 17, 280, 64, 271, 205, 98, 262, 285, 44, 150, 276, 293]
 
 
@@ -27,6 +28,7 @@ def make(arch, kind, out, vocabulary, seed, **options):
     words, merges, types = vocabulary
     kv = options.get("kv", KV)
     ffn = options.get("ffn", FFN)
+    HIDDEN, LAYERS = options.get("hidden", 64), options.get("layers", 2)
     w = GGUFWriter(out, arch)
     w.add_context_length(CONTEXT)
     w.add_embedding_length(HIDDEN)
@@ -101,10 +103,22 @@ def make(arch, kind, out, vocabulary, seed, **options):
         matrix(b + "ffn_down.weight", HIDDEN, ffn, gain=0.7)
         if layer:
             bias(b + "ffn_down", HIDDEN)
+    if options.get("lengths"):
+        w.add_key_length(DIM)
+        w.add_value_length(DIM)
     w.write_header_to_file()
     w.write_kv_data_to_file()
     w.write_tensors_to_file()
     w.close()
+
+
+def mixed(source, out, ftype):
+    """llama.cpp's own mixture of types for a file."""
+    import llama_cpp
+
+    params = llama_cpp.llama_model_quantize_default_params()
+    params.ftype, params.nthread = ftype, 1
+    assert llama_cpp.llama_model_quantize(source.encode(), out.encode(), params) == 0
 
 
 def logits(path):
@@ -130,3 +144,12 @@ if __name__ == "__main__":
         make(arch, kind, path, vocabulary, seed, **options)
         np.save(f"{out}/{name}.logits.npy", logits(path))
         print(name)
+    # Rows of 256, so that K-quants apply; those of the output projection have 64 and fall back to other types.
+    plain = f"{out}/plain.f32"
+    make("llama", Q.F32, plain, vocabulary, 8, hidden=256, ffn=256, layers=6, lengths=True)
+    for name, ftype in [("llama-q4_k_m", 15), ("llama-q2_k", 10)]:
+        path = f"{out}/{name}.gguf"
+        mixed(plain, path, ftype)
+        np.save(f"{out}/{name}.logits.npy", logits(path))
+        print(name)
+    os.remove(plain)
