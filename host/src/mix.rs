@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(said("ABCABC"), "2 ABC");
         assert_eq!(said("AAAABAAAAB"), "4 A, 1 B, 4 A, 1 B");
         // 32 layers of Q4_K_M: more bits in the first and last eighth, and in every third between (llama-quant.cpp).
-        let more = |i: usize| i < 4 || i >= 28 || (i - 4) % 3 == 2;
+        let more = |i: usize| !(4..28).contains(&i) || (i - 4) % 3 == 2;
         let layers: String = (0..32).map(|i| if more(i) { 'A' } else { 'B' }).collect();
         assert_eq!(said(&layers), "4 A, 8 BBA, 4 A");
     }
