@@ -65,7 +65,7 @@ pub struct Run {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Workload (the chip file's by default)")]
 pub struct WorkloadArgs {
-    /// Model file (TOML, GGUF, config.json), or the name of a built-in model
+    /// Model file (TOML, GGUF, safetensors, config.json) or its folder, or the name of a built-in model
     #[arg(long, value_name = "FILE|NAME")]
     model: Option<String>,
     /// Sequences at a time
@@ -177,11 +177,11 @@ impl Engine {
 impl Run {
     pub(crate) fn execute(&self) -> Result<(), Failure> {
         let chip = self.chip.resolve(self.workload.overrides())?;
-        let Some(path) = model_file::gguf(&chip.workload.model) else {
+        let Some(path) = model_file::weights(&chip.workload.model) else {
             let model = resolve::model(&chip.workload.model)?;
             return self.go(self.named(&model, [])?, model, None);
         };
-        model_file::with_gguf(&path, |_, file| {
+        model_file::with_file(&path, |_, file| {
             // The file's types, unless others are asked for: then its numbers are of no use.
             let chip = self.named(&file.model, model_file::types(file))?;
             let w = &chip.workload;
