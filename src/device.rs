@@ -2,7 +2,7 @@
 
 use lutsim_dram::Standard;
 use lutsim_host::layout::Table;
-use lutsim_host::lower::Lowered;
+use lutsim_host::lower::{Lowered, OperatorSpan};
 use lutsim_host::plan::Plan;
 use lutsim_host::runtime::{Device, DeviceError, Doorbell, Outcome};
 use lutsim_host::target::Target;
@@ -51,7 +51,7 @@ impl SimDevice {
     pub fn step(&mut self, step: &Lowered, doorbell: &Doorbell, vocab: Option<u32>) -> Result<Report, Stop> {
         self.machine.run(&job(step, doorbell, &marks(step), vocab))
     }
-    /// Core cycles of a step's first layer, from its doorbell on; `None` if it becomes clear that they are more than `most`.
+    /// Core cycles of a step up to where a layer comes again, from its doorbell on: of its first layer, if all are alike; `None` if it becomes clear that they are more than `most`.
     /// The device is then of no further use, what it remembers is.
     ///
     /// # Errors
@@ -147,13 +147,14 @@ fn job<'a>(step: &'a Lowered, doorbell: &'a Doorbell, marks: &'a [u32], vocab: O
     }
 }
 
-/// The operator that begins a layer; none that there is, if the program has none.
+/// The operator that begins the first layer that comes again; none that there is, if the program has none.
 fn again(step: &Lowered) -> u32 {
-    let first = step.operators.iter().position(|operator| operator.layer_loop);
+    let comes_again = |operator: &OperatorSpan| operator.layers.is_some_and(|layers| layers.times > 1);
+    let first = step.operators.iter().position(comes_again);
     first.unwrap_or(step.operators.len()) as u32
 }
 
-/// Core cycles that a step's first layer takes at least, by what it asks of DRAM and of the select arrays.
+/// Core cycles that a step takes at least up to where a layer comes again, by what it asks of DRAM and of the select arrays.
 ///
 /// # Errors
 /// A word without a meaning.

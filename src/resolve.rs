@@ -74,6 +74,9 @@ pub fn standard(name: &str) -> Result<(Standard, Policy), Failure> {
 /// There is no such model, or something in its file is wrong.
 pub fn model(name: &str) -> Result<Model, Failure> {
     let path = Path::new(name);
+    if path.is_dir() {
+        return model_file::config(&path.join("config.json"));
+    }
     if path.is_file() && path.extension().is_some_and(|e| e == "json") {
         return model_file::config(path);
     }

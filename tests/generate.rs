@@ -79,6 +79,132 @@ fn logits() {
     }
 }
 
+/// Files that llama.cpp mixed types in: what it says, by way of the instructions; and the types by name.
+#[test]
+fn mixed_types() {
+    const PROMPT: &str =
+        "41,78,259,266,78,291,287,12,268,33,120,299,17,280,64,271,205,98,262,285,44,150,276,293";
+    let folder = tempfile::tempdir().unwrap();
+    for (model, types, groups) in
+        [("llama-q4_k_m", "q4_k+q6_k+q5_0", "32, 16"), ("llama-q2_k", "q2_k+q3_k+q4_0", "16, 32")]
+    {
+        let name = format!("../architectures/{model}");
+        let args = ["--prompt-ids", PROMPT, "-n", "1", "--logits", "logits.npy"];
+        let found = generate(folder.path(), &name, &args);
+        let workload = &found["record"]["workload"];
+        assert_eq!((&workload["weights"], &workload["group"]), (&types.into(), &groups.into()));
+        let rows = |path: PathBuf| -> Vec<f32> {
+            let bytes = std::fs::read(path).unwrap();
+            let header = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+            bytes[10 + header..].as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect()
+        };
+        let (found, expected) =
+            (rows(folder.path().join("logits.npy")), rows(data(&format!("{name}.logits.npy"))));
+        assert_eq!((found.len(), expected.len()), (24 * 300, 24 * 300));
+        let error: f64 = found.iter().zip(&expected).map(|(x, y)| f64::from(x - y).powi(2)).sum();
+        let size: f64 = expected.iter().map(|y| f64::from(*y).powi(2)).sum();
+        assert!(error / size < 2e-3, "{model}: NMSE {:.2e}", error / size);
+    }
+}
+
+/// Folders of safetensors files and a model in several GGUF files: the logits that llama.cpp computed, without a tokeniser and with
+/// another file's.
+#[test]
+fn folders_and_parts() {
+    const PROMPT: &str =
+        "41,78,259,266,78,291,287,12,268,33,120,299,17,280,64,271,205,98,262,285,44,150,276,293";
+    let folder = tempfile::tempdir().unwrap();
+    let rows = |path: PathBuf| -> Vec<f32> {
+        let bytes = std::fs::read(path).unwrap();
+        let header = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+        bytes[10 + header..].as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect()
+    };
+    let run = |model: &str, args: &[&str]| {
+        let path = data(&format!("../{model}"));
+        let common = ["generate", "--config", "tiny", "--model", path.to_str().unwrap(), "-n", "4"];
+        lutsim(folder.path(), &[&common[..], args].concat())
+    };
+    for (model, logits, called, rounded) in [
+        ("checkpoints/gptq", "checkpoints/gptq/logits.npy", "gptq", 1),
+        ("checkpoints/awq/model.safetensors", "checkpoints/awq/logits.npy", "awq", 1),
+        ("checkpoints/bf16", "checkpoints/bf16/logits.npy", "bf16", 15),
+        (
+            "checkpoints/split/phi3-q4_0-00002-of-00003.gguf",
+            "architectures/phi3-q4_0.logits.npy",
+            "phi3-q4_0",
+            0,
+        ),
+    ] {
+        let (code, out, err) = run(model, &["--prompt-ids", PROMPT, "--logits", "logits.npy", "--json"]);
+        assert_eq!((code, err.as_str()), (0, ""), "{model}");
+        let said: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(said["record"]["workload"]["model"], called);
+        assert_eq!(said["rounded_tensors"].as_array().unwrap().len(), rounded);
+        assert_eq!(
+            said["text"].is_null(),
+            model.contains("gptq") || model.contains("awq") || model.contains("bf16")
+        );
+        let (found, expected) = (rows(folder.path().join("logits.npy")), rows(data(&format!("../{logits}"))));
+        assert_eq!((found.len(), expected.len()), (24 * 300, 24 * 300));
+        let error: f64 = found.iter().zip(&expected).map(|(x, y)| f64::from(x - y).powi(2)).sum();
+        let size: f64 = expected.iter().map(|y| f64::from(*y).powi(2)).sum();
+        assert!(error / size < 2e-3, "{model}: NMSE {:.2e}", error / size);
+    }
+    // A text needs a tokeniser; another file's will do.
+    let (code, _, err) = run("checkpoints/gptq", &["--prompt", "And"]);
+    assert!(code == 2 && err.contains("has no tokeniser that is read"), "{err}");
+    let lent = data("../architectures/qwen2-q8_0.gguf");
+    let (code, out, _) = run("checkpoints/gptq", &["--prompt", "And", "--tokenizer", lent.to_str().unwrap()]);
+    assert!(code == 0 && out.starts_with("And"), "{out}");
+    // Too many tokens for the model.
+    let large = data("tiny-llama-q4_0.gguf");
+    let (code, _, err) =
+        run("checkpoints/gptq", &["--prompt", "And", "--tokenizer", large.to_str().unwrap()]);
+    assert!(code == 2 && err.contains("a tokeniser of 1024 tokens, the model"), "{err}");
+    let (text, lent) = (data("validation.txt"), data("../architectures/qwen2-q8_0.gguf"));
+    let model = data("../checkpoints/awq");
+    let args = ["eval", "--model", model.to_str().unwrap(), "--tokenizer", lent.to_str().unwrap()];
+    let more = ["--text", text.to_str().unwrap(), "--window", "32", "--windows", "1", "--json"];
+    let (code, out, err) = lutsim(folder.path(), &[&args[..], &more].concat());
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["weights"], "int4");
+}
+
+/// A folder or a part of a model alone is not a model.
+#[test]
+fn what_is_missing_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |from: &str, to: &str| {
+        std::fs::create_dir_all(folder.path().join(to).parent().unwrap()).unwrap();
+        std::fs::copy(data(&format!("../checkpoints/{from}")), folder.path().join(to)).unwrap();
+    };
+    let say = |model: &str| {
+        let args = ["generate", "--config", "tiny", "--model", model, "--prompt-ids", "1"];
+        let (code, _, err) = lutsim(folder.path(), &args);
+        assert_eq!(code, 2, "{err}");
+        // As one line, whatever its width.
+        err.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ")
+    };
+    put("split/phi3-q4_0-00001-of-00003.gguf", "p-00001-of-00003.gguf");
+    assert!(say("p-00001-of-00003.gguf").contains("`p-00002-of-00003.gguf`: No such file or directory"));
+    put("split/phi3-q4_0-00001-of-00003.gguf", "p.gguf");
+    let said = say("p.gguf");
+    assert!(said.contains("one of 3 files of a model, but not called NAME-00001-of-00003.gguf"), "{said}");
+    put("gptq/model.safetensors", "a/model.safetensors");
+    assert!(say("a").contains("config.json"), "{}", say("a"));
+    put("bf16/config.json", "b/config.json");
+    put("bf16/model-00001-of-00002.safetensors", "b/model-00001-of-00002.safetensors");
+    assert!(say("b").contains("not there, expected this tensor"), "{}", say("b"));
+    put("bf16/model.safetensors.index.json", "b/model.safetensors.index.json");
+    assert!(say("b").contains("model-00002-of-00002.safetensors`: No such file"), "{}", say("b"));
+    // With its dimensions alone a folder can be timed.
+    put("gptq/config.json", "c/config.json");
+    let run = ["run", "--config", "tiny", "--model", "c", "--prompt", "4", "--generate", "1", "--json"];
+    let (code, out, err) = lutsim(folder.path(), &run);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["workload"]["model"], "c");
+}
+
 /// The same seed says the same, on every engine; another seed something else.
 #[test]
 fn seeds() {

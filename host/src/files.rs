@@ -1,23 +1,28 @@
 //! A model file as a model and its numbers: what [`lutsim_formats`] reads, in the host's words.
 //!
-//! Matrices in codes keep the file's own blocks. Those of floats are rounded to INT8 in groups of 128, and it is said how
+//! Matrices in codes keep the file's own bits. Those of floats are rounded to INT8 in groups of 128, and it is said how
 //! far that took them.
 
+mod stored;
+
 use half::f16;
-use lutsim_formats::coded::{CodedMatrix, CodedRow};
-use lutsim_formats::dimensions::{self, Activation, Dimensions, Pairing, Scaling};
+use lutsim_formats::checkpoint::Checkpoint;
+use lutsim_formats::config::Config;
+use lutsim_formats::dimensions::{self, Activation, Dimensions, Family, Pairing, Scaling};
 use lutsim_formats::error::FormatError;
 use lutsim_formats::gguf::{Gguf, GgufModel};
 use lutsim_formats::roles::{Part, Place, Role};
-use lutsim_formats::tensor::Tensor;
+use lutsim_formats::safetensors::SafeTensors;
 use lutsim_isa::field::{Act, Norm, Rope};
 use lutsim_isa::{Group, WeightFormat, WeightKind};
 
-use crate::blocks::{BlockTensor, Matrix};
+use crate::blocks::Matrix;
+use crate::layout::shapes;
+use crate::mix::{Formats, Mix};
 use crate::model::rotary::{long_attention, yarn_attention};
 use crate::model::{Bands, LearnedPositions, Model, Positions, Published, RopeConfig, RopeScaling};
-use crate::quantize::QuantisedTensor;
 use crate::weights::{WeightError, WeightSource};
+use stored::{Source, Stored};
 
 /// What float matrices are rounded to.
 pub const ROUNDED: WeightFormat = WeightFormat { kind: WeightKind::Int8, group: Group::Of(128) };
@@ -44,20 +49,6 @@ pub enum FileError {
         /// Why.
         why: String,
     },
-    /// Matrices of several types.
-    #[error(
-        "`{first}` is {first_type} and `{other}` {other_type}: layers of one program have matrices of one type"
-    )]
-    Mixed {
-        /// A matrix of the layers.
-        first: String,
-        /// Its type.
-        first_type: &'static str,
-        /// Another.
-        other: String,
-        /// Its type.
-        other_type: &'static str,
-    },
     /// Weights that no format holds.
     #[error("`{tensor}`: {why}")]
     Weights {
@@ -68,27 +59,29 @@ pub enum FileError {
     },
 }
 
-/// How far rounding to [`ROUNDED`] took a float matrix.
+/// How far a matrix of the machine is from the file's: of floats that were rounded to [`ROUNDED`], or scales to FP16.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rounding {
     /// Its name in the file.
     pub tensor: String,
     /// Its type there.
-    pub from: &'static str,
+    pub from: String,
+    /// Its type in the machine.
+    pub to: WeightFormat,
     /// Squared error over squared size.
     pub nmse: f64,
 }
 
-/// A model in a GGUF file.
+/// A model in a GGUF file, or in safetensors files.
 #[derive(Debug, Clone)]
 pub struct FileModel<'a> {
-    /// Its dimensions.
+    /// Its dimensions, and its types where the layers have several.
     pub model: Model,
-    /// Type of the layers' matrices, in the machine.
+    /// Type of most of the layers' weights, in the machine.
     pub weights: WeightFormat,
     /// Type of the head.
     pub head: WeightFormat,
-    file: GgufModel<'a>,
+    file: Source<'a>,
 }
 
 impl<'a> FileModel<'a> {
@@ -97,61 +90,68 @@ impl<'a> FileModel<'a> {
     /// # Errors
     /// A file that is not a whole model, or one that cannot be lowered.
     pub fn of(name: &str, gguf: &Gguf<'a>) -> Result<Self, FileError> {
-        let file = GgufModel::of(gguf)?;
-        let model = model(name, &file.dimensions)?;
-        let mut first: Option<(Place, Tensor<'_>)> = None;
-        for (place, tensor) in file.tensors() {
-            let matrix = place.role.per_layer() && place.part == Part::Weight && tensor.dims()[1] > 1;
-            match first {
-                _ if !matrix => {}
-                None => first = Some((place, tensor)),
-                Some((_, one)) if one.kind().name == tensor.kind().name => {}
-                Some((_, one)) => {
-                    return Err(FileError::Mixed {
-                        first: one.name().into(),
-                        first_type: one.kind().name,
-                        other: tensor.name().into(),
-                        other_type: tensor.kind().name,
-                    });
-                }
-            }
-        }
-        let format = |tensor: Tensor<'_>| match kind_of(tensor) {
-            Some(kind) => WeightFormat::new(kind, Group::Row),
-            None => ROUNDED,
-        };
-        let weights = first.map_or(ROUNDED, |(_, tensor)| format(tensor));
-        let head = format(file.tensor(head_place(&file.dimensions))?);
-        Ok(Self { model, weights, head, file })
+        Self::new(name, Source::Gguf(GgufModel::of(gguf)?))
     }
 
-    /// How far each float matrix was rounded; the head's among them.
+    /// The model of a configuration and its files, likewise.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn of_checkpoint(
+        name: &str,
+        config: &Config,
+        files: &'a [SafeTensors<'_>],
+    ) -> Result<Self, FileError> {
+        Self::new(name, Source::Checkpoint(Checkpoint::of(config, files)?))
+    }
+
+    fn new(name: &str, file: Source<'a>) -> Result<Self, FileError> {
+        let model = model(name, file.dimensions())?;
+        let head = file.tensor(head_place(file.dimensions()))?.format()?;
+        let mut found = Self { model, weights: ROUNDED, head, file };
+        let mut layers = Vec::new();
+        for layer in 0..found.model.layers {
+            let mut formats = Formats::new();
+            for (name, ..) in shapes(&found.model) {
+                let Some((tensor, ..)) = found.matrix(name, layer) else { continue };
+                if matches!((found.file.dimensions().family, tensor), (Family::Bitnet, Stored::Floats(_))) {
+                    let what = "float weights that are rounded to ternary ones when they are loaded".into();
+                    return Err(FileError::Unsupported { family: found.model.family, what });
+                }
+                formats.insert(name, tensor.format()?);
+            }
+            layers.push(formats);
+        }
+        found.model.mix = Some(Mix::new(layers));
+        let types = found.model.weight_types(ROUNDED);
+        found.weights = types.first().map_or(ROUNDED, |(format, _)| *format);
+        if types.len() == 1 {
+            found.model.mix = None;
+        }
+        Ok(found)
+    }
+
+    /// How far each matrix that is not exact was rounded; the head's among them.
     ///
     /// # Errors
     /// A tensor that cannot be read.
     pub fn roundings(&self) -> Result<Vec<Rounding>, FileError> {
         let mut out = Vec::new();
-        let head = head_place(&self.file.dimensions);
+        let head = head_place(self.file.dimensions());
         for (place, tensor) in self.file.tensors() {
-            let layers = place.role.per_layer() && place.part == Part::Weight && tensor.dims()[1] > 1;
-            if kind_of(tensor).is_some() || !(layers || place == head) {
+            let layers = place.role.per_layer() && place.part == Part::Weight && tensor.rows() > 1;
+            if tensor.exact() || !(layers || place == head) {
                 continue;
             }
-            let values = tensor.values()?;
-            let rounded = rounded(tensor, 0, tensor.rows())?.dequantise();
-            let (mut error, mut size) = (0.0, 0.0);
-            for (x, y) in values.iter().zip(rounded) {
-                error += f64::from(x - y).powi(2);
-                size += f64::from(*x).powi(2);
-            }
-            let nmse = if size > 0.0 { error / size } else { 0.0 };
-            out.push(Rounding { tensor: tensor.name().into(), from: tensor.kind().name, nmse });
+            let (from, to) = (tensor.kind(), tensor.format()?);
+            let nmse = nmse(&tensor.values()?, &tensor.matrix(0, tensor.rows())?.dequantise());
+            out.push(Rounding { tensor: tensor.name().into(), from, to, nmse });
         }
         Ok(out)
     }
 
     /// Which tensor a matrix of the machine is in, and its rows there.
-    fn matrix(&self, name: &str, layer: u32) -> Result<Option<(Tensor<'a>, usize, usize)>, FileError> {
+    fn matrix(&self, name: &str, layer: u32) -> Option<(Stored<'_>, usize, usize)> {
         let m = &self.model;
         let [q, kv, ffn] = [m.q_width(), m.kv_width(), m.intermediate].map(|rows| rows as usize);
         let fused = self.file.get(Place::weight(layer, Role::AttnQkv)).is_some();
@@ -170,14 +170,14 @@ impl<'a> FileModel<'a> {
             "w_gate" => (Role::FfnGate, 0, ffn),
             "w_up" => (Role::FfnUp, 0, ffn),
             "w_down" => (Role::FfnDown, 0, m.hidden as usize),
-            "head" => (head_place(&self.file.dimensions).role, 0, m.vocab as usize),
-            _ => return Ok(None),
+            "head" => (head_place(self.file.dimensions()).role, 0, m.vocab as usize),
+            _ => return None,
         };
-        Ok(self.file.get(Place::weight(layer, role)).map(|tensor| (tensor, first, rows)))
+        self.file.get(Place::weight(layer, role)).map(|tensor| (tensor, first, rows))
     }
 
     /// Norm weights or a bias: where they are, and where what follows them is.
-    fn numbers(&self, name: &str, layer: u32) -> Option<Vec<(Tensor<'a>, usize, usize)>> {
+    fn numbers(&self, name: &str, layer: u32) -> Option<Vec<(Stored<'_>, usize, usize)>> {
         let m = &self.model;
         let [q, kv] = [m.q_width(), m.kv_width()].map(|n| n as usize);
         let part = |role, part| {
@@ -216,14 +216,10 @@ impl<'a> FileModel<'a> {
 
 impl WeightSource for FileModel<'_> {
     fn tensor(&self, name: &str, layer: Option<u32>) -> Result<Matrix, WeightError> {
-        let found = self.matrix(name, layer.unwrap_or(0)).map_err(read)?;
-        let Some((tensor, first, rows)) = found else {
+        let Some((tensor, first, rows)) = self.matrix(name, layer.unwrap_or(0)) else {
             return Err(WeightError::Missing { what: "matrix", name: name.into(), layer });
         };
-        match kind_of(tensor) {
-            Some(kind) => blocks(tensor, kind, first, rows).map(Matrix::Blocks).map_err(read),
-            None => rounded(tensor, first, rows).map(Matrix::Codes).map_err(read),
-        }
+        tensor.matrix(first, rows).map_err(read)
     }
     fn vector(&self, name: &str, layer: Option<u32>) -> Result<Vec<f16>, WeightError> {
         let missing = || WeightError::Missing { what: "vector", name: name.into(), layer };
@@ -262,43 +258,19 @@ fn read(error: FileError) -> WeightError {
     WeightError::Read(error.to_string())
 }
 
-/// The machine's type of a file's codes; none of floats.
-fn kind_of(tensor: Tensor<'_>) -> Option<WeightKind> {
-    tensor.kind().name.to_lowercase().parse().ok()
+/// Squared error over squared size.
+pub(crate) fn nmse(values: &[f32], rounded: &[f32]) -> f64 {
+    let (mut error, mut size) = (0.0, 0.0);
+    for (x, y) in values.iter().zip(rounded) {
+        error += f64::from(x - y).powi(2);
+        size += f64::from(*x).powi(2);
+    }
+    if size > 0.0 { error / size } else { 0.0 }
 }
 
 /// Where the head is: the embedding, if they are one.
 fn head_place(d: &Dimensions) -> Place {
     Place::weight(0, if d.tied { Role::TokenEmbd } else { Role::Output })
-}
-
-/// Rows of a coded tensor, with codes and scales that are fit to be run.
-fn blocks(tensor: Tensor<'_>, kind: WeightKind, first: usize, rows: usize) -> Result<BlockTensor, FileError> {
-    if let Some(coded) = tensor.coded() {
-        let mut row = CodedRow::default();
-        (first..first + rows).try_for_each(|r| coded.row(r, &mut row))?;
-    }
-    let (bytes, all) = (tensor.row_bytes(), tensor.data());
-    // Of a type with one scale for the tensor, it lies behind the rows.
-    let tail = all.get(tensor.rows() * bytes..).and_then(|tail| tail.first_chunk());
-    Ok(BlockTensor {
-        n: rows as u32,
-        k: tensor.cols() as u32,
-        kind,
-        tensor_scale: tail.map_or(0.0, |&scale| f32::from_le_bytes(scale)),
-        bytes: all[first * bytes..(first + rows) * bytes].to_vec(),
-    })
-}
-
-/// Rows of a float tensor, rounded.
-fn rounded(tensor: Tensor<'_>, first: usize, rows: usize) -> Result<QuantisedTensor, FileError> {
-    let k = tensor.cols();
-    let mut values = vec![0.0; rows * k];
-    for (row, out) in values.chunks_exact_mut(k).enumerate() {
-        tensor.row(first + row, out)?;
-    }
-    QuantisedTensor::quantise(&values, rows as u32, k as u32, ROUNDED)
-        .map_err(|e| FileError::Weights { tensor: tensor.name().into(), why: e.to_string() })
 }
 
 /// Where a token is, in the host's words.
@@ -389,6 +361,7 @@ pub fn model(name: &str, d: &Dimensions) -> Result<Model, FileError> {
         },
         norm_eps: d.norm_eps as f32,
         positions: positions(d),
+        mix: None,
         published: Published { parameters_billion: 0.0, source: "the file".into() },
     };
     model.check().map_err(|(key, why)| FileError::Dimension { key, why })?;

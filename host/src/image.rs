@@ -66,12 +66,10 @@ pub fn write_image(
         };
         memory.write(layout.positions.addr + u64::from(index) * layout.positions.row_bytes(), &row)?;
     }
-    let places = |addr: u64, per_layer: bool| {
-        let layers = if per_layer { layout.layers } else { 1 };
-        (0..layers).map(move |l| (per_layer.then_some(l), layout.in_layer(addr, l)))
-    };
     for v in &layout.vectors {
-        for (layer, addr) in places(v.addr, v.per_layer) {
+        let layers = if v.per_layer { model.layers } else { 1 };
+        for layer in 0..layers {
+            let (addr, layer) = (layout.in_layer(v.addr, layer), v.per_layer.then_some(layer));
             let values = source.vector(v.name, layer)?;
             if values.len() != v.len as usize {
                 let (found, expected) = (format!("{} long", values.len()), format!("{}", v.len));
@@ -81,8 +79,12 @@ pub fn write_image(
         }
     }
     for t in &layout.tensors {
-        for (layer, addr) in places(t.addr, t.per_layer) {
-            write_tensor(memory, t, addr, &source.tensor(t.name, layer)?)?;
+        if !t.per_layer {
+            write_tensor(memory, t, t.addr, &source.tensor(t.name, None)?)?;
+        }
+        for layer in layout.layers_of(t) {
+            let values = source.tensor(t.name, Some(layer))?;
+            write_tensor(memory, t, layout.in_layer(t.addr, layer), &values)?;
         }
     }
     Ok(())

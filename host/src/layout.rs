@@ -7,6 +7,7 @@
 //! ```
 //! Every tensor starts at a multiple of the chip's bank span, so that no two streams share a DRAM row. A weight tensor
 //! is an array of records in the order of consumption: for each N tile, for each K block, `[scales | zeros | codes]`.
+//! Layers of several kinds ([`crate::mix`]) have the same stride, that of the largest.
 
 use lutsim_isa::format::{Elem, Group, WeightFormat, WeightKind};
 
@@ -34,8 +35,10 @@ pub struct Tensor {
     pub k_block: u32,
     /// Address; in layer 0 if it is `per_layer`.
     pub addr: u64,
-    /// Whether each layer has one, a layer stride apart.
+    /// Whether each layer has one, a layer stride apart: each of its kind, where there are several kinds.
     pub per_layer: bool,
+    /// The kind of layers that has it.
+    pub kind: usize,
     /// N tiles begin at multiples of so many bytes from the first.
     pub tile_align: u64,
 }
@@ -175,13 +178,13 @@ pub struct KvLayout {
 /// The whole image.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Layout {
-    /// Layers.
-    pub layers: u32,
+    /// The kind of each layer: 0, unless the model [mixes](crate::mix) types.
+    pub layers: Vec<usize>,
     /// First byte of layer 0's block.
     pub layer_base: u64,
     /// Bytes from layer to layer.
     pub layer_stride: u64,
-    /// Weights, in the order of consumption; the head last.
+    /// Weights, in the order of consumption, kind behind kind; the head last.
     pub tensors: Vec<Tensor>,
     /// Norms and biases, in the order of consumption.
     pub vectors: Vec<Vector>,
@@ -289,6 +292,7 @@ impl Layout {
             k_block: mapping.k_block.head,
             addr: 0,
             per_layer: false,
+            kind: 0,
             tile_align: 1,
         };
         // Long tiles of the head lie alike in the banks, with a pause for a refresh before each; that costs a ninth of the
@@ -303,23 +307,34 @@ impl Layout {
             all.push(Vector { name, len, addr: cursor.take(2 * u64::from(len)), per_layer: true });
         }
         let mut tensors: Vec<Tensor> = Vec::new();
-        for (name, n, k) in shapes(model) {
-            let k_block = mapping.k_block.of(name).min(k);
-            let n_tile = mapping.n_tile.min(n);
-            let mut tensor = Tensor {
-                name,
-                n,
-                k,
-                format: workload.weights,
-                n_tile,
-                k_block,
-                addr: 0,
-                per_layer: true,
-                tile_align: 1,
-            };
-            tensor.addr = cursor.take(tensor.extent());
-            tensors.push(tensor);
+        let layers = match &model.mix {
+            Some(mix) => mix.layers().to_vec(),
+            None => vec![0; model.layers as usize],
+        };
+        let kinds = 1 + layers.iter().copied().max().unwrap_or(0);
+        // A layer has room for the largest kind, and what follows the weights lies alike in all.
+        let (first, mut end) = (cursor.at, cursor.at);
+        for kind in 0..kinds {
+            cursor.at = first;
+            for (name, n, k) in shapes(model) {
+                let mut tensor = Tensor {
+                    name,
+                    n,
+                    k,
+                    format: workload.format(model, kind, name),
+                    n_tile: mapping.n_tile.min(n),
+                    k_block: mapping.k_block.of(name).min(k),
+                    addr: 0,
+                    per_layer: true,
+                    kind,
+                    tile_align: 1,
+                };
+                tensor.addr = cursor.take(tensor.extent());
+                tensors.push(tensor);
+            }
+            end = end.max(cursor.at);
         }
+        cursor.at = end;
         let items = workload.batch * model.kv_heads;
         let row_bytes = workload.kv_row_bytes(model.head_dim);
         let code_stride = (u64::from(capacity) * row_bytes).next_multiple_of(64);
@@ -343,7 +358,7 @@ impl Layout {
         tensors.push(head);
         all.push(final_norm);
         let layout = Layout {
-            layers: model.layers,
+            layers,
             layer_base,
             layer_stride,
             tensors,
@@ -370,9 +385,18 @@ impl Layout {
             short: needed - target.dram_bytes,
         })
     }
-    /// A tensor by name.
-    pub fn tensor(&self, name: &str) -> Option<&Tensor> {
-        self.tensors.iter().find(|t| t.name == name)
+    /// A tensor by name, of a kind of layers.
+    pub fn tensor(&self, name: &str, kind: usize) -> Option<&Tensor> {
+        self.tensors.iter().find(|t| t.name == name && (t.kind == kind || !t.per_layer))
+    }
+    /// The layers that have a tensor; of one outside the layers, none.
+    pub fn layers_of<'l>(&'l self, tensor: &Tensor) -> impl Iterator<Item = u32> + use<'l> {
+        let kind = tensor.per_layer.then_some(tensor.kind);
+        (0..).zip(&self.layers).filter(move |(_, k)| kind == Some(**k)).map(|(layer, _)| layer)
+    }
+    /// How many of a tensor there are.
+    pub fn copies(&self, tensor: &Tensor) -> u64 {
+        if tensor.per_layer { self.layers_of(tensor).count() as u64 } else { 1 }
     }
     /// A norm or bias by name.
     pub fn vector(&self, name: &str) -> Option<&Vector> {
@@ -384,8 +408,7 @@ impl Layout {
     }
     /// Bytes of weight records that one pass over the model reads.
     pub fn record_bytes(&self) -> u64 {
-        let times = |per_layer| if per_layer { u64::from(self.layers) } else { 1 };
-        self.tensors.iter().map(|t| times(t.per_layer) * t.bytes()).sum()
+        self.tensors.iter().map(|t| self.copies(t) * t.bytes()).sum()
     }
 }
 

@@ -17,6 +17,7 @@ pub mod image;
 pub mod layout;
 pub mod lower;
 pub mod mapping;
+pub mod mix;
 pub mod model;
 pub mod pack;
 pub mod plan;

@@ -6,12 +6,12 @@ use lutsim_isa::field::AType;
 use serde::{Deserialize, Serialize};
 
 use crate::error::HostError;
-use crate::layout::{largest_block, shapes};
+use crate::layout::largest_block;
 use crate::lower::buffers::Buffers;
 use crate::lower::{MOST_RESIDENT, Phase, resident_slots};
 use crate::model::Model;
 use crate::target::Target;
-use crate::workload::{KV_TILE, Workload};
+use crate::workload::{KV_TILE, Sort, Workload};
 pub(crate) use choose::hidden_types;
 use choose::{keys_of_slot, usable};
 
@@ -41,11 +41,31 @@ pub struct KBlock {
 impl KBlock {
     /// That of a tensor.
     pub fn of(&self, tensor: &str) -> u32 {
+        match Operand::of(tensor) {
+            Operand::Attention => self.attention,
+            Operand::Mlp => self.mlp,
+            Operand::Head => self.head,
+            Operand::Hidden => self.hidden,
+        }
+    }
+}
+
+/// What a tensor multiplies: its K and its K block are those of all that multiply the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operand {
+    Hidden,
+    Attention,
+    Mlp,
+    Head,
+}
+
+impl Operand {
+    pub(crate) fn of(tensor: &str) -> Operand {
         match tensor {
-            "wo" => self.attention,
-            "w_down" => self.mlp,
-            "head" => self.head,
-            _ => self.hidden,
+            "wo" => Operand::Attention,
+            "w_down" => Operand::Mlp,
+            "head" => Operand::Head,
+            _ => Operand::Hidden,
         }
     }
 }
@@ -118,8 +138,7 @@ impl Mapping {
         if self.slot_bytes == 0 || !self.slot_bytes.is_multiple_of(64) {
             return refuse(format!("slot_bytes = {}", self.slot_bytes), "give a multiple of 64".into());
         }
-        for (name, _, k) in shapes(model).into_iter().chain([("head", model.vocab, model.hidden)]) {
-            let format = if name == "head" { workload.head } else { workload.weights };
+        for Sort { name, k, format, .. } in workload.matrices(model) {
             let block = self.k_block.of(name);
             let most = match workload.activations {
                 AType::Int8 => target.longest_sum(format.kind.max_odd()),

@@ -3,10 +3,13 @@
 mod file;
 pub(crate) mod rotary;
 
+use lutsim_isa::WeightFormat;
 use lutsim_isa::field::{Act, Norm};
 use serde::Deserialize;
 
 use crate::error::HostError;
+use crate::layout::shapes;
+use crate::mix::{Mix, Repeat, fold};
 pub use rotary::{Bands, RopeConfig, RopeScaling};
 
 /// A decoder-only transformer.
@@ -54,6 +57,8 @@ pub struct Model {
     pub norm_eps: f32,
     /// How the model knows where a token is.
     pub positions: Positions,
+    /// Types of the layers' matrices, if a file has several; otherwise all are of the workload's.
+    pub mix: Option<Mix>,
     /// Published size.
     pub published: Published,
 }
@@ -186,6 +191,34 @@ impl Model {
             return Err(("norm_eps", format!("{} is not between 0 and 1", self.norm_eps)));
         }
         Ok(())
+    }
+    /// The types of the layers' matrices and how many weights are of each, most first; all are `weights` unless they are mixed.
+    pub fn weight_types(&self, weights: WeightFormat) -> Vec<(WeightFormat, u64)> {
+        let mut sizes: Vec<(WeightFormat, u64)> = Vec::new();
+        for layer in 0..self.layers {
+            for (name, n, k) in shapes(self) {
+                let format = self.mix.as_ref().and_then(|mix| mix.format(name, layer)).unwrap_or(weights);
+                let size = u64::from(n) * u64::from(k);
+                match sizes.iter_mut().find(|s| s.0 == format) {
+                    Some((_, sum)) => *sum += size,
+                    None => sizes.push((format, size)),
+                }
+            }
+        }
+        sizes.sort_by_key(|&(_, size)| std::cmp::Reverse(size));
+        sizes
+    }
+    /// The same in words.
+    pub fn weight_names(&self, weights: WeightFormat) -> String {
+        let types = self.weight_types(weights);
+        types.iter().map(|(format, _)| format.kind.name()).collect::<Vec<_>>().join("+")
+    }
+    /// The loops over its layers.
+    pub fn repeats(&self) -> Vec<Repeat> {
+        match &self.mix {
+            Some(mix) => fold(mix.layers()),
+            None => fold(&vec![0; self.layers as usize]),
+        }
     }
     /// Query heads that share a key and value head.
     pub fn group(&self) -> u32 {

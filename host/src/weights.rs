@@ -182,7 +182,7 @@ fn deviation(kind: WeightKind) -> f32 {
 pub struct Synthetic {
     /// The dimensions.
     pub model: Model,
-    /// Of the blocks' matrices.
+    /// Of the layers' matrices, where the model does not say.
     pub weights: WeightFormat,
     /// Of the head.
     pub head: WeightFormat,
@@ -206,7 +206,8 @@ impl WeightSource for Synthetic {
             ("head", None) => (d.vocab, d.hidden, 2.0),
             _ => return Err(WeightError::Missing { what: "matrix", name: name.into(), layer }),
         };
-        let format = if layer.is_some() { self.weights } else { self.head };
+        let mixed = layer.and_then(|layer| d.mix.as_ref()?.format(name, layer));
+        let format = mixed.unwrap_or(if layer.is_some() { self.weights } else { self.head });
         let stream = Stream::new(self.seed, name, layer);
         Ok(match format.kind.blocks() {
             Some(_) => Matrix::Blocks(synthetic_blocks(stream, n, k, format.kind, gain)),

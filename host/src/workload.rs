@@ -109,14 +109,18 @@ impl Workload {
                 total,
             });
         }
-        for (format, flag) in [(self.weights, "--group"), (self.head, "the head's group")] {
+        let formats = self.matrices(model);
+        let mixed = formats.iter().filter(|m| m.name != "head" && m.format != self.weights);
+        let of_layers = mixed.map(|m| (m.format, m.name));
+        for (format, flag) in
+            [(self.weights, "--group"), (self.head, "the head's group")].into_iter().chain(of_layers)
+        {
             if format.kind.is_kv() {
                 return Err(types(format!("{} is a KV cache type, not a weight type", format.kind), "int2"));
             }
             self.check_sum(format, flag, target)?;
         }
-        for (name, _, k) in shapes(model).into_iter().chain([("head", model.vocab, model.hidden)]) {
-            let format = if name == "head" { self.head } else { self.weights };
+        for Sort { name, k, format, .. } in formats {
             if !format.divides(k) {
                 return Err(types(
                     format!("the {k} inputs of {name} are no whole blocks of {}", format.kind),
@@ -150,6 +154,28 @@ impl Workload {
             ));
         }
         Ok(())
+    }
+    /// The type of a matrix: a layer's of some [kind](Mix), or the head.
+    pub fn format(&self, model: &Model, kind: usize, name: &str) -> WeightFormat {
+        let mixed = model.mix.as_ref().and_then(|mix| mix.kinds()[kind].get(name));
+        match name {
+            "head" => self.head,
+            _ => mixed.copied().unwrap_or(self.weights),
+        }
+    }
+    /// What sorts of matrices the model has: of each kind of layers, those that no kind before it has; the head last.
+    pub(crate) fn matrices(&self, model: &Model) -> Vec<Sort> {
+        let mut out = Vec::new();
+        for kind in 0..model.mix.as_ref().map_or(1, |mix| mix.kinds().len()) {
+            for (name, n, k) in shapes(model) {
+                let sort = Sort { name, n, k, format: self.format(model, kind, name) };
+                if !out.contains(&sort) {
+                    out.push(sort);
+                }
+            }
+        }
+        out.push(Sort { name: "head", n: model.vocab, k: model.hidden, format: self.head });
+        out
     }
     /// Proves that an accumulator holds a group's sum.
     fn check_sum(&self, format: WeightFormat, what: &str, target: &Target) -> Result<(), HostError> {
@@ -191,6 +217,17 @@ impl Workload {
     pub fn kv_scaled(&self) -> bool {
         self.kv != WeightKind::KvF16
     }
+}
+
+/// Matrices of a name and a type.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Sort {
+    pub(crate) name: &'static str,
+    /// Outputs.
+    pub(crate) n: u32,
+    /// Inputs.
+    pub(crate) k: u32,
+    pub(crate) format: WeightFormat,
 }
 
 /// Tokens that share a quantisation scale of P in the product P V.

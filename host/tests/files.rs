@@ -96,9 +96,11 @@ fn the_machine_says_the_same() {
 }
 
 /// See tests/data/architectures/README.md.
-const ARCHITECTURES: [&str; 12] = [
+const ARCHITECTURES: [&str; 14] = [
     "llama-q5_1",
     "llama-f16",
+    "llama-q4_k_m",
+    "llama-q2_k",
     "qwen2-q8_0",
     "phi3-q4_0",
     "gpt2-q8_0",

@@ -7,6 +7,7 @@ mod chip;
 mod random;
 
 use chip::{check, check_on};
+use lutsim_host::mix::{Formats, Mix};
 use lutsim_host::model::{LearnedPositions, Model, Positions, RopeConfig};
 use lutsim_host::target::Target;
 use lutsim_host::workload::Workload;
@@ -93,6 +94,38 @@ fn blocks_of_files() {
         let work = Workload { weights: format, head: format, ..small() };
         check(&model, work);
         check(&model, Workload { activations: AType::Fp16, batch: 2, generate: 1, ..work });
+    }
+}
+
+/// Layers of several kinds: runs of them, runs that come again, and each layer another; matrices of one layer in several types.
+#[test]
+fn mixed_layers() {
+    use WeightKind::*;
+    let model =
+        Model { hidden: 256, intermediate: 512, heads: 4, kv_heads: 2, head_dim: 64, vocab: 40, ..tiny() };
+    let positions = Positions::Rotary(RopeConfig { dims: 64, ..rope() });
+    let model = Model { positions, name: "mixed".into(), ..model };
+    let group = |kind| WeightFormat::new(kind, Group::Of(128));
+    // As llama.cpp mixes them: more bits for values and down projections in some of the layers.
+    let layer = |base, wv, down| -> Formats {
+        let names = ["wk", "wq", "wo", "w_gate", "w_up"];
+        names
+            .map(|name| (name, group(base)))
+            .into_iter()
+            .chain([("wv", group(wv)), ("w_down", group(down))])
+            .collect()
+    };
+    let (a, b) = (layer(Q4K, Q6K, Q6K), layer(Q4K, Q4K, Q4K));
+    let c = layer(Q2K, Q3K, Int8);
+    for layers in [vec![&a, &b], vec![&b, &b, &a, &b, &b, &a, &a], vec![&c, &a, &b, &c]] {
+        let mix = Mix::new(layers.iter().map(|&l| l.clone()));
+        let model = Model { layers: layers.len() as u32, mix: Some(mix), ..model.clone() };
+        let work = Workload { prompt: 9, generate: 2, head: group(Q6K), ..small() };
+        check(&model, work);
+        check(&model, Workload { batch: 2, kv: WeightKind::Kv4, sampling: false, ..work });
+        // Rows in many passes, so that loops nest as deep as they can.
+        let narrow = Target { cores: 2, m: 1, ..chip::TINY };
+        check_on(&narrow, &model, Workload { prompt: 20, generate: 1, ..work });
     }
 }
 

@@ -114,6 +114,8 @@ pub(crate) struct Feed {
     /// Words taken since it was last cleared, if anybody wants to know.
     pub(crate) taken: Vec<Word>,
     pub(crate) watched: bool,
+    /// Whether the next word's number was looked at: it says what to fetch.
+    pub(crate) looked: bool,
 }
 
 impl Feed {
@@ -124,6 +126,7 @@ impl Feed {
             prototypes,
             taken: Vec::new(),
             watched: false,
+            looked: false,
         }
     }
     /// Another run begins.
@@ -132,6 +135,11 @@ impl Feed {
         self.ahead.clear();
         self.taken.clear();
         self.watched = false;
+    }
+    /// The next word's number, by which the sequencer chooses what to fetch.
+    pub(crate) fn look(&mut self) -> u32 {
+        self.looked = true;
+        self.pc()
     }
     /// The next word's number.
     pub(crate) fn pc(&self) -> u32 {
@@ -156,6 +164,7 @@ impl Feed {
             None => self.pull(job),
         }?;
         let next = (word.pc, word.step, word.prototype);
+        self.looked = false;
         if self.watched {
             self.taken.push(word);
         }

@@ -150,7 +150,7 @@ impl Sequencer {
             return Ok((Cause::Busy, if self.mode == Mode::Run { next } else { Tick::MAX }));
         }
         if self.pending.is_none() {
-            let block = u64::from(feed.pc()) * WORD_BYTES / BLOCK;
+            let block = u64::from(feed.look()) * WORD_BYTES / BLOCK;
             if !self.buffer.contains(&block) {
                 self.start_fetch(block, step.program);
                 // A word past the end has no block: the fault is the program's.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lutsim_formats::tokenizer::{Special, Tokenizer};
+use lutsim_formats::tokenizer::Special;
 use lutsim_host::files::FileModel;
 use lutsim_host::reference::Machine;
 use lutsim_host::workload::parse_kv;
@@ -22,9 +22,12 @@ use crate::{output, resolve};
 /// scored, what is left at the end is not read.
 #[derive(Debug, Args)]
 pub struct Eval {
-    /// Model file (GGUF)
+    /// Model file (GGUF, safetensors), or its folder
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
+    /// GGUF file whose tokeniser is used, of a model without one
+    #[arg(long, value_name = "FILE.gguf")]
+    tokenizer: Option<PathBuf>,
     /// Text to read
     #[arg(long, value_name = "FILE")]
     text: PathBuf,
@@ -51,9 +54,12 @@ impl Eval {
         let kv = parse_kv(&self.kv).map_err(HostFault::from)?;
         let activations = if self.activations == "fp16" { AType::Fp16 } else { AType::Int8 };
         let machine = Machine { kv, activations, ..Machine::default() };
-        model_file::with_gguf(&self.model, |gguf, file| {
-            let tokenizer = Tokenizer::of(gguf).map_err(|e| wrong(&self.model, e))?;
-            let ids = tokenizer.encode(&text, Special::Text);
+        model_file::with_file(&self.model, |gguf, file| {
+            let (own, other) = ((self.model.as_path(), gguf), self.tokenizer.as_deref());
+            let ids = model_file::with_tokenizer(own, other, file.model.vocab, |tokenizer| {
+                let none = || model_file::no_tokenizer(&self.model, "give --tokenizer FILE.gguf");
+                Ok(tokenizer.ok_or_else(none)?.encode(&text, Special::Text))
+            })?;
             let ids = self.cut(file, &ids)?;
             let count = Count::new("windows", ids.len() as u64 / u64::from(self.window));
             let judged = judge(file, &machine, ids, self.window as usize, &|| count.one());
@@ -98,7 +104,7 @@ impl Eval {
             judged.operators.iter().map(|(name, nmse)| ((*name).to_owned(), json!(nmse))).collect();
         json!({
             "model": file.model.name,
-            "weights": file.weights.kind.name(),
+            "weights": file.model.weight_names(file.weights),
             "activations": self.activations,
             "kv": self.kv,
             "window": self.window,
@@ -117,7 +123,7 @@ impl Eval {
             "{name} on {windows} windows of {} tokens, {} scored\n  weights {}, activations {}, KV cache {}\n\n",
             self.window,
             windows * judged.scored,
-            file.weights.kind,
+            file.model.weight_names(file.weights),
             self.activations,
             self.kv,
         );

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lutsim_formats::gguf::Gguf;
 use lutsim_formats::tokenizer::{Special, Tokenizer};
-use lutsim_host::files::{FileModel, Rounding};
+use lutsim_host::files::{FileModel, ROUNDED, Rounding};
+use lutsim_isa::{Group, WeightFormat};
 use lutsim_sim::chip_file::Override;
 use serde_json::json;
 
@@ -22,9 +22,12 @@ use crate::session::{Finished, Phase, Sampler, Session};
 pub struct Generate {
     #[command(flatten)]
     chip: ChipArgs,
-    /// Model file (GGUF)
+    /// Model file (GGUF, safetensors), or its folder
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
+    /// GGUF file whose tokeniser is used, of a model without one
+    #[arg(long, value_name = "FILE.gguf")]
+    tokenizer: Option<PathBuf>,
     /// What to go on from
     #[arg(long, value_name = "TEXT", required_unless_present = "prompt_ids", conflicts_with = "prompt_ids")]
     prompt: Option<String>,
@@ -72,15 +75,24 @@ fn temperature(text: &str) -> Result<f32, String> {
 
 impl Generate {
     pub(crate) fn execute(&self) -> Result<(), Failure> {
-        model_file::with_gguf(&self.model, |gguf, file| self.talk(gguf, file))
+        model_file::with_file(&self.model, |gguf, file| {
+            let (own, other) = ((self.model.as_path(), gguf), self.tokenizer.as_deref());
+            model_file::with_tokenizer(own, other, file.model.vocab, |tokenizer| self.talk(tokenizer, file))
+        })
     }
 
-    fn talk(&self, gguf: &Gguf<'_>, file: &FileModel<'_>) -> Result<(), Failure> {
-        let tokenizer = Tokenizer::of(gguf).map_err(|e| wrong(&self.model, e))?;
-        let prompt = match (&self.prompt, &self.prompt_ids) {
-            (Some(text), _) => tokenizer.prompt(text, Special::Text),
-            (None, ids) => ids.clone().unwrap_or_default(),
+    fn talk(&self, tokenizer: Option<&Tokenizer<'_>>, file: &FileModel<'_>) -> Result<(), Failure> {
+        let prompt = match (&self.prompt, tokenizer) {
+            (Some(text), Some(tokenizer)) => tokenizer.prompt(text, Special::Text),
+            (Some(_), None) => {
+                let help = "give --prompt-ids, or --tokenizer FILE.gguf";
+                return Err(model_file::no_tokenizer(&self.model, help));
+            }
+            (None, _) => self.prompt_ids.clone().unwrap_or_default(),
         };
+        let is_end = |id: u32| tokenizer.is_some_and(|t| t.is_end(id));
+        let text =
+            |ids: &[u32]| tokenizer.map(|t| t.decode(ids)).transpose().map_err(|e| wrong(&self.model, e));
         self.check_prompt(&prompt, file.model.vocab)?;
         let roundings = file.roundings().map_err(|e| wrong(&self.model, e))?;
 
@@ -89,7 +101,7 @@ impl Generate {
         let finished = loop {
             let session = self.session(file, &prompt, tokens, Phase::All)?;
             let finished = session.run_on(Some(file), &progress)?;
-            let end = finished.tokens.iter().position(|&id| tokenizer.is_end(id));
+            let end = finished.tokens.iter().position(|&id| is_end(id));
             match end.filter(|_| !self.ignore_eos) {
                 // How far it goes is known now: the same again, and no further.
                 Some(end) if end + 1 < finished.tokens.len() => tokens = end as u32 + 1,
@@ -102,13 +114,18 @@ impl Generate {
         if let (Some(path), Some(logits)) = (&self.logits, logits) {
             output::write_file(path, &npy(&logits))?;
         }
-        let ended = finished.tokens.last().is_some_and(|&id| tokenizer.is_end(id));
-        let text = tokenizer.decode(&finished.tokens).map_err(|e| wrong(&self.model, e))?;
-        let said = Said { prompt: &prompt, text: &text, ended, finished: &finished, roundings: &roundings };
+        let ended = finished.tokens.last().is_some_and(|&id| is_end(id));
+        let said = Said {
+            prompt: &prompt,
+            text: text(&finished.tokens)?,
+            ended,
+            finished: &finished,
+            roundings: &roundings,
+        };
         match self.json {
             true => output::print(&format!("{:#}\n", said.json())),
             false => {
-                let prompt = tokenizer.decode(&prompt).map_err(|e| wrong(&self.model, e))?;
+                let prompt = text(&prompt)?.unwrap_or_default();
                 output::print(&said.words(&prompt))
             }
         }
@@ -183,7 +200,8 @@ impl Generate {
 /// What came out.
 struct Said<'a> {
     prompt: &'a [u32],
-    text: &'a str,
+    /// None without a tokeniser.
+    text: Option<String>,
     ended: bool,
     finished: &'a Finished,
     roundings: &'a [Rounding],
@@ -197,7 +215,7 @@ impl Said<'_> {
             .roundings
             .iter()
             .map(
-                |r| json!({ "tensor": r.tensor, "from": r.from, "to": "int8", "group": 128, "nmse": r.nmse }),
+                |r| json!({ "tensor": r.tensor, "from": r.from, "to": r.to.kind.name(), "group": group(r.to), "nmse": r.nmse }),
             )
             .collect();
         json!({
@@ -213,7 +231,11 @@ impl Said<'_> {
     fn words(&self, prompt: &str) -> String {
         let record = &self.finished.record;
         let workload = &record.workload;
-        let mut out = format!("{prompt}{}\n\n", self.text);
+        let ids = || self.finished.tokens.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+        let mut out = match &self.text {
+            Some(text) => format!("{prompt}{text}\n\n"),
+            None => format!("{}\n\n", ids()),
+        };
         out += &format!(
             "{} on {}: {} tokens of prompt, {} generated{}\n",
             workload.model,
@@ -226,13 +248,24 @@ impl Said<'_> {
         let worst = self.roundings.iter().max_by(|a, b| a.nmse.total_cmp(&b.nmse));
         if let Some(worst) = worst {
             let (count, error, tensor) = (self.roundings.len(), worst.nmse, &worst.tensor);
+            let floats = self.roundings.iter().all(|r| r.to == ROUNDED);
             out += &format!(
-                "; {count} float {} rounded to int8 in groups of 128 (error at most {error:.1e} of the power, in {tensor})",
+                "; {count} {}{} rounded{} (error at most {error:.1e} of the power, in {tensor})",
+                if floats { "float " } else { "" },
                 if count == 1 { "matrix" } else { "matrices" },
+                if floats { " to int8 in groups of 128" } else { "" },
             );
         }
         out.push('\n');
         out + &lutsim_reports::phases(record)
+    }
+}
+
+/// A group as JSON: a number, or `row`.
+fn group(format: WeightFormat) -> serde_json::Value {
+    match format.group {
+        Group::Of(size) => json!(size),
+        Group::Row => json!("row"),
     }
 }
 

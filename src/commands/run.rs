@@ -70,7 +70,7 @@ pub struct Run {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Workload (the chip file's by default)")]
 pub struct WorkloadArgs {
-    /// Model file (TOML, GGUF, config.json), or the name of a built-in model
+    /// Model file (TOML, GGUF, safetensors, config.json) or its folder, or the name of a built-in model
     #[arg(long, value_name = "FILE|NAME")]
     model: Option<String>,
     /// Sequences at a time
@@ -200,25 +200,30 @@ impl Engine {
 impl Run {
     pub(crate) fn execute(&self) -> Result<(), Failure> {
         let chip = self.chip.resolve(self.workload.overrides())?;
-        let Some(path) = model_file::gguf(&chip.workload.model) else {
+        let Some(path) = model_file::weights(&chip.workload.model) else {
             let model = resolve::model(&chip.workload.model)?;
             return self.go(self.named(&model, [])?, model, None);
         };
-        model_file::with_gguf(&path, |_, file| {
+        model_file::with_file(&path, |_, file| {
             // The file's types, unless others are asked for: then its numbers are of no use.
             let chip = self.named(&file.model, model_file::types(file))?;
             let w = &chip.workload;
             let own = (WeightFormat::new(w.weights, w.group), WeightFormat::new(w.head, w.head_group));
-            let source: Option<&dyn WeightSource> =
-                if own == (file.weights, file.head) { Some(file) } else { None };
+            let same = own == (file.weights, file.head);
+            let source: Option<&dyn WeightSource> = if same { Some(file) } else { None };
             if source.is_none() && self.values == Switch::On {
+                let holds = match file.model.mix {
+                    Some(_) => file.model.weight_names(file.weights),
+                    None => file.weights.to_string(),
+                };
                 return Err(UserError::Refused {
-                    what: format!("`{}` holds {} weights, not {}", path.display(), file.weights, own.0),
+                    what: format!("`{}` holds {holds} weights, not {}", path.display(), own.0),
                     help: "leave --weights and --group out, or --values off".into(),
                 }
                 .into());
             }
-            self.go(chip, file.model.clone(), source)
+            let mix = file.model.mix.clone().filter(|_| same);
+            self.go(chip, Model { mix, ..file.model.clone() }, source)
         })
     }
 

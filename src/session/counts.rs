@@ -339,7 +339,7 @@ fn tally(cycles: &Cycles) -> Tally {
     tally
 }
 
-/// Executions of spans, booked to operator and layer. A span in the layer loop runs equally often in every layer.
+/// Executions of spans, booked to operator and layer. A span runs equally often in each of its layers.
 fn operators(report: &Report, step: &Lowered) -> Vec<OperatorCounts> {
     let mut times = vec![0u64; step.operators.len()];
     for run in &report.operators {
@@ -347,8 +347,9 @@ fn operators(report: &Report, step: &Lowered) -> Vec<OperatorCounts> {
     }
     let layer = |run: &OperatorRun| {
         let span = &step.operators[run.operator as usize];
-        let per_layer = times[run.operator as usize] / u64::from(step.layers.max(1));
-        span.layer_loop.then(|| u64::from(run.pass) / per_layer.max(1))
+        let layers = span.layers?;
+        let per_layer = times[run.operator as usize] / u64::from(layers.times);
+        Some(u64::from(layers.nth(run.pass / (per_layer.max(1) as u32))))
     };
     let mut booked = Counts::default();
     for run in &report.operators {

@@ -155,9 +155,9 @@ fn workload(session: &Session, plan: &Plan, tokens: Option<Vec<u32>>) -> Workloa
         model: plan.model.name.clone(),
         parameters: plan.model.parameters(),
         weight_bytes,
-        weights: w.weights.name().into(),
-        group: WeightFormat::new(w.weights, w.group).group.to_string(),
-        stored_bits_per_weight: stored_bits(WeightFormat::new(w.weights, w.group), &plan.model),
+        weights: plan.model.weight_names(plan.workload.weights),
+        group: groups(plan),
+        stored_bits_per_weight: stored_bits(plan),
         activations: match w.activations {
             AType::Int8 => "int8",
             AType::Fp16 => "fp16",
@@ -178,10 +178,29 @@ fn workload(session: &Session, plan: &Plan, tokens: Option<Vec<u32>>) -> Workloa
     }
 }
 
-/// Bits per weight of a row of the model's width, scales and zeros included.
-fn stored_bits(format: WeightFormat, model: &Model) -> f64 {
-    let (n, k) = (64, model.hidden);
-    format.record_bytes(n, k) as f64 * 8.0 / (f64::from(n) * f64::from(k))
+/// Weights that share a scale, in each of the layers' types.
+fn groups(plan: &Plan) -> String {
+    let mut groups: Vec<String> = Vec::new();
+    for (format, _) in plan.model.weight_types(plan.workload.weights) {
+        let group = format.group.to_string();
+        if !groups.contains(&group) {
+            groups.push(group);
+        }
+    }
+    groups.join(", ")
+}
+
+/// Bits per weight of a row of the model's width, scales and zeros included; of several types the mean over the weights.
+fn stored_bits(plan: &Plan) -> f64 {
+    let (n, k) = (64, plan.model.hidden);
+    let bits = |format: WeightFormat| format.record_bytes(n, k) as f64 * 8.0 / (f64::from(n) * f64::from(k));
+    let types = plan.model.weight_types(plan.workload.weights);
+    if let [(format, _)] = types[..] {
+        return bits(format);
+    }
+    let sum =
+        |f: &dyn Fn(WeightFormat) -> f64| types.iter().map(|&(t, size)| f(t) * size as f64).sum::<f64>();
+    sum(&bits) / sum(&|_| 1.0)
 }
 
 fn machine(chip: &Chip, tech: &Tech) -> MachineSummary {

@@ -222,6 +222,10 @@ impl Floats<'_> {
     pub fn name(&self) -> &str {
         self.view.name
     }
+    /// Its type in the file.
+    pub fn dtype(&self) -> Dtype {
+        self.view.dtype
+    }
     /// Rows; 1 for a vector.
     pub fn rows(&self) -> usize {
         self.rows

@@ -9,6 +9,7 @@
 
 mod dimensions;
 mod model;
+mod split;
 mod value;
 
 use crate::bytes::Reader;
@@ -17,6 +18,7 @@ use crate::tensor::Tensor;
 use crate::types::TensorType;
 
 pub use model::GgufModel;
+pub use split::{numbered, siblings};
 pub use value::{Array, Value, ValueType};
 
 /// Least bytes of a key: its name's length and one letter, its type, one byte.
@@ -44,6 +46,8 @@ pub struct Gguf<'a> {
     names: Vec<usize>,
     data: usize,
     alignment: u64,
+    /// The other files of a model that is in several.
+    others: Vec<Gguf<'a>>,
 }
 
 impl<'a> Gguf<'a> {
@@ -80,8 +84,15 @@ impl<'a> Gguf<'a> {
         if let Some(twice) = keys.windows(2).find(|pair| name(pair[0]) == name(pair[1])) {
             return Err(FormatError::key(name(twice[0]), "there twice", "once"));
         }
-        let mut file =
-            Gguf { bytes, keys, tensors: Vec::new(), names: Vec::new(), data: 0, alignment: ALIGNMENT };
+        let mut file = Gguf {
+            bytes,
+            keys,
+            tensors: Vec::new(),
+            names: Vec::new(),
+            data: 0,
+            alignment: ALIGNMENT,
+            others: Vec::new(),
+        };
         if let Some(alignment) = file.optional_u64("general.alignment")? {
             if alignment == 0 || !alignment.is_multiple_of(8) || alignment > u64::from(u32::MAX) {
                 return Err(FormatError::key(
@@ -245,15 +256,18 @@ impl<'a> Gguf<'a> {
         let begin = self.data + record.offset as usize;
         Tensor::new(record.name, record.dims, record.kind, &self.bytes[begin..begin + record.bytes as usize])
     }
-    /// Tensors, in the file's order.
-    pub fn tensors(&self) -> impl ExactSizeIterator<Item = Tensor<'a>> + '_ {
-        self.tensors.iter().map(|&at| self.tensor_at(at))
+    /// Tensors, in the file's order, or the files'.
+    pub fn tensors(&self) -> impl Iterator<Item = Tensor<'a>> + '_ {
+        let all = std::iter::once(self).chain(&self.others);
+        all.flat_map(|file| file.tensors.iter().map(|&at| file.tensor_at(at)))
     }
     /// The tensor of a name, if it is there.
     pub fn tensor(&self, name: &str) -> Option<Tensor<'a>> {
-        let of = |at: usize| Record::at(self.bytes, at).name;
-        let found = self.names.binary_search_by(|&at| of(at).cmp(name)).ok()?;
-        Some(self.tensor_at(self.names[found]))
+        std::iter::once(self).chain(&self.others).find_map(|file| {
+            let of = |at: usize| Record::at(file.bytes, at).name;
+            let found = file.names.binary_search_by(|&at| of(at).cmp(name)).ok()?;
+            Some(file.tensor_at(file.names[found]))
+        })
     }
 }
 

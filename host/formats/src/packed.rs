@@ -194,6 +194,20 @@ fn word(bytes: &[u8], i: usize) -> u32 {
     u32::from_le_bytes([bytes[4 * i], bytes[4 * i + 1], bytes[4 * i + 2], bytes[4 * i + 3]])
 }
 
+impl PackedLinear<'_> {
+    /// Whether the inputs that share a scale are no neighbours (GPTQ's `desc_act`).
+    pub fn is_reordered(&self) -> bool {
+        matches!(&self.layout, Layout::Gptq { groups, .. } if !groups.is_empty())
+    }
+    /// All its scales: of each group those of each output, or the tensor's one.
+    pub fn scales(&self) -> &[f32] {
+        match &self.layout {
+            Layout::Gptq { per_group, .. } | Layout::Awq { per_group } => &per_group.scales,
+            Layout::Bitnet { scale } => std::slice::from_ref(scale),
+        }
+    }
+}
+
 impl CodedMatrix for PackedLinear<'_> {
     fn name(&self) -> &str {
         &self.name

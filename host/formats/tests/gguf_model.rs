@@ -288,7 +288,7 @@ fn what_is_wrong_is_said() {
     );
     assert_eq!(
         said(writer("llama").u32("split.count", 3)),
-        "key `split.count`: 3, expected 1: merge the parts with llama-gguf-split"
+        "key `split.count`: 3, expected 1: the others are not joined to it"
     );
     assert_eq!(
         said(writer("qwen2").u32("qwen2.expert_count", 5)),

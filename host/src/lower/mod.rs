@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! step      embedding . loop layers { norm k v q attention output norm MLP } . norm . head . arg-max
+//!                       of several kinds (mix): a loop for each stretch of layers that come again in one order
 //!  |- gemm       N tiles x (K blocks through the weight ring) x row passes, drained to a tile
 //!  |- attention  items x (key blocks, softmax, value tiles), the next item's scores ahead of this one's values
 //!  |- mlp        with a gate or without
@@ -33,6 +34,7 @@ use lutsim_isa::{Program, Reg, Sem};
 use crate::error::HostError;
 use crate::layout::{Layout, Tensor, shapes};
 use crate::mapping::Mapping;
+use crate::mix::Layers;
 use crate::model::Model;
 use crate::target::Target;
 use crate::workload::Workload;
@@ -87,9 +89,9 @@ pub struct OperatorSpan {
     pub name: &'static str,
     /// First instruction.
     pub first_pc: u32,
-    /// Whether it is repeated for each layer.
-    pub layer_loop: bool,
-    /// Multiply-accumulates of one execution of all spans of this name (counted on the first of them).
+    /// The layers that it is repeated for; none outside the layers.
+    pub layers: Option<Layers>,
+    /// Multiply-accumulates of one execution of all spans of this name for these layers (counted on the first of them).
     pub macs: u64,
     /// Of these, per token that was in the KV cache before the step.
     pub macs_per_token: u64,
@@ -108,8 +110,6 @@ pub struct Lowered {
     pub address: u64,
     /// Operators, by first instruction.
     pub operators: Vec<OperatorSpan>,
-    /// Layers that the program loops over.
-    pub layers: u32,
 }
 
 impl Lowered {
@@ -121,7 +121,7 @@ impl Lowered {
     /// Multiply-accumulates of the whole program when `position` tokens are in the KV cache.
     pub fn macs(&self, position: u64) -> u64 {
         let one = |o: &OperatorSpan| o.macs + o.macs_per_token * position;
-        let times = |o: &OperatorSpan| if o.layer_loop { u64::from(self.layers) } else { 1 };
+        let times = |o: &OperatorSpan| o.layers.map_or(1, |layers| u64::from(layers.times));
         self.operators.iter().map(|o| times(o) * one(o)).sum()
     }
     /// The program as text, with operators as comments.
@@ -266,7 +266,9 @@ pub(crate) struct Lower<'a> {
     ring_end: u64,
     b: Asm,
     operators: Vec<OperatorSpan>,
-    in_layer: bool,
+    /// The layers that are being written, and their kind.
+    layers: Option<Layers>,
+    kind: usize,
 }
 
 impl<'a> Lower<'a> {
@@ -296,7 +298,8 @@ impl<'a> Lower<'a> {
             ring_end,
             b: Asm::default(),
             operators: Vec::new(),
-            in_layer: false,
+            layers: None,
+            kind: 0,
         };
         lower.step(slots);
         if let Some(what) = lower.b.overflow {
@@ -311,16 +314,16 @@ impl<'a> Lower<'a> {
             (false, false) => "prefill",
             (false, true) => "prefill_last",
         };
-        Ok(Lowered { name, phase, program, address: 0, operators: lower.operators, layers: layout.layers })
+        Ok(Lowered { name, phase, program, address: 0, operators: lower.operators })
     }
 
     /// What follows belongs to an operator.
     fn op(&mut self, name: &'static str, macs: u64, macs_per_token: u64) {
         let first_pc = self.b.pc();
-        let layer_loop = self.in_layer;
-        let counted = self.operators.iter().any(|o| o.name == name);
+        let layers = self.layers;
+        let counted = self.operators.iter().any(|o| o.name == name && o.layers == layers);
         let (macs, macs_per_token) = if counted { (0, 0) } else { (macs, macs_per_token) };
-        self.operators.push(OperatorSpan { name, first_pc, layer_loop, macs, macs_per_token });
+        self.operators.push(OperatorSpan { name, first_pc, layers, macs, macs_per_token });
     }
     /// The type of an `lmma` with some weights: without tables if attention has lanes of its own.
     fn ty(&self, w: WeightKind) -> LmmaType {
@@ -351,7 +354,7 @@ impl<'a> Lower<'a> {
     }
     /// A tensor of the layout; lowering names only those that are there.
     fn tensor(&self, name: &str) -> Tensor {
-        *self.layout.tensor(name).unwrap_or(&self.layout.tensors[0])
+        *self.layout.tensor(name, self.kind).unwrap_or(&self.layout.tensors[0])
     }
 }
 

@@ -9,6 +9,7 @@ use super::gemm::Output;
 use super::vector::{Rows, T_D, T_X, T_Y};
 use super::{Lower, POSITION, SEQUENCE, reg, sem};
 use crate::layout::{Tensor, Vector};
+use crate::mix::Layers;
 use crate::model::Positions;
 
 impl Lower<'_> {
@@ -37,12 +38,7 @@ impl Lower<'_> {
         self.attention_lengths();
         self.embedding();
         self.b.set(reg::LAYER, 0);
-        let layers = self.b.begin(dim(self.layout.layers));
-        self.in_layer = true;
-        self.layer();
-        self.b.add(reg::LAYER, reg::LAYER, self.layout.layer_stride);
-        self.b.end(layers);
-        self.in_layer = false;
+        self.layers();
         if self.phase.head {
             self.head();
         } else {
@@ -132,6 +128,22 @@ impl Lower<'_> {
         self.b.mad(reg::W, reg::W, POSITION, table.row_bytes());
     }
 
+    fn layers(&mut self) {
+        let mut first = 0;
+        for repeat in self.model.repeats() {
+            let (times, period) = (repeat.times, repeat.kinds.len() as u32);
+            let start = self.b.begin(dim(times));
+            for (layer, &kind) in (first..).zip(&repeat.kinds) {
+                (self.layers, self.kind) = (Some(Layers { first: layer, times, period }), kind);
+                self.layer();
+                self.b.add(reg::LAYER, reg::LAYER, self.layout.layer_stride);
+            }
+            self.b.end(start);
+            first += times * period;
+        }
+        self.layers = None;
+    }
+
     fn layer(&mut self) {
         let (m, buf, rows) = (self.model, self.buf, self.phase.rows);
         let (q, kv) = (m.q_width(), m.kv_width());
@@ -200,7 +212,8 @@ impl Lower<'_> {
             let tensor = self.tensor(name);
             tensor.tile_bytes(tensor.n_tile)
         };
-        let layer: u64 = self.layout.tensors.iter().filter(|t| t.per_layer).map(Tensor::bytes).sum();
+        let mine = |t: &&Tensor| t.per_layer && t.kind == self.kind;
+        let layer: u64 = self.layout.tensors.iter().filter(mine).map(Tensor::bytes).sum();
         if self.phase.decode || 64 * (tile("wk") + tile("wo")) > layer {
             return;
         }

@@ -3,14 +3,14 @@
 use lutsim_isa::field::{AType, Act};
 use lutsim_isa::format::{Group, WeightFormat, WeightKind};
 
-use super::{Hidden, KBlock, Mapping};
+use super::{Hidden, KBlock, Mapping, Operand};
 use crate::error::HostError;
-use crate::layout::{largest_block, shapes};
+use crate::layout::largest_block;
 use crate::lower::buffers::Buffers;
 use crate::lower::{MOST_RESIDENT, Phase, resident_slots, values_columns};
 use crate::model::Model;
 use crate::target::Target;
-use crate::workload::{KV_TILE, Workload};
+use crate::workload::{KV_TILE, Sort, Workload};
 
 /// Slots beyond this do not help: a queue holds no more transfers.
 const MOST_SLOTS: u64 = 64;
@@ -121,27 +121,35 @@ impl Mapping {
         // A slot holds a record of the K block, one group of any tensor, a tile of values.
         let values = WeightFormat { kind: workload.kv, group: Group::Of(KV_TILE) };
         let group = |f: WeightFormat, k: u32| f.scratchpad_bytes(n_tile, f.unit().min(k));
-        let slot_bytes = workload
-            .weights
-            .scratchpad_bytes(n_tile, k_block)
-            .max(values.scratchpad_bytes(model.head_dim.min(cores.min(255) * target.n), KV_TILE))
-            .max(group(workload.weights, u32::MAX))
-            .max(group(workload.head, model.hidden))
+        let matrices = workload.matrices(model);
+        let of_layers = || matrices.iter().filter(|m| m.name != "head").map(|m| m.format);
+        let slot_bytes = of_layers()
+            .map(|format| format.scratchpad_bytes(n_tile, k_block).max(group(format, u32::MAX)))
+            .chain([values.scratchpad_bytes(model.head_dim.min(cores.min(255) * target.n), KV_TILE)])
+            .chain([group(workload.head, model.hidden)])
+            .max()?
             .next_multiple_of(u64::from(target.scratchpad_row_bytes.max(64)));
-        let block = |name: &str, k: u32| {
-            let format = if name == "head" { workload.head } else { workload.weights };
-            let most = largest_block(format, n_tile, k, slot_bytes, longest(format.kind))?;
+        // Of all matrices that share it.
+        let block = |operand: Operand| {
+            let sharing = matrices.iter().filter(|m| Operand::of(m.name) == operand);
+            let sharing: Vec<&Sort> = sharing.collect();
+            let k = sharing.first()?.k;
+            let most = |m: &&Sort| largest_block(m.format, n_tile, k, slot_bytes, longest(m.format.kind));
+            let unit = sharing.iter().map(|m| m.format.unit()).max()?;
+            let most = sharing.iter().map(most).collect::<Option<Vec<u32>>>()?.into_iter().min()?;
+            let most = if most < k { most / unit * unit } else { k };
+            if most == 0 {
+                return None;
+            }
             // The same number of records, of more equal sizes.
-            let unit = format.unit();
             let even = k.div_ceil(k.div_ceil(most)).next_multiple_of(unit).min(k);
             Some(if even <= most { even } else { most })
         };
-        let k = |name: &str| shapes(model).iter().find(|s| s.0 == name).map_or(model.hidden, |s| s.2);
         let k_block = KBlock {
-            hidden: block("wq", k("wq"))?,
-            attention: block("wo", k("wo"))?,
-            mlp: block("w_down", k("w_down"))?,
-            head: block("head", k("head"))?,
+            hidden: block(Operand::Hidden)?,
+            attention: block(Operand::Attention)?,
+            mlp: block(Operand::Mlp)?,
+            head: block(Operand::Head)?,
         };
         let mapping = Mapping {
             cores,

@@ -135,6 +135,7 @@ impl Model {
             norm,
             norm_eps: raw.norm_eps,
             positions,
+            mix: None,
             published: raw.published,
         };
         model.check().map_err(named)?;

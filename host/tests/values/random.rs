@@ -1,6 +1,7 @@
 //! Models, workloads, chips and mappings at random.
 
 use lutsim_host::mapping::{Hidden, Mapping};
+use lutsim_host::mix::{Formats, Mix};
 use lutsim_host::model::{LearnedPositions, Model, Positions, RopeConfig};
 use lutsim_host::plan::plan;
 use lutsim_host::target::Target;
@@ -84,6 +85,18 @@ fn workloads() -> impl Strategy<Value = Workload> {
         })
 }
 
+/// A type for each matrix of each layer, or one for all.
+fn mixes() -> impl Strategy<Value = Option<Mix>> {
+    let kinds = prop::sample::select(&lutsim_host::quantize::KINDS[..]);
+    let format = (kinds, 4u32..=7).prop_map(|(kind, p)| WeightFormat { kind, group: Group::Of(1 << p) });
+    let kind = prop::collection::vec(format, 7).prop_map(|formats| -> Formats {
+        ["wk", "wv", "wq", "wo", "w_gate", "w_up", "w_down"].into_iter().zip(formats).collect()
+    });
+    let layers = prop::collection::vec(kind, 2)
+        .prop_flat_map(|kinds| prop::collection::vec(prop::sample::select(kinds), 3));
+    prop::option::weighted(0.4, layers.prop_map(Mix::new))
+}
+
 fn targets() -> impl Strategy<Value = Target> {
     let tables = (1u32..=5, prop::bool::weighted(0.3), prop::bool::weighted(0.3));
     (1u32..=9, 1u32..=3, 0usize..3, 7u32..=11, tables, 0usize..3).prop_map(
@@ -102,10 +115,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn any_model_on_any_chip(
-        model in models(), workload in workloads(), target in targets(),
+        model in models(), mix in mixes(), workload in workloads(), target in targets(),
         cut in (0u32..3, 1u32..160, 1u32..9, 0u32..3, 0u32..3, prop::bool::weighted(0.2)),
     ) {
         let (kind, size, cores, chunk, fewer, half) = cut;
+        let layers = if mix.is_some() { 3 } else { model.layers };
+        let model = Model { mix, layers, ..model };
         // A default mapping, or one of another grid and other tiles, and then fewer rows and slots than it could have.
         let mapping = match kind {
             0 => Mapping::default_for(&target, &model, &workload).ok(),

@@ -178,6 +178,8 @@ impl Execution {
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Entry {
     pub(super) words: Box<[Guard]>,
+    /// The number of the word behind them, if it was looked at.
+    pub(super) looked: Option<u32>,
     pub(super) due: Box<[Due]>,
     pub(super) ticks: Tick,
     pub(super) counts: Box<[u32]>,
@@ -280,7 +282,11 @@ impl Memo {
             }
             ranges.0.clone_from(&clusters.0);
             let mut words = entry.words.iter().enumerate();
-            if words.all(|(i, guard)| feed.peek(i, job).is_some_and(|word| guard.holds(word, ranges))) {
+            if words.all(|(i, guard)| feed.peek(i, job).is_some_and(|word| guard.holds(word, ranges)))
+                && entry
+                    .looked
+                    .is_none_or(|pc| feed.peek(entry.words.len(), job).is_some_and(|word| word.pc == pc))
+            {
                 if in_time {
                     return Ok(i);
                 }

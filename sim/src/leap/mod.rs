@@ -18,7 +18,7 @@
 //! DRAM addresses it knows channel, bank and which rows are equal: phases within a row unit are written exactly; rows
 //! are ranges of which only the overlaps are written ([`lutsim_dram::Canon`]). Words to come are compared one by one
 //! with those that were executed: the same operation on the same tiles, its addresses at the same phase, its rows
-//! overlapping the same ranges. A refresh that falls due changes nothing until a hint or the postponement limit; how
+//! overlapping the same ranges; of one that was not executed yet, but fetched for, the number. A refresh that falls due changes nothing until a hint or the postponement limit; how
 //! far its time could have moved without that is measured while executing ([`lutsim_dram::Margin`]). All that is
 //! counted is counted by addition.
 
@@ -314,6 +314,7 @@ impl Leap {
         machine.channels.iter_mut().for_each(Channel::watch_due);
         machine.feed.watched = true;
         machine.feed.taken.clear();
+        machine.feed.looked = false;
         let instances = machine.shared.instances.len() as u32;
         let first = instances - oldest;
         self.recording = Some(Recording {
@@ -377,6 +378,7 @@ fn entry(machine: &Machine, r: &Recording, to: &Arrived<'_>) -> Option<Entry> {
         });
     Some(Entry {
         words,
+        looked: machine.feed.looked.then(|| machine.feed.pc()),
         due: due.collect(),
         ticks: machine.now - r.now,
         counts: counts.collect::<Option<_>>()?,

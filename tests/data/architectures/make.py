@@ -5,6 +5,7 @@ pip install numpy==2.4.6 gguf==0.19.0 llama-cpp-python==0.3.36; python make.py S
 SOURCE.gguf lends its tokeniser (tests/data/models/tiny-llama-q8_0.gguf). Same versions, same bytes of the models; logits may differ
 in the last digits with the CPU.
 """
+import os
 import sys
 
 import numpy as np
@@ -30,10 +31,11 @@ def make(arch, kind, out, vocabulary, seed, **options):
     get = options.get
     rng = np.random.default_rng(seed)
     words, merges, types = vocabulary
-    kv, ffn, dim, layers, experts = get("kv", KV), get("ffn", FFN), get("dim", DIM), get("layers", LAYERS), get("experts")
+    kv, ffn, dim, experts = get("kv", KV), get("ffn", FFN), get("dim", DIM), get("experts")
+    hidden, layers = get("hidden", HIDDEN), get("layers", LAYERS)
     w = GGUFWriter(out, arch)
     w.add_context_length(CONTEXT)
-    w.add_embedding_length(HIDDEN)
+    w.add_embedding_length(hidden)
     w.add_block_count(layers)
     w.add_feed_forward_length(ffn)
     w.add_head_count(HEADS)
@@ -43,7 +45,7 @@ def make(arch, kind, out, vocabulary, seed, **options):
     if not layer:
         w.add_rope_dimension_count(get("rotated", dim))
         w.add_rope_freq_base(10000.0)
-    if dim != HIDDEN // HEADS:
+    if dim != hidden // HEADS:
         w.add_key_length(dim)
         w.add_value_length(dim)
     if experts:
@@ -93,62 +95,71 @@ def make(arch, kind, out, vocabulary, seed, **options):
 
     # Gemma multiplies what it reads by the root of the width.
     tied = arch in TIED
-    matrix("token_embd.weight", len(words), HIDDEN, gain=2.0 if tied else np.sqrt(HIDDEN), kind=Q.F16)
+    matrix("token_embd.weight", len(words), hidden, gain=2.0 if tied else np.sqrt(hidden), kind=Q.F16)
     if arch in ("gpt2", "opt"):
-        matrix("position_embd.weight", CONTEXT + (2 if arch == "opt" else 0), HIDDEN, gain=0.3 * np.sqrt(HIDDEN), kind=Q.F32)
+        matrix("position_embd.weight", CONTEXT + (2 if arch == "opt" else 0), hidden, gain=0.3 * np.sqrt(hidden), kind=Q.F32)
     if arch == "bloom":
-        norm("token_embd_norm", HIDDEN)
+        norm("token_embd_norm", hidden)
     for name, divisors in get("divisors", {}).items():
         floats(name + ".weight", np.array(divisors))
-    norm("output_norm", HIDDEN)
+    norm("output_norm", hidden)
     if not tied:
-        matrix("output.weight", len(words), HIDDEN, gain=3.0)
+        matrix("output.weight", len(words), hidden, gain=3.0)
     q, k = HEADS * dim, kv * dim
     for i in range(layers):
         b = f"blk.{i}."
-        norm(b + "attn_norm", HIDDEN)
+        norm(b + "attn_norm", hidden)
         if arch in ("phi3", "gpt2", "bloom"):
-            matrix(b + "attn_qkv.weight", q + 2 * k, HIDDEN, gain=1.5)
+            matrix(b + "attn_qkv.weight", q + 2 * k, hidden, gain=1.5)
             if layer:
                 bias(b + "attn_qkv", q + 2 * k)
         else:
             for name, n in (("attn_q", q), ("attn_k", k), ("attn_v", k)):
-                matrix(b + name + ".weight", n, HIDDEN, gain=1.5)
+                matrix(b + name + ".weight", n, hidden, gain=1.5)
                 if arch in ("qwen2", "opt"):
                     bias(b + name, n)
         if arch == "bitnet-b1.58":
             norm(b + "attn_sub_norm", q)
-        matrix(b + "attn_output.weight", HIDDEN, q, gain=0.7)
+        matrix(b + "attn_output.weight", hidden, q, gain=0.7)
         if layer:
-            bias(b + "attn_output", HIDDEN)
+            bias(b + "attn_output", hidden)
         if arch == "gemma2":
-            norm(b + "post_attention_norm", HIDDEN)
-        norm(b + "ffn_norm", HIDDEN)
+            norm(b + "post_attention_norm", hidden)
+        norm(b + "ffn_norm", hidden)
         if experts:
-            matrix(b + "ffn_gate_inp.weight", experts, HIDDEN, gain=4.0, kind=Q.F32)
-            for name, n, m, gain in (("gate", ffn, HIDDEN, 1.0), ("up", ffn, HIDDEN, 1.0), ("down", HIDDEN, ffn, 0.7)):
+            matrix(b + "ffn_gate_inp.weight", experts, hidden, gain=4.0, kind=Q.F32)
+            for name, n, m, gain in (("gate", ffn, hidden, 1.0), ("up", ffn, hidden, 1.0), ("down", hidden, ffn, 0.7)):
                 matrix(b + f"ffn_{name}_exps.weight", experts, n, m, gain=gain)
             continue
         if arch == "phi3":
-            matrix(b + "ffn_up.weight", 2 * ffn, HIDDEN)
+            matrix(b + "ffn_up.weight", 2 * ffn, hidden)
         elif layer:
-            matrix(b + "ffn_up.weight", ffn, HIDDEN)
+            matrix(b + "ffn_up.weight", ffn, hidden)
             bias(b + "ffn_up", ffn)
         else:
-            matrix(b + "ffn_gate.weight", ffn, HIDDEN)
-            matrix(b + "ffn_up.weight", ffn, HIDDEN)
+            matrix(b + "ffn_gate.weight", ffn, hidden)
+            matrix(b + "ffn_up.weight", ffn, hidden)
         if arch == "bitnet-b1.58":
             norm(b + "ffn_sub_norm", ffn)
-        matrix(b + "ffn_down.weight", HIDDEN, ffn, gain=0.7)
+        matrix(b + "ffn_down.weight", hidden, ffn, gain=0.7)
         if layer:
-            bias(b + "ffn_down", HIDDEN)
+            bias(b + "ffn_down", hidden)
         if arch == "gemma2":
-            norm(b + "post_ffw_norm", HIDDEN)
+            norm(b + "post_ffw_norm", hidden)
     w.write_header_to_file()
     w.write_kv_data_to_file()
     w.write_tensors_to_file()
     w.close()
     return read
+
+
+def mixed(source, out, ftype):
+    """llama.cpp's own mixture of types for a file."""
+    import llama_cpp
+
+    params = llama_cpp.llama_model_quantize_default_params()
+    params.ftype, params.nthread = ftype, 1
+    assert llama_cpp.llama_model_quantize(source.encode(), out.encode(), params) == 0
 
 
 def llama_cpp(path, arch, read):
@@ -240,3 +251,15 @@ if __name__ == "__main__":
                 break
         np.save(f"{out}/{name}.logits.npy", logits)
         print(name, draw)
+    # Rows of 256, so that K-quants apply; those of the output projection have 64 and fall back to other types.
+    plain = f"{out}/plain.f32"
+    mixtures = [mixture for mixture in [("llama-q4_k_m", 15), ("llama-q2_k", 10)] if not names or mixture[0] in names]
+    if mixtures:
+        read = make("llama", Q.F32, plain, vocabulary, 8, hidden=256, ffn=256, layers=6)
+    for name, ftype in mixtures:
+        path = f"{out}/{name}.gguf"
+        mixed(plain, path, ftype)
+        np.save(f"{out}/{name}.logits.npy", llama_cpp(path, "llama", read))
+        print(name)
+    if mixtures:
+        os.remove(plain)

@@ -68,12 +68,7 @@ impl Dimensions {
             let expected = format!("one of {}", known());
             FormatError::key("general.architecture", format!("`{architecture}`"), expected)
         })?;
-        if let Some(parts) = file.optional_u64("split.count")?
-            && parts > 1
-        {
-            let expected = "1: merge the parts with llama-gguf-split";
-            return Err(FormatError::key("split.count", parts.to_string(), expected));
-        }
+        file.check_whole()?;
         let keys = Keys { file, architecture };
         let names = [
             "attention.head_count",
@@ -147,7 +142,7 @@ impl Dimensions {
                 .positive(&names.norm_eps[architecture.len() + 1..])?
                 .ok_or_else(|| FormatError::key(names.norm_eps, "not there", "a positive number"))?,
             activation: activation(&keys, family)?,
-            tied: if file.tensors().len() == 0 { row.tied } else { !has("output.weight") },
+            tied: if file.tensors().next().is_none() { row.tied } else { !has("output.weight") },
             qkv_bias: bias(&[Role::AttnQ, Role::AttnK, Role::AttnV, Role::AttnQkv]),
             output_bias: bias(&[Role::AttnOutput]),
             mlp_bias: bias(&[Role::FfnUp, Role::FfnDown]),
