@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 use lutsim_sim::chip_file::{ChipFile, Override};
 
-use crate::commands::{asm, check, config, disasm, docs, dram, eval, exec, gemm, generate, run, types};
+use crate::commands::{asm, check, config, disasm, docs, dram, eval, exec, gemm, generate, ppa, run, types};
 use crate::failure::Failure;
 use crate::resolve;
 
@@ -31,6 +31,8 @@ pub enum Command {
     Exec(exec::Exec),
     /// Run requests on a DRAM standard alone
     Dram(dram::Dram),
+    /// Area, power and price of a chip, and cores of other kinds beside its own
+    Ppa(ppa::Ppa),
     /// List the weight types: what each stores, and what a product with it takes
     Types(types::Types),
     /// Turn assembly text into a program file
@@ -65,6 +67,7 @@ impl Command {
             Command::Gemm(c) => c.execute(),
             Command::Exec(c) => c.execute(),
             Command::Dram(c) => c.execute(),
+            Command::Ppa(c) => c.execute(),
             Command::Types(c) => c.execute(),
             Command::Asm(c) => c.execute(),
             Command::Disasm(c) => c.execute(),

@@ -10,6 +10,7 @@ pub mod eval;
 pub mod exec;
 pub mod gemm;
 pub mod generate;
+pub mod ppa;
 pub mod run;
 pub mod types;
 
