@@ -20,6 +20,7 @@ pub mod kernel;
 mod latency;
 pub mod model_file;
 pub mod output;
+pub mod paper;
 pub mod ppa;
 mod progress;
 pub mod resolve;

@@ -1,6 +1,6 @@
 //! Stacked bars: a panel per quantity, a bar per design, a segment per part, a whisker from low to high.
 //!
-//! Colours are Okabe and Ito's; a segment that is high enough says which part it is, all others are in the legend.
+//! Colours are Okabe and Ito's and some more; parts stand in the same order in every bar, and the legend names them.
 
 use lutsim_record::{Band, Ordered};
 use plotters::style::RGBColor;
@@ -18,7 +18,7 @@ pub struct Panel {
     pub bars: Vec<(String, Ordered<Band>)>,
 }
 
-const PALETTE: [RGBColor; 10] = [
+const PALETTE: [RGBColor; 14] = [
     RGBColor(0, 114, 178),
     RGBColor(230, 159, 0),
     RGBColor(0, 158, 115),
@@ -27,8 +27,12 @@ const PALETTE: [RGBColor; 10] = [
     RGBColor(204, 121, 167),
     RGBColor(240, 228, 66),
     RGBColor(110, 110, 110),
-    RGBColor(153, 102, 51),
-    RGBColor(180, 180, 180),
+    RGBColor(140, 86, 75),
+    RGBColor(190, 190, 190),
+    RGBColor(80, 50, 130),
+    RGBColor(160, 215, 150),
+    RGBColor(250, 190, 170),
+    RGBColor(30, 30, 30),
 ];
 
 const WIDTH: f64 = 1400.0;

@@ -33,7 +33,7 @@ pub struct Ppa {
         long,
         value_name = "KIND,...",
         value_delimiter = ',',
-        default_value = "lut,add,mac-int8,mac-int4,mac-int2,mac-fp16"
+        default_value = "lut,add,mac-int8,mac-int4,mac-int2"
     )]
     cores: Vec<String>,
     /// What all kinds have alike
