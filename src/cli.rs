@@ -3,7 +3,9 @@
 use clap::{Args, Parser, Subcommand};
 use lutsim_sim::chip_file::{ChipFile, Override};
 
-use crate::commands::{asm, check, config, disasm, docs, dram, eval, exec, gemm, generate, run, types};
+use crate::commands::{
+    asm, check, config, disasm, docs, dram, eval, exec, gemm, generate, ppa, run, types, validate,
+};
 use crate::failure::Failure;
 use crate::resolve;
 
@@ -31,6 +33,10 @@ pub enum Command {
     Exec(exec::Exec),
     /// Run requests on a DRAM standard alone
     Dram(dram::Dram),
+    /// Area, power and price of a chip, and cores of other kinds beside its own
+    Ppa(ppa::Ppa),
+    /// Hold the model against what is published
+    Validate(validate::Validate),
     /// List the weight types: what each stores, and what a product with it takes
     Types(types::Types),
     /// Turn assembly text into a program file
@@ -65,6 +71,8 @@ impl Command {
             Command::Gemm(c) => c.execute(),
             Command::Exec(c) => c.execute(),
             Command::Dram(c) => c.execute(),
+            Command::Ppa(c) => c.execute(),
+            Command::Validate(c) => c.execute(),
             Command::Types(c) => c.execute(),
             Command::Asm(c) => c.execute(),
             Command::Disasm(c) => c.execute(),

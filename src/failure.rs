@@ -8,6 +8,7 @@ use lutsim_isa::asm::AsmError;
 use lutsim_isa::program::ProgramError;
 use lutsim_sim::Stop;
 use lutsim_sim::chip_file::ChipError;
+use lutsim_tech::SiliconError;
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode, SourceSpan};
 
 use crate::session;
@@ -169,6 +170,21 @@ impl From<UserError> for Failure {
 impl From<Box<ChipError>> for Failure {
     fn from(error: Box<ChipError>) -> Self {
         Failure::User(error)
+    }
+}
+
+impl From<SiliconError> for Failure {
+    fn from(error: SiliconError) -> Self {
+        let help = match &error {
+            SiliconError::Node { .. } => "name one of these with --node or in the chip file's `technology`",
+            SiliconError::Voltage { .. } => "choose a supply nearer to the node's own",
+            SiliconError::Shape { .. } => "K = 4 and accumulators of 20 bits or more are usual",
+            SiliconError::Sram { .. } => "choose a size within the table: nothing is extrapolated",
+            SiliconError::File { .. } | SiliconError::Missing { .. } => {
+                "add it with value, low, high and source"
+            }
+        };
+        UserError::Refused { what: error.to_string(), help: help.into() }.into()
     }
 }
 

@@ -8,4 +8,5 @@ mod dram;
 mod gemm;
 mod generate;
 mod laws;
+mod ppa;
 mod run;

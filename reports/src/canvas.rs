@@ -115,6 +115,11 @@ impl<'a> Canvas<'a> {
         self.area.draw(&Rectangle::new([px((x0, y0)), px((x1, y1))], style)).map_err(fault)
     }
 
+    /// A filled rectangle.
+    pub(crate) fn fill(&self, Rect(x0, y0, x1, y1): Rect, colour: RGBColor) -> Result<(), PlotError> {
+        self.area.draw(&Rectangle::new([px((x0, y0)), px((x1, y1))], colour.filled())).map_err(fault)
+    }
+
     /// A marker of radius `r`: filled in `colour`, outlined in `edge`.
     pub(crate) fn marker(
         &self,

@@ -4,6 +4,7 @@
 //!                    +--> text::summary        what `lutsim run` prints
 //!   Record (saved) --+--> operators::csv       operators.csv
 //!                    +--> Roofline --> plot    roofline.svg
+//!   bands by part ------> bars                 stacked bars of `lutsim ppa`
 //! ```
 //!
 //! Nothing here knows the simulator: everything is drawn from a [`lutsim_record::Record`] alone, and the same
@@ -12,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod axes;
+pub mod bars;
 mod canvas;
 mod ceilings;
 pub mod operators;
@@ -19,9 +21,10 @@ pub mod plot;
 pub mod quantity;
 pub mod roofline;
 mod side;
-mod table;
+pub mod table;
 pub mod text;
 
+pub use bars::{Panel, bars_svg};
 pub use operators::{OperatorSum, by_operator, operators_csv};
 pub use plot::{PlotError, roofline_svg};
 pub use roofline::{Ceiling, Point, PointKind, Roofline};

@@ -2,20 +2,22 @@
 
 /// Where the text of a column stands.
 #[derive(Clone, Copy)]
-pub(crate) enum Align {
+pub enum Align {
+    /// At its start.
     Left,
+    /// At its end.
     Right,
 }
 
 /// Rows of cells under a header; columns are two spaces apart, each as wide as its widest cell.
-pub(crate) struct Table {
+pub struct Table {
     align: Vec<Align>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table whose columns have these headers and alignments.
-    pub(crate) fn new(columns: &[(&str, Align)]) -> Table {
+    pub fn new(columns: &[(&str, Align)]) -> Table {
         Table {
             align: columns.iter().map(|(_, align)| *align).collect(),
             rows: vec![columns.iter().map(|(name, _)| (*name).to_owned()).collect()],
@@ -23,12 +25,12 @@ impl Table {
     }
 
     /// Adds a row; missing cells are empty.
-    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
     }
 
     /// The text, each line indented by two spaces, without spaces at line ends.
-    pub(crate) fn render(&self) -> String {
+    pub fn render(&self) -> String {
         let width = |column: usize| {
             self.rows
                 .iter()

@@ -21,7 +21,47 @@ pub fn summary(record: &Record) -> String {
     }
     out.push_str(&section("DRAM bytes by class", &classes(&phases)));
     out.push_str(&section("Energy by component, mid values", &energy(record, &phases)));
+    if let Some(text) = silicon(record) {
+        out.push_str(&section("Area and price", &text));
+    }
     out
+}
+
+/// Area by component, and what die and memory are paid for; nothing where it was not computed.
+fn silicon(record: &Record) -> Option<String> {
+    let (area, price) = (&record.area, &record.price);
+    let [mids, lows, highs] = [
+        area.area_by_component_mm2.as_ref()?,
+        area.area_by_component_mm2_low.as_ref()?,
+        area.area_by_component_mm2_high.as_ref()?,
+    ];
+    let whole = area.band()?;
+    let mut table = Table::new(&[
+        ("component", Align::Left),
+        ("mm2", Align::Right),
+        ("low to high", Align::Right),
+        ("share", Align::Right),
+    ]);
+    let mut row = |name: &str, mid: f64, low: f64, high: f64| {
+        let range = format!("{} to {}", digits(low), digits(high));
+        table.row([name.to_owned(), digits(mid), range, percent(share(mid, whole.mid))]);
+    };
+    for (name, mid) in mids.iter().filter(|(_, mid)| **mid > 0.0) {
+        row(name, *mid, *lows.get(name)?, *highs.get(name)?);
+    }
+    row("total", whole.mid, whole.low, whole.high);
+    let mut out = table.render();
+    if let (Some(usd), Some(parts)) = (price.band(), &price.cost_by_part_usd) {
+        let parts: Vec<String> = parts.iter().map(|(part, usd)| format!("{part} {}", digits(*usd))).collect();
+        out.push_str(&format!(
+            "  price: {} USD ({} to {}): {}; without design, masks, package and test\n",
+            digits(usd.mid),
+            digits(usd.low),
+            digits(usd.high),
+            parts.join(", ")
+        ));
+    }
+    Some(out)
 }
 
 /// Of each phase: tokens, time, speed, energy, traffic.

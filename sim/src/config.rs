@@ -7,7 +7,7 @@ pub struct Chip {
     pub name: String,
     /// Core clock, Hz; of the sequencer, DMA, LUT cores, vector unit and scratchpad.
     pub clock_hz: u64,
-    /// Technology file (`configs/tech`), by name.
+    /// Process node (`configs/tech/nodes.toml`), by name.
     pub technology: String,
     /// LUT cores.
     pub lut: Lut,

@@ -432,7 +432,8 @@ impl Pass {
                     work.table_reads += rows * columns * self.activation_bytes(g.k);
                 } else {
                     // Each core's builders make the tables of its own rows: 12 additions for the 8 entries of four activations.
-                    work.table_adds += rows * tables * columns * table_additions(self.ty.k);
+                    work.table_adds +=
+                        rows * tables * columns * u64::from(lutsim_tech::table_additions(self.ty.k.into()));
                 }
             }
         }
@@ -466,15 +467,6 @@ pub(crate) fn array_cycles(dispatch: &Dispatch, lut: &config::Lut) -> u64 {
     let job = Job { dispatch: *dispatch, instance: 0, prototype: 0 };
     let Some(pass) = Pass::new(job, ty, a, w, grid) else { return 0 };
     (0..pass.groups).map(|next| Pass { next, ..pass }.group(lut).cycles).sum()
-}
-
-/// Additions for the half-table of `k` activations: every sum from the one before by Gray code, and the first.
-fn table_additions(k: u16) -> u64 {
-    // 2^(k-1) entries; for k = 4: four pair sums and differences, then eight combinations (paper, section 3.1.1).
-    match k {
-        4 => 12,
-        k => (1 << (k - 1)) + u64::from(k) - 2,
-    }
 }
 
 /// Cycles of a write-out, and its run.

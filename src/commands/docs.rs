@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::failure::{Failure, UserError};
 use crate::latency::latency;
-use crate::{output, validation};
+use crate::{output, paper, validation};
 
 /// Write the generated documents.
 #[derive(Debug, Args)]
@@ -26,6 +26,7 @@ pub fn generated() -> Vec<(&'static str, String)> {
         ("counters.md", lutsim_record::counters_markdown()),
         ("isa.md", lutsim_isa::docs::isa_markdown(|row| latency(row.mnemonic))),
         ("validation-dram.md", validation::dram_markdown()),
+        ("validation-paper.md", paper::paper_markdown()),
     ]
 }
 

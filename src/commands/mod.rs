@@ -10,8 +10,10 @@ pub mod eval;
 pub mod exec;
 pub mod gemm;
 pub mod generate;
+pub mod ppa;
 pub mod run;
 pub mod types;
+pub mod validate;
 
 use lutsim_isa::{Inst, Program, WeightFormat};
 use lutsim_sim::chip_file::ChipFile;

@@ -5,7 +5,7 @@ use lutsim_host::plan::Plan;
 use lutsim_isa::field::AType;
 use lutsim_isa::format::{WeightFormat, WeightKind};
 use lutsim_record::{
-    Area, Clocks, DecodePhase, Energy, EnergyBreakdown, MachineSummary, OperatorRecord, Ordered, PhaseTotals,
+    Clocks, DecodePhase, Energy, EnergyBreakdown, MachineSummary, OperatorRecord, Ordered, PhaseTotals,
     Phases, PrefillPhase, Provenance, Record, Tech, UnitCycles, WorkloadSummary,
 };
 use lutsim_sim::chip_file::ChipFile;
@@ -15,13 +15,11 @@ use sha2::{Digest, Sha256};
 
 use super::counts::OPERATOR_UNITS;
 use super::{Counts, Decode, Error, Phase, Prefill, Session};
-use crate::device;
+use crate::{device, silicon};
 
 /// The chip's energy table: the logic's and the DRAM's.
 pub(super) fn technology(chip: &ChipFile) -> Result<Tech, Error> {
-    let read = |name: &str| Tech::builtin(name).map_err(|e| Error::Technology(e.to_string()));
-    let (logic, dram) = (read(&chip.chip.technology)?, read(&chip.dram_technology)?);
-    let tech = logic.with(dram).map_err(|e| Error::Technology(e.to_string()))?;
+    let tech = silicon::technology(chip).map_err(|e| Error::Technology(e.to_string()))?;
     // A missing entry is found before anything is simulated.
     energy(&Counts::default(), &chip.chip, &tech)?;
     Ok(tech)
@@ -87,7 +85,7 @@ pub(super) fn assemble(
         machine(chip, tech),
         phases,
         &energy(&all, chip, tech)?,
-        Area::none("area is not modelled yet"),
+        silicon::area_and_price(&session.chip).map_err(|e| Error::Technology(e.to_string()))?,
         operators,
     );
     let broken = lutsim_record::check(&record);

@@ -119,7 +119,7 @@ impl Builder {
         let moved = self.events.dram_read_bytes + written;
         self.classes.overfetch += moved - self.classes.total();
         let clocks = Clocks { core_hz: CORE_HZ, dram_hz: 1_200_000_000 };
-        let tech = Tech::for_chip("7nm", "lpddr5x").unwrap();
+        let tech = technology();
         let energy = Energy::compute(&self.events, &clocks, &tech).unwrap();
         let busy = moved * 1000 / 76_800;
         let unit = |kind: UnitKind, busy: u64, total: u64, split: &[(Cause, u64)]| {
@@ -216,7 +216,7 @@ pub(crate) fn llama() -> Record {
     let (prefill, mut operators, first) = phase("prefill", 128, 1, 128);
     let (decode, more, second) = phase("decode", 1, 32, 144);
     operators.extend(more);
-    let tech = Tech::for_chip("7nm", "lpddr5x").unwrap();
+    let tech = technology();
     let clocks = Clocks { core_hz: CORE_HZ, dram_hz: 1_200_000_000 };
     let energy = Energy::compute(&(first + second), &clocks, &tech).unwrap();
     Record::new(
@@ -262,7 +262,13 @@ pub(crate) fn llama() -> Record {
             decode: Some(DecodePhase { totals: decode, simulated_steps: 32, interpolation_residual: None }),
         },
         &energy,
-        Area::none("area is not computed yet"),
+        (Area::none("area is not computed yet"), Price::default()),
         operators,
     )
+}
+
+/// Energy of events as it was measured for M2 N64 K4, and of a phone's DRAM.
+fn technology() -> Tech {
+    let logic = Tech::parse("7nm", include_str!("../../../sim/record/tests/data/7nm.toml")).unwrap();
+    logic.with(Tech::builtin("lpddr5x").unwrap()).unwrap()
 }

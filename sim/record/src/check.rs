@@ -37,6 +37,20 @@ pub fn check(record: &Record) -> Vec<Broken> {
             broken("energy", format!("{what} sums to {sum} J, the phases to {run} J"));
         }
     }
+    let (area, price) = (&record.area, &record.price);
+    for (what, whole, parts) in [
+        ("area_by_component_mm2", area.area_mm2, &area.area_by_component_mm2),
+        ("cost_by_part_usd", price.cost_usd, &price.cost_by_part_usd),
+    ] {
+        let sum = parts.as_ref().map(|parts| parts.iter().map(|(_, x)| x).sum::<f64>());
+        let same = match (whole, sum) {
+            (Some(whole), Some(sum)) => close(whole, sum),
+            (whole, sum) => whole.is_none() && sum.is_none(),
+        };
+        if !same {
+            broken("silicon", format!("{what} sums to {sum:?}, the whole is {whole:?}"));
+        }
+    }
     out
 }
 

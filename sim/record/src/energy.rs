@@ -87,6 +87,8 @@ lines! {
     "wires" Chip {
         "wire_weights": weight_broadcast_bytes Byte,
         "wire_activations": activation_broadcast_bytes Byte,
+        "wire_tables": table_adds Each,
+        "wire_stored_tables": table_reads Byte,
         "wire_dma": dma_bytes Byte,
     }
     "unpacker" Chip {

@@ -20,6 +20,7 @@ mod document;
 pub mod energy;
 mod ordered;
 pub mod record;
+mod silicon;
 pub mod technology;
 pub mod units;
 
@@ -28,8 +29,9 @@ pub use counters::{EventUnit, Events, counters_markdown};
 pub use energy::{Boundary, Clocks, Energy, EnergyBreakdown, EnergyError, EnergyLine};
 pub use ordered::Ordered;
 pub use record::{
-    Area, DecodePhase, DramBytesByClass, MachineSummary, OperatorRecord, PhaseTotals, Phases, PrefillPhase,
+    DecodePhase, DramBytesByClass, MachineSummary, OperatorRecord, PhaseTotals, Phases, PrefillPhase,
     Provenance, Record, RecordError, SCHEMA_VERSION, WorkloadSummary,
 };
+pub use silicon::{Area, Price};
 pub use technology::{Band, Entry, Kind, Tech, TechError};
 pub use units::{Cause, Tally, UnitCycles, UnitError, UnitKind};

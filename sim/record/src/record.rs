@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::counters::Events;
 use crate::energy::EnergyBreakdown;
 use crate::ordered::Ordered;
+use crate::silicon::{Area, Price};
 use crate::technology::Band;
 use crate::units::UnitCycles;
 
@@ -16,8 +17,9 @@ use crate::units::UnitCycles;
 ///
 /// 1.1: `events` may have `dram_others_read_bytes` and `dram_others_write_bytes`, traffic of other masters; where they are
 /// missing there was none. They belong to no class and to no operator. 1.2: `mac_int8`, `mac_fp16` and `mac_lane_cycles` likewise,
-/// and the energy component `mac_lanes`.
-pub const SCHEMA_VERSION: &str = "1.2";
+/// and the energy component `mac_lanes`. 1.3: `area_*` are filled, `cost_*` is new; energy of broadcast wires inside cores is part of
+/// the component `wires`.
+pub const SCHEMA_VERSION: &str = "1.3";
 
 /// What a run leaves behind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +49,9 @@ pub struct Record {
     /// Area of the chip, or the reason why there is none.
     #[serde(flatten)]
     pub area: Area,
+    /// Price of chip and memory, or nulls.
+    #[serde(flatten)]
+    pub price: Price,
     /// One entry per operator of a phase and layer, in execution order.
     pub operators: Vec<OperatorRecord>,
     /// Where each unit's cycles went, whole run.
@@ -244,32 +249,6 @@ impl DramBytesByClass {
     }
 }
 
-/// Area, numbers (mid) with siblings; all null with `area_reason` when it was not computed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Area {
-    /// Square millimetres, mid.
-    pub area_mm2: Option<f64>,
-    /// Square millimetres, low.
-    pub area_mm2_low: Option<f64>,
-    /// Square millimetres, high.
-    pub area_mm2_high: Option<f64>,
-    /// By component, mid.
-    pub area_by_component_mm2: Option<Ordered<f64>>,
-    /// By component, low.
-    pub area_by_component_mm2_low: Option<Ordered<f64>>,
-    /// By component, high.
-    pub area_by_component_mm2_high: Option<Ordered<f64>>,
-    /// Why there is no area; null when there is one.
-    pub area_reason: Option<String>,
-}
-
-impl Area {
-    /// No area, for this reason.
-    pub fn none(reason: impl Into<String>) -> Area {
-        Area { area_reason: Some(reason.into()), ..Area::default() }
-    }
-}
-
 /// One operator of one layer in one phase; decode steps are added up.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OperatorRecord {
@@ -377,7 +356,7 @@ impl Record {
         machine: MachineSummary,
         phases: Phases,
         energy: &EnergyBreakdown,
-        area: Area,
+        (area, price): (Area, Price),
         operators: Vec<OperatorRecord>,
     ) -> Record {
         let pick = |map: &Ordered<Band>, f: fn(&Band) -> f64| -> Ordered<f64> {
@@ -397,6 +376,7 @@ impl Record {
             energy_by_boundary_j_low: pick(&boundary, |b| b.low),
             energy_by_boundary_j_high: pick(&boundary, |b| b.high),
             area,
+            price,
             operators,
             units: Vec::new(),
         };

@@ -1,17 +1,17 @@
 //! Technology files: what one event costs, with a low-high band, a source and a word on how it was obtained.
 //!
 //! ```toml
-//! name = "28nm"
-//! title = "28 nm class CMOS, 0.9 V"
+//! name = "lpddr5x"
+//! title = "LPDDR5X"
 //!
-//! [entry.lut_select]
-//! value = 0.226
-//! low = 0.154
-//! high = 0.578
-//! unit = "pJ"
-//! node_nm = 28
-//! voltage_v = 0.9
-//! kind = "calibrated"
+//! [entry.dram_read]
+//! value = 3.8
+//! low = 2.2
+//! high = 7.0
+//! unit = "pJ/bit"
+//! node_nm = 14
+//! voltage_v = 1.05
+//! kind = "assumed"
 //! source = "..."
 //! note = "..."
 //! ```
@@ -80,7 +80,7 @@ pub struct Entry {
     pub low: f64,
     /// High end.
     pub high: f64,
-    /// Unit: one of `fJ`, `pJ`, `nJ` (per event), `pJ/byte`, `pJ/bit`, `nW`, `uW`, `mW`.
+    /// Unit: one of `fJ`, `pJ`, `nJ` (per event), `pJ/byte`, `pJ/bit`, `nW`, `uW`, `mW`; of a DRAM's interface `mm2`, of its price `USD/GB`.
     pub unit: String,
     /// Node that the value holds for, nm.
     pub node_nm: f64,
@@ -115,7 +115,7 @@ impl Entry {
     }
 }
 
-const UNITS: &[&str] = &["fJ", "pJ", "nJ", "pJ/byte", "pJ/bit", "nW", "uW", "mW"];
+const UNITS: &[&str] = &["fJ", "pJ", "nJ", "pJ/byte", "pJ/bit", "nW", "uW", "mW", "mm2", "USD/GB"];
 
 /// A table of entries, read from one or several technology files.
 #[derive(Clone, Debug, PartialEq)]
@@ -178,8 +178,6 @@ struct File {
 impl Tech {
     /// The technology files that come with lutsim: name and text.
     pub const BUILTIN: &'static [(&'static str, &'static str)] = &[
-        ("28nm", include_str!("../../../configs/tech/28nm.toml")),
-        ("7nm", include_str!("../../../configs/tech/7nm.toml")),
         ("hbm2e", include_str!("../../../configs/tech/hbm2e.toml")),
         ("lpddr4x", include_str!("../../../configs/tech/lpddr4x.toml")),
         ("lpddr5x", include_str!("../../../configs/tech/lpddr5x.toml")),
@@ -197,6 +195,11 @@ impl Tech {
             })?;
         }
         Ok(Tech { name: parsed.name, entries: parsed.entry })
+    }
+
+    /// A table of entries that were computed, for instance from a chip's structure.
+    pub fn of_entries(name: String, entries: Ordered<Entry>) -> Tech {
+        Tech { name, entries }
     }
 
     /// A built-in technology by name, with or without `.toml`.
@@ -227,9 +230,10 @@ impl Tech {
         Ok(self)
     }
 
-    /// The built-in table of a chip: a logic node and a DRAM standard.
-    pub fn for_chip(logic: &str, dram: &str) -> Result<Tech, TechError> {
-        Tech::builtin(logic)?.with(Tech::builtin(dram)?)
+    /// The band of an entry in `unit`.
+    pub fn band(&self, name: &str, unit: &str) -> Option<Band> {
+        let e = self.entry(name).filter(|e| e.unit == unit)?;
+        Some(Band { mid: e.value, low: e.low, high: e.high })
     }
 
     /// The entry named `name`.
@@ -243,17 +247,30 @@ impl Tech {
     }
 }
 
-fn verify(name: &str, e: &Entry) -> Result<(), String> {
-    if !crate::energy::entry_names().any(|known| known == name) {
-        let known: Vec<_> = crate::energy::entry_names().collect();
-        return Err(format!("no energy line uses it; known entries are {}", known.join(", ")));
-    }
-    if ![e.value, e.low, e.high].iter().all(|x| x.is_finite() && *x >= 0.0) {
+/// Whether value, low and high are a band.
+///
+/// # Errors
+/// One is negative or not finite, or they are not in order.
+pub fn check_band(value: f64, low: f64, high: f64) -> Result<(), String> {
+    if ![value, low, high].iter().all(|x| x.is_finite() && *x >= 0.0) {
         return Err("value, low and high must be finite and not negative".to_owned());
     }
-    if !(e.low <= e.value && e.value <= e.high) {
-        return Err(format!("low {} <= value {} <= high {} does not hold", e.low, e.value, e.high));
+    if !(low <= value && value <= high) {
+        return Err(format!("low {low} <= value {value} <= high {high} does not hold"));
     }
+    Ok(())
+}
+
+/// Entries of a DRAM's file that no energy line uses.
+const OF_THE_CHIP: &[&str] = &["phy_area", "price"];
+
+fn verify(name: &str, e: &Entry) -> Result<(), String> {
+    let known = || crate::energy::entry_names().chain(OF_THE_CHIP.iter().copied());
+    if !known().any(|known| known == name) {
+        let known: Vec<_> = known().collect();
+        return Err(format!("no energy line uses it; known entries are {}", known.join(", ")));
+    }
+    check_band(e.value, e.low, e.high)?;
     if !UNITS.contains(&e.unit.as_str()) {
         return Err(format!("unknown unit `{}`; there are {}", e.unit, UNITS.join(", ")));
     }

@@ -5,8 +5,21 @@ use proptest::prelude::*;
 
 const CLOCKS: Clocks = Clocks { core_hz: 1_000_000_000, dram_hz: 1_200_000_000 };
 
+/// Tables of events, by name and text.
+const LOGIC: [(&str, &str); 2] =
+    [("28nm", include_str!("data/28nm.toml")), ("7nm", include_str!("data/7nm.toml"))];
+
+fn logic(name: &str) -> Tech {
+    let (name, text) = LOGIC.iter().find(|(known, _)| *known == name).unwrap();
+    Tech::parse(name, text).unwrap()
+}
+
+fn for_chip(logic_name: &str, dram: &str) -> Tech {
+    logic(logic_name).with(Tech::builtin(dram).unwrap()).unwrap()
+}
+
 fn phone() -> Tech {
-    Tech::for_chip("7nm", "lpddr5x.toml").unwrap()
+    for_chip("7nm", "lpddr5x.toml")
 }
 
 /// A text with one entry taken out.
@@ -19,7 +32,7 @@ fn without(text: &str, entry: &str) -> String {
 #[test]
 fn built_in_technologies_are_complete_and_say_where_from() {
     for (logic, dram) in [("28nm", "lpddr5x"), ("7nm", "lpddr5x"), ("7nm", "lpddr4x"), ("7nm", "hbm2e")] {
-        let tech = Tech::for_chip(logic, dram).unwrap();
+        let tech = for_chip(logic, dram);
         assert_eq!(tech.name, format!("{logic} + {dram}"));
         for name in energy::entry_names() {
             let e = tech.entry(name).unwrap_or_else(|| panic!("{logic}: no {name}"));
@@ -33,7 +46,7 @@ fn built_in_technologies_are_complete_and_say_where_from() {
 
 #[test]
 fn a_smaller_node_costs_less_per_event() {
-    let (old, new) = (Tech::builtin("28nm").unwrap(), Tech::builtin("7nm").unwrap());
+    let (old, new) = (logic("28nm"), logic("7nm"));
     for (name, entry) in old.iter().filter(|(name, _)| *name != "scratchpad_leakage") {
         assert!(new.entry(name).unwrap().value < entry.value, "{name}");
     }
@@ -41,7 +54,7 @@ fn a_smaller_node_costs_less_per_event() {
 
 #[test]
 fn a_missing_entry_is_an_error_that_names_it() {
-    let (_, text) = Tech::BUILTIN[1];
+    let (_, text) = LOGIC[1];
     let tech = Tech::parse("mine", &without(text, "group_drain")).unwrap();
     let tech = tech.with(Tech::builtin("lpddr5x").unwrap()).unwrap();
     let error = Energy::compute(&Events::default(), &CLOCKS, &tech).unwrap_err();
@@ -50,13 +63,13 @@ fn a_missing_entry_is_an_error_that_names_it() {
         "technology `7nm + lpddr5x` has no entry `group_drain`, which component `drain` needs for its \
          `group_drains`: add it with value, low, high, unit and source (a missing entry is never counted as zero)"
     );
-    let logic_alone = Energy::compute(&Events::default(), &CLOCKS, &Tech::builtin("7nm").unwrap());
+    let logic_alone = Energy::compute(&Events::default(), &CLOCKS, &logic("7nm"));
     assert!(matches!(logic_alone, Err(EnergyError::Missing { entry: "dram_activate", .. })));
 }
 
 #[test]
 fn wrong_files_are_refused_with_the_place() {
-    let (_, text) = Tech::BUILTIN[0];
+    let (_, text) = LOGIC[0];
     let message = |text: &str| Tech::parse("mine.toml", text).unwrap_err().to_string();
     let lut = "value = 226.0\nlow = 120.0";
     assert_eq!(
@@ -66,24 +79,24 @@ fn wrong_files_are_refused_with_the_place() {
     assert_eq!(
         message(&text.replacen("unit = \"fJ\"", "unit = \"fj\"", 1)),
         "technology `mine.toml`, entry `lut_select`: unknown unit `fj`; \
-         there are fJ, pJ, nJ, pJ/byte, pJ/bit, nW, uW, mW"
+         there are fJ, pJ, nJ, pJ/byte, pJ/bit, nW, uW, mW, mm2, USD/GB"
     );
     assert!(
         message(&text.replace("[entry.unpack]", "[entry.unpak]")).contains("entry `unpak`: no energy line")
     );
     assert!(message(&text.replacen("node_nm", "node", 1)).contains("unknown field `node`"));
     assert!(message("name = 3").contains("TOML parse error at line 1"));
-    let twice = Tech::for_chip("7nm", "28nm").unwrap_err();
+    let twice = logic("7nm").with(logic("28nm")).unwrap_err();
     assert_eq!(twice.to_string(), "technologies `7nm` and `28nm` both have the entry `lut_select`");
     assert_eq!(
         Tech::builtin("5nm").unwrap_err().to_string(),
-        "unknown technology `5nm`; there are 28nm, 7nm, hbm2e, lpddr4x, lpddr5x"
+        "unknown technology `5nm`; there are hbm2e, lpddr4x, lpddr5x"
     );
 }
 
 #[test]
 fn a_unit_that_does_not_fit_its_counter_is_refused() {
-    let (_, text) = Tech::BUILTIN[1];
+    let (_, text) = LOGIC[1];
     let tech = Tech::parse("mine", &text.replacen("unit = \"pJ/byte\"", "unit = \"mW\"", 1)).unwrap();
     let error = Energy::compute(&Events::default(), &CLOCKS, &tech).unwrap_err();
     assert_eq!(

@@ -12,7 +12,8 @@ fn unit(kind: UnitKind, cycles: u64) -> UnitCycles {
 
 /// A small record with both phases.
 fn small() -> Record {
-    let tech = Tech::for_chip("7nm", "lpddr5x").unwrap();
+    let logic = Tech::parse("7nm", include_str!("data/7nm.toml")).unwrap();
+    let tech = logic.with(Tech::builtin("lpddr5x").unwrap()).unwrap();
     let events = Events {
         core_cycles: 1000,
         macs: 4096,
@@ -66,7 +67,7 @@ fn small() -> Record {
             decode: Some(DecodePhase { totals: totals(4), simulated_steps: 4, interpolation_residual: None }),
         },
         &Energy::compute(&events.scale(2), &CLOCKS, &tech).unwrap(),
-        Area::none("area is not computed yet"),
+        (Area::none("area is not computed yet"), Price::default()),
         vec![operator("prefill"), operator("decode")],
     )
 }
@@ -93,6 +94,25 @@ fn writing_and_reading_back_is_the_identity() {
     let back = Record::from_json(&text).unwrap();
     assert_eq!(back, record);
     assert_eq!(back.to_json(), text);
+}
+
+#[test]
+fn area_and_price_are_the_sum_of_their_parts() {
+    let band = |mid: f64| Band { mid, low: mid / 2.0, high: 2.0 * mid };
+    let parts = [("lut".to_owned(), band(0.5)), ("scratchpad".to_owned(), band(1.25))];
+    let mut record = small();
+    record.area = Area::of(&parts.into_iter().collect());
+    record.price = Price::of(&[("die", band(2.0)), ("dram", band(40.0))]);
+    assert_eq!(check(&record), vec![]);
+    assert_eq!(record.area.band(), Some(Band { mid: 1.75, low: 0.875, high: 3.5 }));
+    assert_eq!(record.price.cost_usd_high, Some(84.0));
+    let back = Record::from_json(&record.to_json()).unwrap();
+    assert_eq!((&back.area, &back.price), (&record.area, &record.price));
+    record.area.area_mm2 = Some(1.8);
+    assert_eq!(
+        check(&record)[0].to_string(),
+        "silicon: area_by_component_mm2 sums to Some(1.75), the whole is Some(1.8)"
+    );
 }
 
 #[test]

@@ -93,7 +93,7 @@ keys! {
     Voltage "about.voltage": Text, Always, "Supply of the logic.";
     Includes "about.includes": Text, Always, "What its area and energy include, and what they do not.";
     Clock "clock": Frequency, Always, "Core clock: sequencer, DMA, LUT cores, vector unit and scratchpad.";
-    Technology "technology": Text, Always, "Energy table of the logic, by name (`configs/tech`).";
+    Technology "technology": Text, Always, "Process node of the logic, by name (`configs/tech/nodes.toml`): area and energy follow from it and the chip's structure.";
 
     LutCores "lut.cores": Count(1, 255), Always, "LUT cores.";
     LutM "lut.m": Count(1, 255), Always, "Activation rows of one core.";
@@ -147,7 +147,7 @@ keys! {
     DramPortBytesPerCycle "dram.port_bytes_per_cycle": Count(1, 65536), Optional,
         "Bytes per core cycle that the chip's port to the memory controllers passes: bursts of load, store and instruction \
          fetch together, both ways. Left out, there is no cap.";
-    DramTechnology "dram.technology": Text, Always, "Energy table of the DRAM, by name (`configs/tech`).";
+    DramTechnology "dram.technology": Text, Always, "Energy, interface and price of the DRAM, by name (`configs/tech`).";
 
     RefreshPolicy "refresh.policy": Choice(&["timer", "aligned"]), Banked,
         "`timer`: on time. `aligned`: owed refreshes wait for a fence or the end of a transfer, within the standard's limit.";

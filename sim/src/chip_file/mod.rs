@@ -16,6 +16,7 @@ mod value;
 use lutsim_isa::field::AType;
 use lutsim_isa::format::STORED_TABLE;
 use lutsim_isa::{Group, WeightKind};
+use lutsim_tech::{Shape, SiliconError};
 
 pub use document::Override;
 pub use echo::config_markdown;
@@ -137,11 +138,8 @@ impl ChipFile {
         }
         let file = build(values, ideal);
         check_rules(&doc, &file.chip)?;
-        for (key, name) in
-            [(Key::Technology, &file.chip.technology), (Key::DramTechnology, &file.dram_technology)]
-        {
-            standards::check_technology(name).map_err(|f| doc.fault(key, f))?;
-        }
+        standards::check_node(&file.chip.technology).map_err(|f| doc.fault(Key::Technology, f))?;
+        standards::check_technology(&file.dram_technology).map_err(|f| doc.fault(Key::DramTechnology, f))?;
         Ok(file)
     }
 }
@@ -300,6 +298,10 @@ fn check_rules(doc: &Document, chip: &Chip) -> Result<(), Box<ChipError>> {
                 chip.scratchpad.banks, chip.scratchpad.bank_bytes
             ),
         );
+    }
+    let shape = Shape::lut(chip.lut.m, chip.lut.n, chip.lut.k, chip.lut.accumulator_bits);
+    if let Err(SiliconError::Shape { shape, why }) = shape.check_tables() {
+        return rule(Key::LutK, format!("cores of {shape} cannot be built: {why}"), "K = 4 is usual".into());
     }
     if chip.lut.build == Build::Vector && chip.lut.k != STORED_TABLE {
         return rule(

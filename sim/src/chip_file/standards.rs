@@ -33,13 +33,24 @@ pub(crate) fn limits(name: &str) -> Result<Limits, Fault> {
     })
 }
 
-/// Whether there is such a technology.
-pub(crate) fn check_technology(name: &str) -> Result<(), Fault> {
-    let mut known = Tech::BUILTIN.iter().map(|(known, _)| *known);
-    if known.any(|k| k == name) {
-        return Ok(());
+/// Whether there is such a node.
+pub(crate) fn check_node(name: &str) -> Result<(), Fault> {
+    match lutsim_tech::node_names().any(|known| known == name) {
+        true => Ok(()),
+        false => {
+            let known: Vec<String> = lutsim_tech::node_names().collect();
+            Err(unknown("technology", name, known.iter().map(String::as_str)))
+        }
     }
-    Err(unknown("technology", name, Tech::BUILTIN.iter().map(|(known, _)| *known)))
+}
+
+/// Whether there is such a technology of memories.
+pub(crate) fn check_technology(name: &str) -> Result<(), Fault> {
+    let known = || Tech::BUILTIN.iter().map(|(known, _)| *known);
+    match known().any(|k| k == name) {
+        true => Ok(()),
+        false => Err(unknown("technology", name, known())),
+    }
 }
 
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Fault {

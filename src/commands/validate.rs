@@ -1,0 +1,54 @@
+//! `lutsim validate`: published numbers, ours beside them.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::{output, paper, validation};
+
+/// Hold the model against what is published.
+#[derive(Debug, Args)]
+pub struct Validate {
+    #[command(subcommand)]
+    what: What,
+}
+
+/// What is held against what.
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Area and energy of cores against published ones (docs/validation-paper.md)
+    Paper {
+        /// Print the rows as JSON and nothing else
+        #[arg(long)]
+        json: bool,
+    },
+    /// The memory model against two public simulators (docs/validation-dram.md)
+    Dram,
+}
+
+impl Validate {
+    pub(crate) fn execute(&self) -> Result<(), Failure> {
+        match self.what {
+            What::Paper { json: false } => output::print(&paper::paper_markdown()),
+            What::Paper { json: true } => output::print(&format!("{:#}\n", rows())),
+            What::Dram => output::print(&validation::dram_markdown()),
+        }
+    }
+}
+
+fn rows() -> serde_json::Value {
+    let row = |r: &paper::Row| {
+        json!({
+            "source": r.source,
+            "number": r.what,
+            "unit": r.unit,
+            "published": r.published,
+            "ours": { "mid": r.ours.mid, "low": r.ours.low, "high": r.ours.high },
+            "residual": r.residual(),
+            "basis": if r.basis == paper::Basis::Calibrated { "calibrated" } else { "predicted" },
+            "bound": r.bound,
+            "note": r.note,
+        })
+    };
+    json!(paper::rows().iter().map(row).collect::<Vec<_>>())
+}
