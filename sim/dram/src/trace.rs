@@ -1,6 +1,5 @@
 //! Request traces: their text form, and the patterns that validation uses, generated.
 
-use std::collections::HashSet;
 
 use crate::error::Error;
 use crate::standard::Standard;
@@ -193,12 +192,16 @@ impl SplitMix64 {
     }
 }
 
+/// `n` different bursts of `blocks`, or all of them. A bit each says which were drawn: a set would take longer than the simulation.
 fn random_bursts(blocks: u64, n: usize) -> Vec<u64> {
     let n = n.min(blocks as usize);
-    let (mut rng, mut seen, mut out) = (SplitMix64(SEED), HashSet::with_capacity(n), Vec::with_capacity(n));
+    let (mut rng, mut out) = (SplitMix64(SEED), Vec::with_capacity(n));
+    let mut seen = vec![0u64; blocks.div_ceil(64) as usize];
     while out.len() < n {
         let burst = rng.next() % blocks;
-        if seen.insert(burst) {
+        let (word, bit) = (&mut seen[(burst / 64) as usize], 1 << (burst % 64));
+        if *word & bit == 0 {
+            *word |= bit;
             out.push(burst);
         }
     }
