@@ -358,7 +358,8 @@ pub fn model(name: &str, d: &Dimensions) -> Result<Model, FileError> {
         experts: d.experts.map(|dimensions::Experts { count, used }| Experts { count, used }),
         score_cap: d.score_cap.map(|cap| cap as f32),
         logit_cap: d.logit_cap.map(|cap| cap as f32),
-        window: d.window.map(|window| Window {
+        // One that is as long as the context changes nothing.
+        window: d.window.filter(|window| window.tokens < d.context).map(|window| Window {
             tokens: window.tokens,
             layers: match window.layers {
                 dimensions::WindowLayers::All => WindowLayers::All,

@@ -236,11 +236,6 @@ pub(crate) fn shapes(model: &Model) -> Vec<(&'static str, u32, u32)> {
     attention.into_iter().chain(router).chain(gate).chain([("w_up", f, d), ("w_down", d, f)]).collect()
 }
 
-/// Whether each expert has a matrix of this name.
-pub(crate) fn of_experts(name: &str) -> bool {
-    matches!(name, "w_gate" | "w_up" | "w_down")
-}
-
 /// Names of a layer's vectors with their lengths, in the order of consumption.
 pub(crate) fn vectors(model: &Model) -> Vec<(&'static str, u32)> {
     let (d, f, q, kv) = (model.hidden, model.intermediate, model.q_width(), model.kv_width());
@@ -342,7 +337,7 @@ impl Layout {
                     per_layer: true,
                     kind,
                     tile_align: 1,
-                    experts: model.experts.filter(|_| of_experts(name)).map_or(1, |experts| experts.count),
+                    experts: model.experts_of(name),
                     expert_stride: 0,
                 };
                 // Experts lie alike in the banks.

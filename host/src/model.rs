@@ -261,13 +261,18 @@ impl Model {
         }
         Ok(())
     }
+    /// How many of a layer's matrices have this name: as many as there are experts, if each has one.
+    pub fn experts_of(&self, name: &str) -> u32 {
+        let own = matches!(name, "w_gate" | "w_up" | "w_down");
+        self.experts.filter(|_| own).map_or(1, |experts| experts.count)
+    }
     /// The types of the layers' matrices and how many weights are of each, most first; all are `weights` unless they are mixed.
     pub fn weight_types(&self, weights: WeightFormat) -> Vec<(WeightFormat, u64)> {
         let mut sizes: Vec<(WeightFormat, u64)> = Vec::new();
         for layer in 0..self.layers {
             for (name, n, k) in shapes(self) {
                 let format = self.mix.as_ref().and_then(|mix| mix.format(name, layer)).unwrap_or(weights);
-                let size = u64::from(n) * u64::from(k);
+                let size = u64::from(self.experts_of(name)) * u64::from(n) * u64::from(k);
                 match sizes.iter_mut().find(|s| s.0 == format) {
                     Some((_, sum)) => *sum += size,
                     None => sizes.push((format, size)),

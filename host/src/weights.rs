@@ -13,7 +13,6 @@ use half::vec::HalfFloatVecExt;
 use lutsim_isa::{WeightFormat, WeightKind};
 
 use crate::blocks::{Matrix, synthetic_blocks};
-use crate::layout::of_experts;
 use crate::model::{Model, Positions};
 use crate::quantize::QuantisedTensor;
 
@@ -212,8 +211,7 @@ impl WeightSource for Synthetic {
 
     fn expert(&self, name: &str, layer: Option<u32>, expert: u32) -> Result<Matrix, WeightError> {
         let d = &self.model;
-        let experts = d.experts.filter(|_| of_experts(name)).map_or(1, |experts| experts.count);
-        if expert >= experts {
+        if expert >= d.experts_of(name) {
             return Err(WeightError::Missing {
                 what: "matrix",
                 name: format!("{name} of expert {expert}"),

@@ -327,6 +327,9 @@ fn vector_lanes() {
             let norm = time(&op, &|c| c.vector.lanes = lanes);
             assert_eq!(norm, sweeps * 32 * 256 / u64::from(lanes), "{lanes} lanes");
         }
+        // The two largest of each row, found one by one, and a softmax.
+        let route = time("vroute t2, t0, #2", &|c| (c.vector.lanes, c.vector.special_lanes) = (lanes, lanes));
+        assert_eq!(route, 4 * 32 * 256 / u64::from(lanes), "{lanes} lanes");
         // A slope is read beside the scores: it costs no time.
         for op in [
             "vsoftmax.full t2, t0, #256, 0.5",
