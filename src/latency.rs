@@ -40,9 +40,19 @@ pub(crate) fn latency(mnemonic: &str) -> String {
 fn vector(name: &str) -> String {
     let (sweeps, special, reductions) = match name {
         "vnorm" | "vquant" | "vfold" => (2, 0, 1),
-        "vsoftmax" | "valibi" => (2, 1, 2),
+        "vsoftmax" | "valibi" | "vwindow" => (2, 1, 2),
         "vtable" => {
             return format!("one sweep of `rows * ceil(3 * columns / vector.lanes)` cycles; {FILL}");
+        }
+        "vroute" => {
+            return format!(
+                "a sweep of `rows * ceil(used * columns / vector.lanes)` cycles, one of `rows * ceil(columns / \
+                 vector.special_lanes)`, one of `rows * ceil(columns / vector.lanes)`, each waiting for the pipeline \
+                 behind the one before; {FILL}"
+            );
+        }
+        "vcap" => {
+            return format!("one sweep of `rows * ceil(columns / vector.special_lanes)` cycles; {FILL}");
         }
         "vact" | "vglu" => {
             return format!(

@@ -79,15 +79,19 @@ fn logits() {
     }
 }
 
-/// Files that llama.cpp mixed types in: what it says, by way of the instructions; and the types by name.
+/// Files that llama.cpp mixed types in, and architectures with instructions of their own: what it says, by way of the instructions; and
+/// the types by name.
 #[test]
-fn mixed_types() {
+fn mixed_types_and_architectures() {
     const PROMPT: &str =
         "41,78,259,266,78,291,287,12,268,33,120,299,17,280,64,271,205,98,262,285,44,150,276,293";
     let folder = tempfile::tempdir().unwrap();
-    for (model, types, groups) in
-        [("llama-q4_k_m", "q4_k+q6_k+q5_0", "32, 16"), ("llama-q2_k", "q2_k+q3_k+q4_0", "16, 32")]
-    {
+    for (model, types, groups) in [
+        ("llama-q4_k_m", "q4_k+q6_k+q5_0", "32, 16"),
+        ("llama-q2_k", "q2_k+q3_k+q4_0", "16, 32"),
+        ("gemma2-q8_0", "q8_0", "32"),
+        ("mixtral-q8_0", "q8_0+int8", "32, 128"),
+    ] {
         let name = format!("../architectures/{model}");
         let args = ["--prompt-ids", PROMPT, "-n", "1", "--logits", "logits.npy"];
         let found = generate(folder.path(), &name, &args);

@@ -183,6 +183,25 @@ fn a_gguf_file_is_a_model() {
     assert!(err.contains("holds q4_0g32 weights, not int4g128"), "{err}");
 }
 
+/// Experts are workload input: the record says whose choice they are, and as much is multiplied, whoever chose.
+#[test]
+fn experts_are_chosen_by_a_seed_or_by_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = format!("{}/tests/data/models/tiny-mixtral.toml", env!("CARGO_MANIFEST_DIR"));
+    let run = |values: &str| {
+        let args = ["run", "--config", "tiny", "--model", &path, "--values", values, "--json"];
+        let (code, out, err) = super::cli_cases::lutsim(folder.path(), &args);
+        assert_eq!((code, err.as_str()), (0, ""));
+        serde_json::from_str::<serde_json::Value>(&out).unwrap()
+    };
+    let (off, on) = (run("off"), run("on"));
+    let routing = |record: &serde_json::Value| record["provenance"]["config"]["routing"].clone();
+    assert_eq!(routing(&off), serde_json::json!({ "uniform": true, "seed": 240_104_088 }));
+    assert_eq!(routing(&on), "values");
+    let macs = |record: &serde_json::Value| record["phases"]["decode"]["macs"].clone();
+    assert_eq!(macs(&off), macs(&on));
+}
+
 #[test]
 fn an_interrupted_run_leaves_nothing_torn() {
     let folder = tempfile::tempdir().unwrap();

@@ -20,7 +20,10 @@ use crate::blocks::Matrix;
 use crate::layout::shapes;
 use crate::mix::{Formats, Mix};
 use crate::model::rotary::{long_attention, yarn_attention};
-use crate::model::{Bands, LearnedPositions, Model, Positions, Published, RopeConfig, RopeScaling};
+use crate::model::{
+    Bands, Experts, LearnedPositions, Model, Positions, Published, RopeConfig, RopeScaling, Window,
+    WindowLayers,
+};
 use crate::weights::{WeightError, WeightSource};
 use stored::{Source, Stored};
 
@@ -113,7 +116,7 @@ impl<'a> FileModel<'a> {
         for layer in 0..found.model.layers {
             let mut formats = Formats::new();
             for (name, ..) in shapes(&found.model) {
-                let Some((tensor, ..)) = found.matrix(name, layer) else { continue };
+                let Some((tensor, ..)) = found.matrix(name, layer, 0) else { continue };
                 if matches!((found.file.dimensions().family, tensor), (Family::Bitnet, Stored::Floats(_))) {
                     let what = "float weights that are rounded to ternary ones when they are loaded".into();
                     return Err(FileError::Unsupported { family: found.model.family, what });
@@ -150,8 +153,8 @@ impl<'a> FileModel<'a> {
         Ok(out)
     }
 
-    /// Which tensor a matrix of the machine is in, and its rows there.
-    fn matrix(&self, name: &str, layer: u32) -> Option<(Stored<'_>, usize, usize)> {
+    /// Which tensor a matrix of the machine is in, that of an expert if experts have it, and its rows there.
+    fn matrix(&self, name: &str, layer: u32, expert: u32) -> Option<(Stored<'_>, usize, usize)> {
         let m = &self.model;
         let [q, kv, ffn] = [m.q_width(), m.kv_width(), m.intermediate].map(|rows| rows as usize);
         let fused = self.file.get(Place::weight(layer, Role::AttnQkv)).is_some();
@@ -165,6 +168,10 @@ impl<'a> FileModel<'a> {
             "wk" => (Role::AttnK, 0, kv),
             "wv" => (Role::AttnV, 0, kv),
             "wo" => (Role::AttnOutput, 0, m.hidden as usize),
+            "w_router" => (Role::FfnGateInp, 0, m.experts.map_or(0, |experts| experts.count as usize)),
+            "w_gate" if m.experts.is_some() => (Role::FfnGateExps, 0, ffn),
+            "w_up" if m.experts.is_some() => (Role::FfnUpExps, 0, ffn),
+            "w_down" if m.experts.is_some() => (Role::FfnDownExps, 0, m.hidden as usize),
             "w_gate" if double => (Role::FfnUp, 0, ffn),
             "w_up" if double => (Role::FfnUp, ffn, ffn),
             "w_gate" => (Role::FfnGate, 0, ffn),
@@ -173,7 +180,12 @@ impl<'a> FileModel<'a> {
             "head" => (head_place(self.file.dimensions()).role, 0, m.vocab as usize),
             _ => return None,
         };
-        self.file.get(Place::weight(layer, role)).map(|tensor| (tensor, first, rows))
+        let place = Place::weight(layer, role);
+        let own = self.file.get(Place { expert, ..place }).map(|tensor| (tensor, first, rows));
+        // A GGUF file has all experts' rows in one tensor.
+        let first = first + expert as usize * rows;
+        own.or_else(|| Some((self.file.get(place)?, first, rows)))
+            .filter(|(tensor, first, rows)| first + rows <= tensor.rows())
     }
 
     /// Norm weights or a bias: where they are, and where what follows them is.
@@ -200,6 +212,8 @@ impl<'a> FileModel<'a> {
             "embedding_norm" => norm(Role::TokenEmbdNorm),
             "attn_norm" => norm(Role::AttnNorm),
             "attn_sub_norm" => norm(Role::AttnSubNorm),
+            "attn_post_norm" => norm(Role::AttnPostNorm),
+            "mlp_post_norm" => norm(Role::FfnPostNorm),
             "mlp_norm" => norm(Role::FfnNorm),
             "ffn_sub_norm" => norm(Role::FfnSubNorm),
             "final_norm" => norm(Role::OutputNorm),
@@ -216,8 +230,12 @@ impl<'a> FileModel<'a> {
 
 impl WeightSource for FileModel<'_> {
     fn tensor(&self, name: &str, layer: Option<u32>) -> Result<Matrix, WeightError> {
-        let Some((tensor, first, rows)) = self.matrix(name, layer.unwrap_or(0)) else {
-            return Err(WeightError::Missing { what: "matrix", name: name.into(), layer });
+        self.expert(name, layer, 0)
+    }
+    fn expert(&self, name: &str, layer: Option<u32>, expert: u32) -> Result<Matrix, WeightError> {
+        let Some((tensor, first, rows)) = self.matrix(name, layer.unwrap_or(0), expert) else {
+            let name = if expert == 0 { name.into() } else { format!("{name} of expert {expert}") };
+            return Err(WeightError::Missing { what: "matrix", name, layer });
         };
         tensor.matrix(first, rows).map_err(read)
     }
@@ -234,15 +252,20 @@ impl WeightSource for FileModel<'_> {
         if token >= self.model.vocab {
             return Err(WeightError::Token { token, vocab: self.model.vocab });
         }
-        self.table(Role::TokenEmbd, token)
+        // Gemma multiplies what it reads: the image's rows are that already. (The head, if it is the same tensor, is not.)
+        let scale = match self.file.dimensions().family.row().scaled_embedding {
+            true => (self.model.hidden as f32).sqrt(),
+            false => 1.0,
+        };
+        self.table(Role::TokenEmbd, token, scale)
     }
     fn position_row(&self, row: u32) -> Result<Vec<f16>, WeightError> {
-        self.table(Role::PositionEmbd, row)
+        self.table(Role::PositionEmbd, row, 1.0)
     }
 }
 
 impl FileModel<'_> {
-    fn table(&self, role: Role, row: u32) -> Result<Vec<f16>, WeightError> {
+    fn table(&self, role: Role, row: u32, scale: f32) -> Result<Vec<f16>, WeightError> {
         let failed = |e: FormatError| WeightError::Read(e.to_string());
         let tensor = self.file.tensor(Place::weight(0, role)).map_err(failed)?;
         if row as usize >= tensor.rows() {
@@ -250,7 +273,7 @@ impl FileModel<'_> {
         }
         let mut values = vec![0.0; tensor.cols()];
         tensor.row(row as usize, &mut values).map_err(failed)?;
-        Ok(values.iter().map(|&x| f16::from_f32(x)).collect())
+        Ok(values.iter().map(|&x| f16::from_f32(scale * x)).collect())
     }
 }
 
@@ -313,23 +336,9 @@ fn positions(d: &Dimensions) -> Positions {
 /// The host's model of a file's dimensions.
 ///
 /// # Errors
-/// What cannot be lowered, or is beyond what instructions hold.
+/// What is beyond what instructions hold.
 pub fn model(name: &str, d: &Dimensions) -> Result<Model, FileError> {
     let row = d.family.row();
-    let unsupported =
-        |what: &str| Err(FileError::Unsupported { family: row.model_type.into(), what: what.into() });
-    let has = [
-        (d.experts.is_some(), "experts"),
-        (row.post_norms, "norms behind attention and MLP"),
-        (row.scaled_embedding, "an embedding that is multiplied by the root of its width"),
-        (d.score_cap.is_some(), "capped scores"),
-        (d.logit_cap.is_some(), "capped logits"),
-        (d.query_scalar != f64::from(d.head_dim), "a scale of scores of its own"),
-        (d.window.is_some_and(|w| w.tokens < d.context), "a sliding window shorter than its context"),
-    ];
-    if let Some((_, what)) = has.iter().find(|(has, _)| *has) {
-        return unsupported(what);
-    }
     let model = Model {
         name: name.into(),
         family: row.model_type.into(),
@@ -344,6 +353,20 @@ pub fn model(name: &str, d: &Dimensions) -> Result<Model, FileError> {
         tied_embeddings: d.tied,
         qkv_bias: d.qkv_bias,
         sub_norms: row.sub_norms,
+        post_norms: row.post_norms,
+        query_scalar: (d.query_scalar != f64::from(d.head_dim)).then_some(d.query_scalar as f32),
+        experts: d.experts.map(|dimensions::Experts { count, used }| Experts { count, used }),
+        score_cap: d.score_cap.map(|cap| cap as f32),
+        logit_cap: d.logit_cap.map(|cap| cap as f32),
+        // One that is as long as the context changes nothing.
+        window: d.window.filter(|window| window.tokens < d.context).map(|window| Window {
+            tokens: window.tokens,
+            layers: match window.layers {
+                dimensions::WindowLayers::All => WindowLayers::All,
+                dimensions::WindowLayers::Even => WindowLayers::Even,
+                dimensions::WindowLayers::From(first) => WindowLayers::From(first),
+            },
+        }),
         output_bias: d.output_bias,
         mlp_bias: d.mlp_bias,
         embedding_norm: row.embedding_norm,

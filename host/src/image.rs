@@ -83,8 +83,10 @@ pub fn write_image(
             write_tensor(memory, t, t.addr, &source.tensor(t.name, None)?)?;
         }
         for layer in layout.layers_of(t) {
-            let values = source.tensor(t.name, Some(layer))?;
-            write_tensor(memory, t, layout.in_layer(t.addr, layer), &values)?;
+            for expert in 0..t.experts {
+                let addr = layout.in_layer(t.addr, layer) + u64::from(expert) * t.expert_stride;
+                write_tensor(memory, t, addr, &source.expert(t.name, Some(layer), expert)?)?;
+            }
         }
     }
     Ok(())

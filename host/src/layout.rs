@@ -21,7 +21,7 @@ use crate::workload::{KV_TILE, Workload};
 /// A weight matrix, `n` outputs x `k` inputs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tensor {
-    /// Name: `wq`, `wk`, `wv`, `wo`, `w_gate` (if the MLP has a gate), `w_up`, `w_down` or `head`.
+    /// Name: `wq`, `wk`, `wv`, `wo`, `w_router` (if there are experts), `w_gate` (if the MLP has a gate), `w_up`, `w_down` or `head`.
     pub name: &'static str,
     /// Outputs.
     pub n: u32,
@@ -41,6 +41,10 @@ pub struct Tensor {
     pub kind: usize,
     /// N tiles begin at multiples of so many bytes from the first.
     pub tile_align: u64,
+    /// How many experts have one each; 1 if it is not theirs.
+    pub experts: u32,
+    /// Bytes from expert to expert.
+    pub expert_stride: u64,
 }
 
 /// One record of a tensor: outputs `n0..n0 + n` x inputs `k0..k0 + k`.
@@ -79,7 +83,7 @@ impl Tensor {
         let last = self.n - (tiles as u32 - 1) * self.n_tile;
         (tiles - 1) * self.tile_stride(self.n_tile) + self.tile_bytes(last)
     }
-    /// Bytes of all records.
+    /// Bytes of all records, of one expert.
     pub fn bytes(&self) -> u64 {
         let whole = u64::from(self.n / self.n_tile) * self.tile_bytes(self.n_tile);
         match self.n % self.n_tile {
@@ -116,8 +120,8 @@ impl Tensor {
 /// Norm weights or a bias: FP16.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Vector {
-    /// Name: `embedding_norm`, `attn_norm`, `bk`, `bv`, `bq`, `attn_sub_norm`, `bo`, `mlp_norm`, `b_up`, `ffn_sub_norm`, `b_down` or
-    /// `final_norm`.
+    /// Name: `embedding_norm`, `attn_norm`, `bk`, `bv`, `bq`, `attn_sub_norm`, `bo`, `attn_post_norm`, `mlp_norm`, `b_up`,
+    /// `ffn_sub_norm`, `b_down`, `mlp_post_norm` or `final_norm`.
     pub name: &'static str,
     /// Elements. Of a norm that centres, the weights and then as many biases.
     pub len: u32,
@@ -222,13 +226,14 @@ impl Cursor {
 pub(crate) fn shapes(model: &Model) -> Vec<(&'static str, u32, u32)> {
     let (d, f) = (model.hidden, model.intermediate);
     let gate = model.gated_mlp.then_some(("w_gate", f, d));
+    let router = model.experts.map(|experts| ("w_router", experts.count, d));
     let attention = [
         ("wk", model.kv_width(), d),
         ("wv", model.kv_width(), d),
         ("wq", model.q_width(), d),
         ("wo", d, model.q_width()),
     ];
-    attention.into_iter().chain(gate).chain([("w_up", f, d), ("w_down", d, f)]).collect()
+    attention.into_iter().chain(router).chain(gate).chain([("w_up", f, d), ("w_down", d, f)]).collect()
 }
 
 /// Names of a layer's vectors with their lengths, in the order of consumption.
@@ -242,10 +247,12 @@ pub(crate) fn vectors(model: &Model) -> Vec<(&'static str, u32)> {
         (model.qkv_bias, ("bq", q)),
         (model.sub_norms, norm("attn_sub_norm", q)),
         (model.output_bias, ("bo", d)),
+        (model.post_norms, norm("attn_post_norm", d)),
         (true, norm("mlp_norm", d)),
         (model.mlp_bias, ("b_up", f)),
         (model.sub_norms, norm("ffn_sub_norm", f)),
         (model.mlp_bias, ("b_down", d)),
+        (model.post_norms, norm("mlp_post_norm", d)),
     ];
     list.into_iter().filter_map(|(given, vector)| given.then_some(vector)).collect()
 }
@@ -294,6 +301,8 @@ impl Layout {
             per_layer: false,
             kind: 0,
             tile_align: 1,
+            experts: 1,
+            expert_stride: 0,
         };
         // Long tiles of the head lie alike in the banks, with a pause for a refresh before each; that costs a ninth of the
         // head's room at most.
@@ -328,8 +337,13 @@ impl Layout {
                     per_layer: true,
                     kind,
                     tile_align: 1,
+                    experts: model.experts_of(name),
+                    expert_stride: 0,
                 };
-                tensor.addr = cursor.take(tensor.extent());
+                // Experts lie alike in the banks.
+                let extent = tensor.extent();
+                tensor.expert_stride = extent.next_multiple_of(target.row_span_bytes.max(align));
+                tensor.addr = cursor.take(u64::from(tensor.experts - 1) * tensor.expert_stride + extent);
                 tensors.push(tensor);
             }
             end = end.max(cursor.at);
@@ -406,9 +420,9 @@ impl Layout {
     pub fn in_layer(&self, addr: u64, layer: u32) -> u64 {
         addr + u64::from(layer) * self.layer_stride
     }
-    /// Bytes of weight records that one pass over the model reads.
+    /// Bytes of weight records, those of all experts.
     pub fn record_bytes(&self) -> u64 {
-        self.tensors.iter().map(|t| self.copies(t) * t.bytes()).sum()
+        self.tensors.iter().map(|t| self.copies(t) * u64::from(t.experts) * t.bytes()).sum()
     }
 }
 

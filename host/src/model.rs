@@ -41,6 +41,8 @@ pub struct Model {
     pub qkv_bias: bool,
     /// Whether there is a norm before the output projection and one before the down projection.
     pub sub_norms: bool,
+    /// Whether there is a norm behind attention and one behind the MLP, before they are added to the residual.
+    pub post_norms: bool,
     /// Whether the output projection has a bias.
     pub output_bias: bool,
     /// Whether the up and down projections have a bias.
@@ -57,6 +59,16 @@ pub struct Model {
     pub norm_eps: f32,
     /// How the model knows where a token is.
     pub positions: Positions,
+    /// Scores are divided by the root of this; none means the width of a head.
+    pub query_scalar: Option<f32>,
+    /// Scores x become cap * tanh(x / cap) before the softmax.
+    pub score_cap: Option<f32>,
+    /// Logits likewise.
+    pub logit_cap: Option<f32>,
+    /// Attention to the nearest tokens only, in some layers or all.
+    pub window: Option<Window>,
+    /// Experts of each MLP.
+    pub experts: Option<Experts>,
     /// Types of the layers' matrices, if a file has several; otherwise all are of the workload's.
     pub mix: Option<Mix>,
     /// Published size.
@@ -72,6 +84,36 @@ pub enum Positions {
     Learned(LearnedPositions),
     /// A slope for each head times the key's position is added to its scores (arXiv 2108.12409).
     Alibi,
+}
+
+/// Experts of an MLP: each is one of the model's width, and a token takes those that a router gives the most weight.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Experts {
+    /// How many there are.
+    pub count: u32,
+    /// How many a token takes.
+    pub used: u32,
+}
+
+/// Attention to the nearest tokens only.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Window {
+    /// Tokens, the query's own included.
+    pub tokens: u32,
+    /// Which layers look no further.
+    pub layers: WindowLayers,
+}
+
+/// Which layers have a window.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WindowLayers {
+    /// All.
+    All,
+    /// Layers 0, 2, 4, ... (Gemma 2).
+    Even,
+    /// Layers from this one on (Qwen2's `max_window_layers`).
+    From(u32),
 }
 
 /// A table of learned rows, one per position.
@@ -116,6 +158,7 @@ builtin!(
     "opt-6.7b",
     "opt-175b",
     "bloom-176b",
+    "mixtral-8x7b",
 );
 
 impl Model {
@@ -184,6 +227,32 @@ impl Model {
             }
             _ => {}
         }
+        for (key, value) in [
+            ("query_scalar", self.query_scalar),
+            ("score_cap", self.score_cap),
+            ("logit_cap", self.logit_cap),
+        ] {
+            if let Some(value) = value.filter(|v| !(*v > 0.0 && v.is_finite())) {
+                return Err((key, format!("{value} is not a positive number")));
+            }
+        }
+        match self.window {
+            Some(window) if window.tokens == 0 || window.tokens >= 1 << 20 => {
+                return Err(("window", format!("{} tokens are not between 1 and 1048575", window.tokens)));
+            }
+            Some(_) if self.positions == Positions::Alibi => {
+                return Err(("window", "there is no softmax with linear biases and a window".into()));
+            }
+            _ => {}
+        }
+        if let Some(Experts { count, used }) = self.experts {
+            if used == 0 || used > count || count > 1024 {
+                return Err(("experts", format!("a token cannot take {used} of {count} (1024 at most)")));
+            }
+            if !self.gated_mlp || self.sub_norms || self.post_norms {
+                return Err(("experts", "they must have a gate, and no norm but the one before them".into()));
+            }
+        }
         if self.gated_mlp && self.mlp_bias {
             return Err(("mlp_bias", "an MLP with a gate cannot have biases".into()));
         }
@@ -192,13 +261,18 @@ impl Model {
         }
         Ok(())
     }
+    /// How many of a layer's matrices have this name: as many as there are experts, if each has one.
+    pub fn experts_of(&self, name: &str) -> u32 {
+        let own = matches!(name, "w_gate" | "w_up" | "w_down");
+        self.experts.filter(|_| own).map_or(1, |experts| experts.count)
+    }
     /// The types of the layers' matrices and how many weights are of each, most first; all are `weights` unless they are mixed.
     pub fn weight_types(&self, weights: WeightFormat) -> Vec<(WeightFormat, u64)> {
         let mut sizes: Vec<(WeightFormat, u64)> = Vec::new();
         for layer in 0..self.layers {
             for (name, n, k) in shapes(self) {
                 let format = self.mix.as_ref().and_then(|mix| mix.format(name, layer)).unwrap_or(weights);
-                let size = u64::from(n) * u64::from(k);
+                let size = u64::from(self.experts_of(name)) * u64::from(n) * u64::from(k);
                 match sizes.iter_mut().find(|s| s.0 == format) {
                     Some((_, sum)) => *sum += size,
                     None => sizes.push((format, size)),
@@ -215,10 +289,12 @@ impl Model {
     }
     /// The loops over its layers.
     pub fn repeats(&self) -> Vec<Repeat> {
-        match &self.mix {
-            Some(mix) => fold(mix.layers()),
-            None => fold(&vec![0; self.layers as usize]),
-        }
+        let types = |layer| self.mix.as_ref().map_or(0, |mix| mix.layers()[layer as usize]);
+        // Layers are alike if their types are, and if they look back as far.
+        let alike = |layer| 2 * types(layer) + usize::from(self.window(layer).is_some());
+        let mut repeats = fold(&(0..self.layers).map(alike).collect::<Vec<_>>());
+        repeats.iter_mut().flat_map(|repeat| &mut repeat.kinds).for_each(|kind| *kind /= 2);
+        repeats
     }
     /// Query heads that share a key and value head.
     pub fn group(&self) -> u32 {
@@ -231,6 +307,20 @@ impl Model {
     /// Width of all key heads, or of all value heads.
     pub fn kv_width(&self) -> u32 {
         self.kv_heads * self.head_dim
+    }
+    /// What scores are multiplied by.
+    pub fn score_scale(&self) -> f32 {
+        1.0 / self.query_scalar.unwrap_or(self.head_dim as f32).sqrt()
+    }
+    /// The tokens that a layer looks back on, if that is not all.
+    pub fn window(&self, layer: u32) -> Option<u32> {
+        let window = self.window?;
+        let has = match window.layers {
+            WindowLayers::All => true,
+            WindowLayers::Even => layer.is_multiple_of(2),
+            WindowLayers::From(first) => layer >= first,
+        };
+        has.then_some(window.tokens)
     }
     /// Its rotary embedding, if it has one.
     pub fn rope(&self) -> Option<&RopeConfig> {
@@ -252,13 +342,15 @@ impl Model {
         let norm = |cols| u64::from(self.norm_len(cols));
         let given = |yes, count| if yes { count } else { 0 };
         let embedding = u64::from(self.vocab) * d;
+        let experts = self.experts.map_or(1, |experts| u64::from(experts.count));
         let layer = d * (2 * q + 2 * kv)
-            + given(self.gated_mlp, d * f)
-            + 2 * d * f
+            + given(self.experts.is_some(), experts * d)
+            + experts * (given(self.gated_mlp, d * f) + 2 * d * f)
             + 2 * norm(self.hidden)
             + given(self.qkv_bias, q + 2 * kv)
             + given(self.output_bias, d)
             + given(self.mlp_bias, f + d)
+            + given(self.post_norms, 2 * norm(self.hidden))
             + given(self.sub_norms, norm(self.q_width()) + norm(self.intermediate));
         let positions = match self.positions {
             Positions::Learned(learned) => (u64::from(self.context) + u64::from(learned.offset)) * d,

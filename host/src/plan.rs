@@ -7,6 +7,7 @@ use crate::layout::Layout;
 use crate::lower::{Lower, Lowered, POSITION, Phase, SEQUENCE};
 use crate::mapping::Mapping;
 use crate::model::Model;
+use crate::routing::{Chosen, Router, seeded};
 use crate::runtime::Doorbell;
 use crate::target::Target;
 use crate::workload::Workload;
@@ -87,33 +88,69 @@ impl Plan {
     pub fn chunk(&self) -> u32 {
         self.prefill.as_ref().or(self.prefill_last.as_ref()).map_or(0, |l| l.phase.rows)
     }
-    /// One more token of each sequence: `ids` are the last ones, `position` tokens came before them.
+    /// One more token of each sequence: `ids` are the last ones, `position` tokens came before them. Experts, if the model has some, are
+    /// those of a seed.
     ///
     /// # Panics
     /// A position that the workload did not ask for: the KV cache has no room for it.
     pub fn decode_step(&self, position: u64, ids: &[u32]) -> (&Lowered, Doorbell) {
+        self.decode_step_by(position, ids, &mut self.seeded())
+    }
+    /// The same, with the experts that `router` says.
+    ///
+    /// # Panics
+    /// As [`Self::decode_step`].
+    pub fn decode_step_by(
+        &self,
+        position: u64,
+        ids: &[u32],
+        router: &mut Router<'_>,
+    ) -> (&Lowered, Doorbell) {
         let capacity = u64::from(self.layout.kv.capacity);
         assert!(position < capacity, "token {position} of a KV cache for {capacity}");
-        let doorbell =
-            Doorbell { registers: vec![(POSITION, position), (SEQUENCE, 0)], mailbox: ids.to_vec() };
-        (&self.decode, doorbell)
+        let rows = (0..).zip(ids).map(|(sequence, &id)| (sequence, position, id));
+        let mailbox = self.mailbox(rows, router);
+        (&self.decode, Doorbell { registers: vec![(POSITION, position), (SEQUENCE, 0)], mailbox })
     }
     /// The whole prompt: `ids` of sequence 0, then of sequence 1, and so on. The last step of each sequence gives its first token.
+    /// Experts, if the model has some, are those of a seed.
     pub fn prefill_steps(&self, ids: &[u32]) -> Vec<(&Lowered, Doorbell)> {
+        self.prefill_steps_by(ids, &mut self.seeded())
+    }
+    /// The same, with the experts that `router` says.
+    pub fn prefill_steps_by(&self, ids: &[u32], router: &mut Router<'_>) -> Vec<(&Lowered, Doorbell)> {
         let mut steps = Vec::new();
         let prompt = self.workload.prompt.max(1) as usize;
-        for (sequence, ids) in ids.chunks(prompt).enumerate().take(self.workload.batch as usize) {
+        for (sequence, ids) in (0..self.workload.batch).zip(ids.chunks(prompt)) {
             let chunk = self.chunk().max(1) as usize;
             let count = ids.len().div_ceil(chunk);
             for (i, ids) in ids.chunks(chunk).enumerate() {
                 let program = if i + 1 == count { &self.prefill_last } else { &self.prefill };
                 let position = u64::from(self.workload.context) + (i * chunk) as u64;
                 if let Some(program) = program {
-                    let registers = vec![(POSITION, position), (SEQUENCE, sequence as u64)];
-                    steps.push((program, Doorbell { registers, mailbox: ids.to_vec() }));
+                    let registers = vec![(POSITION, position), (SEQUENCE, u64::from(sequence))];
+                    let rows = (position..).zip(ids).map(|(position, &id)| (sequence, position, id));
+                    steps.push((program, Doorbell { registers, mailbox: self.mailbox(rows, router) }));
                 }
             }
         }
         steps
+    }
+    /// The tokens of a step's rows (of some sequence, at some position), and the experts of each layer behind them.
+    fn mailbox(&self, rows: impl Iterator<Item = (u32, u64, u32)>, router: &mut Router<'_>) -> Vec<u32> {
+        let rows: Vec<_> = rows.collect();
+        let mut mailbox: Vec<u32> = rows.iter().map(|&(.., id)| id).collect();
+        if let Some(experts) = self.model.experts {
+            let chosen: Vec<_> =
+                rows.into_iter().map(|(sequence, position, id)| router(sequence, position, id)).collect();
+            mailbox.extend(experts.lists(self.model.layers, &chosen));
+        }
+        mailbox
+    }
+    fn seeded(&self) -> impl FnMut(u32, u64, u32) -> Chosen + use<> {
+        let (experts, layers) = (self.model.experts, self.model.layers);
+        move |sequence, position, _| {
+            experts.map_or(Vec::new(), |experts| seeded(experts, layers, sequence, position))
+        }
     }
 }

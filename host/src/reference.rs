@@ -8,6 +8,7 @@
 //! x = embedding [+ position] [norm]
 //!                    layer:  x += output(attend(rope(qkv(norm(x)))))      head(norm(x)) = logits
 //!                            x += down(act(gate(norm(x))) * up(norm(x))), or down(act(up(norm(x))))
+//!                            with norms behind both: x += norm(...)
 //! ```
 
 mod attention;
@@ -28,11 +29,12 @@ use crate::blocks::Matrix;
 use crate::mapping::Hidden;
 use crate::model::{Model, Positions, RopeConfig};
 use crate::plan::Plan;
+use crate::routing::Chosen;
 use crate::weights::{WeightError, WeightSource};
 use crate::workload::KV_TILE;
-use attention::{Rows, attend};
+use attention::{Rows, Scores, attend};
 use linear::Linear;
-use load::{Layer, Weights};
+use load::{Layer, Mlp, Weights};
 
 /// How numbers are kept and multiplied.
 #[derive(Clone, PartialEq, Debug)]
@@ -175,13 +177,31 @@ impl<'a> Reference<'a> {
         let turns = self.model.rope().map(|rope| rope.row(cache.tokens)).unwrap_or_default();
         cache.tokens += 1;
         let heads = cache.heads.chunks_exact_mut(self.model.kv_heads as usize);
-        for (layer, heads) in self.weights.layers.iter().zip(heads) {
-            self.attention(layer, &turns, heads, &mut x, watch);
+        for (i, (layer, heads)) in (0..).zip(self.weights.layers.iter().zip(heads)) {
+            self.attention((i, layer), &turns, heads, &mut x, watch);
             self.mlp(layer, &mut x, watch);
         }
-        let logits = self.weights.head.apply(&self.normed(&x, &self.weights.norm));
+        let mut logits = self.weights.head.apply(&self.normed(&x, &self.weights.norm));
+        if let Some(cap) = self.model.logit_cap {
+            logits.iter_mut().for_each(|x| *x = cap * math::tanh(*x * (1.0 / cap)));
+        }
         watch("head", &logits);
         Ok(logits)
+    }
+
+    /// The experts that one more token takes in each layer; none if the model has none.
+    ///
+    /// # Errors
+    /// A token beyond the vocabulary.
+    pub fn chosen(&self, cache: &mut Cache, token: u32) -> Result<Chosen, WeightError> {
+        let mut chosen = Chosen::new();
+        self.watched_step(cache, token, &mut |name, weights| {
+            if name == ROUTER {
+                chosen
+                    .push((0..).zip(weights).filter(|(_, w)| **w > 0.0).map(|(expert, _)| expert).collect());
+            }
+        })?;
+        Ok(chosen)
     }
 
     /// The logits of each of a prompt's positions.
@@ -209,7 +229,7 @@ impl<'a> Reference<'a> {
 
     fn attention(
         &self,
-        layer: &Layer,
+        (index, layer): (u32, &Layer),
         turns: &[f32],
         cache: &mut [[Rows; 2]],
         x: &mut [f32],
@@ -236,11 +256,12 @@ impl<'a> Reference<'a> {
             rows[0].push(k, &self.numerics);
             rows[1].push(v, &self.numerics);
         }
-        let scale = head_scale(dim);
+        let scores = Scores { cap: d.score_cap, window: d.window(index), ..Scores::scaled(d.score_scale()) };
         let heads = q.chunks_exact(dim).enumerate();
         let attend = |(i, q)| {
             let [keys, values] = &cache[i / grouped];
-            attend(q, keys, values, (scale, self.slopes.get(i).copied()), &self.numerics)
+            let scores = Scores { slope: self.slopes.get(i).copied(), ..scores };
+            attend(q, keys, values, &scores, &self.numerics)
         };
         let mut o: Vec<f32> = heads.flat_map(attend).collect();
         watch("attention", &o);
@@ -249,15 +270,31 @@ impl<'a> Reference<'a> {
         }
         let y = layer.output.apply(&o);
         watch("o_proj", &y);
-        add(x, &y);
-        if let Some(bias) = &layer.output_bias {
-            add(x, bias);
-        }
+        self.residual(x, y, layer.output_bias.as_deref(), layer.attn_post_norm.as_deref());
     }
 
     fn mlp(&self, layer: &Layer, x: &mut [f32], watch: &mut Watch<'_>) {
         let h = self.normed(x, &layer.mlp_norm);
-        let mut up = layer.up.apply(&h);
+        let (Some(router), Some(experts)) = (&layer.router, self.model.experts) else {
+            let hidden = self.hidden(layer, &layer.mlps[0], &h, watch);
+            let y = layer.mlps[0].down.apply(&hidden);
+            watch("down_proj", &y);
+            return self.residual(x, y, layer.down_bias.as_deref(), layer.mlp_post_norm.as_deref());
+        };
+        let weights = route(&router.apply(&h), experts.used as usize);
+        watch(ROUTER, &weights);
+        for (mlp, weight) in layer.mlps.iter().zip(weights) {
+            if weight > 0.0 {
+                let y = mlp.down.apply_times(&self.hidden(layer, mlp, &h, watch), weight);
+                watch("down_proj", &y);
+                add(x, &y);
+            }
+        }
+    }
+
+    /// What the down projection takes.
+    fn hidden(&self, layer: &Layer, mlp: &Mlp, h: &[f32], watch: &mut Watch<'_>) -> Vec<f32> {
+        let mut up = mlp.up.apply(h);
         if let Some(bias) = &layer.up_bias {
             add(&mut up, bias);
         }
@@ -274,19 +311,28 @@ impl<'a> Reference<'a> {
             }
             x
         };
-        let mut hidden = stored(match &layer.gate {
-            Some(gate) => gate.apply(&h).iter().zip(&up).map(|(&g, &u)| f(g) * u).collect(),
+        let mut hidden = stored(match &mlp.gate {
+            Some(gate) => gate.apply(h).iter().zip(&up).map(|(&g, &u)| f(g) * u).collect(),
             None => up.into_iter().map(f).collect(),
         });
-        watch(if layer.gate.is_some() { "gate_up" } else { "up_proj" }, &hidden);
+        watch(if mlp.gate.is_some() { "gate_up" } else { "up_proj" }, &hidden);
         if let Some(w) = &layer.ffn_sub_norm {
             hidden = stored(self.normed(&hidden, w));
         }
-        let y = layer.down.apply(&hidden);
-        watch("down_proj", &y);
-        add(x, &y);
-        if let Some(bias) = &layer.down_bias {
-            add(x, bias);
+        hidden
+    }
+
+    /// What a projection adds to the residual: its bias comes behind that, or before a norm of its result.
+    fn residual(&self, x: &mut [f32], mut y: Vec<f32>, bias: Option<&[f32]>, norm: Option<&[f32]>) {
+        match norm {
+            None => {
+                add(x, &y);
+                bias.iter().for_each(|bias| add(x, bias));
+            }
+            Some(norm) => {
+                bias.iter().for_each(|bias| add(&mut y, bias));
+                add(x, &self.normed(&y, norm));
+            }
         }
     }
 
@@ -313,6 +359,27 @@ impl<'a> Reference<'a> {
             }
         }
     }
+}
+
+/// What [`Reference::watched_step`] calls a router's weights.
+const ROUTER: &str = "router";
+
+/// The `used` largest weighed by a softmax among them, the first of equals; 0 for the others.
+fn route(x: &[f32], used: usize) -> Vec<f32> {
+    let mut order: Vec<usize> = (0..x.len()).filter(|&i| !x[i].is_nan()).collect();
+    order.sort_by(|&a, &b| x[b].total_cmp(&x[a]).then(a.cmp(&b)));
+    order.truncate(used);
+    order.sort_unstable();
+    let largest = order.iter().fold(f32::NEG_INFINITY, |largest, &i| largest.max(x[i]));
+    let mut weights = vec![0.0; x.len()];
+    let mut sum = 0.0f64;
+    for &i in &order {
+        weights[i] = math::exp(x[i] - largest);
+        sum += f64::from(weights[i]);
+    }
+    let inverse = 1.0 / sum as f32;
+    order.iter().for_each(|&i| weights[i] *= inverse);
+    weights
 }
 
 fn add(x: &mut [f32], y: &[f32]) {
@@ -345,11 +412,8 @@ pub fn attention(query: &[f32], keys: &[Vec<f32>], values: &[Vec<f32>], machine:
     for (rows, from) in rows.iter_mut().zip([keys, values]) {
         from.iter().for_each(|row| rows.push(row, &numerics));
     }
-    attend(query, &rows[0], &rows[1], (head_scale(query.len()), None), &numerics)
-}
-
-fn head_scale(head_dim: usize) -> f32 {
-    1.0 / (head_dim as f32).sqrt()
+    let scores = Scores::scaled(1.0 / (query.len() as f32).sqrt());
+    attend(query, &rows[0], &rows[1], &scores, &numerics)
 }
 
 /// The column of the largest, the first of equals.

@@ -1,8 +1,8 @@
 //! Where a model's numbers come from: a source of named tensors, and one that makes them up.
 //!
-//! Names are those of the [layout](crate::layout): matrices `wq`, `wk`, `wv`, `wo`, `w_gate`, `w_up`, `w_down`, `head`;
-//! vectors `embedding_norm`, `attn_norm`, `bq`, `bk`, `bv`, `attn_sub_norm`, `bo`, `mlp_norm`, `b_up`, `ffn_sub_norm`, `b_down`,
-//! `final_norm`. A norm that centres has its biases behind its weights.
+//! Names are those of the [layout](crate::layout): matrices `wq`, `wk`, `wv`, `wo`, `w_router`, `w_gate`, `w_up`, `w_down`, `head`;
+//! vectors `embedding_norm`, `attn_norm`, `bq`, `bk`, `bv`, `attn_sub_norm`, `bo`, `attn_post_norm`, `mlp_norm`, `b_up`, `ffn_sub_norm`,
+//! `b_down`, `mlp_post_norm`, `final_norm`. A norm that centres has its biases behind its weights.
 //!
 //! A made-up number is a function of (seed, name, layer, index) and of nothing else, so that any part of a 70-billion
 //! model can be had without the rest. Magnitudes keep the numbers sane however deep the model: a matrix applied to a
@@ -23,6 +23,20 @@ pub trait WeightSource: Sync {
     /// # Errors
     /// One that the model does not have, or cannot be read.
     fn tensor(&self, name: &str, layer: Option<u32>) -> Result<Matrix, WeightError>;
+    /// A matrix of one expert of a layer; of what is no expert's, the first is all there is.
+    ///
+    /// # Errors
+    /// As [`Self::tensor`]; an expert that the model does not have.
+    fn expert(&self, name: &str, layer: Option<u32>, expert: u32) -> Result<Matrix, WeightError> {
+        match expert {
+            0 => self.tensor(name, layer),
+            _ => Err(WeightError::Missing {
+                what: "matrix",
+                name: format!("{name} of expert {expert}"),
+                layer,
+            }),
+        }
+    }
     /// A norm or a bias.
     ///
     /// # Errors
@@ -192,7 +206,18 @@ pub struct Synthetic {
 
 impl WeightSource for Synthetic {
     fn tensor(&self, name: &str, layer: Option<u32>) -> Result<Matrix, WeightError> {
+        self.expert(name, layer, 0)
+    }
+
+    fn expert(&self, name: &str, layer: Option<u32>, expert: u32) -> Result<Matrix, WeightError> {
         let d = &self.model;
+        if expert >= d.experts_of(name) {
+            return Err(WeightError::Missing {
+                what: "matrix",
+                name: format!("{name} of expert {expert}"),
+                layer,
+            });
+        }
         let (q, kv) = (d.q_width(), d.kv_width());
         // What goes back into the residual is small, the more so the deeper the model.
         let small = 1.0 / (2.0 * d.layers.max(1) as f32).sqrt();
@@ -200,6 +225,9 @@ impl WeightSource for Synthetic {
             ("wq", Some(_)) => (q, d.hidden, 1.0),
             ("wk" | "wv", Some(_)) => (kv, d.hidden, 1.0),
             ("wo", Some(_)) => (d.hidden, q, small),
+            ("w_router", Some(_)) if d.experts.is_some() => {
+                (d.experts.map_or(1, |experts| experts.count), d.hidden, 4.0)
+            }
             ("w_gate", Some(_)) if d.gated_mlp => (d.intermediate, d.hidden, 1.0),
             ("w_up", Some(_)) => (d.intermediate, d.hidden, 1.0),
             ("w_down", Some(_)) => (d.hidden, d.intermediate, small),
@@ -208,7 +236,10 @@ impl WeightSource for Synthetic {
         };
         let mixed = layer.and_then(|layer| d.mix.as_ref()?.format(name, layer));
         let format = mixed.unwrap_or(if layer.is_some() { self.weights } else { self.head });
-        let stream = Stream::new(self.seed, name, layer);
+        let stream = match expert {
+            0 => Stream::new(self.seed, name, layer),
+            _ => Stream::new(self.seed, &format!("{name}.{expert}"), layer),
+        };
         Ok(match format.kind.blocks() {
             Some(_) => Matrix::Blocks(synthetic_blocks(stream, n, k, format.kind, gain)),
             None => Matrix::Codes(synthetic_tensor(stream, n, k, format, gain)),
@@ -220,6 +251,7 @@ impl WeightSource for Synthetic {
         // A norm's weights are around 1; biases, behind them or alone, around 0.
         let (n, mean) = match (name, layer) {
             ("attn_norm" | "mlp_norm", Some(_)) | ("final_norm", None) => (d.hidden, 1.0),
+            ("attn_post_norm" | "mlp_post_norm", Some(_)) if d.post_norms => (d.hidden, 1.0),
             ("embedding_norm", None) if d.embedding_norm => (d.hidden, 1.0),
             ("attn_sub_norm", Some(_)) if d.sub_norms => (d.q_width(), 1.0),
             ("ffn_sub_norm", Some(_)) if d.sub_norms => (d.intermediate, 1.0),

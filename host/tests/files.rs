@@ -96,7 +96,7 @@ fn the_machine_says_the_same() {
 }
 
 /// See tests/data/architectures/README.md.
-const ARCHITECTURES: [&str; 14] = [
+const ARCHITECTURES: [&str; 17] = [
     "llama-q5_1",
     "llama-f16",
     "llama-q4_k_m",
@@ -111,6 +111,9 @@ const ARCHITECTURES: [&str; 14] = [
     "phi3-long-q8_0",
     "opt-q8_0",
     "bitnet-relu2-q8_0",
+    "gemma-q8_0",
+    "gemma2-q8_0",
+    "mixtral-q8_0",
 ];
 
 /// A small model of random weights per architecture: the machine's numbers beside those of llama.cpp, or of NumPy.

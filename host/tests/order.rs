@@ -2,7 +2,7 @@
 
 use lutsim_host::lower::{Lowered, POSITION};
 use lutsim_host::mapping::Mapping;
-use lutsim_host::model::{LearnedPositions, Model, Positions};
+use lutsim_host::model::{Experts, LearnedPositions, Model, Positions, Window, WindowLayers};
 use lutsim_host::plan::{Plan, plan};
 use lutsim_host::target::Target;
 use lutsim_host::workload::Workload;
@@ -19,8 +19,9 @@ fn planned(model: &Model, workload: &Workload, target: &Target) -> Plan {
 
 /// Watches a program run at a position.
 fn observe(program: &Program, position: u64) -> Result<(), Box<dyn std::error::Error>> {
-    let mut control = Control::new(&[(POSITION, position)]);
-    let mut order = OrderChecker::new(&[1; 256]);
+    let mailbox = [1; 256];
+    let mut control = Control::with_mailbox(&[(POSITION, position)], &mailbox);
+    let mut order = OrderChecker::new(&mailbox);
     loop {
         match control.step(program)? {
             Step::Control => {}
@@ -74,7 +75,19 @@ fn every_wait_for_data_is_needed() {
         positions: Positions::Alibi,
         ..opt.clone()
     };
-    [llama, opt, bloom].iter().for_each(waits_are_needed);
+    let gemma2 = Model {
+        name: "gemma2".into(),
+        // Two layers are written, one with a window and one without, and both come again.
+        layers: 4,
+        post_norms: true,
+        score_cap: Some(50.0),
+        logit_cap: Some(30.0),
+        window: Some(Window { tokens: 7, layers: WindowLayers::Even }),
+        ..llama.clone()
+    };
+    let experts = Some(Experts { count: 4, used: 2 });
+    let mixtral = Model { name: "mixtral".into(), experts, ..llama.clone() };
+    [llama, opt, bloom, gemma2, mixtral].iter().for_each(waits_are_needed);
 }
 
 fn waits_are_needed(model: &Model) {
@@ -118,6 +131,7 @@ fn real_models_are_ordered() {
         "opt-6.7b",
         "opt-175b",
         "bloom-176b",
+        "mixtral-8x7b",
     ] {
         let full = Model::builtin(name).unwrap();
         // Three layers are as good as thirty.

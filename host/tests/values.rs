@@ -8,7 +8,7 @@ mod random;
 
 use chip::{check, check_on};
 use lutsim_host::mix::{Formats, Mix};
-use lutsim_host::model::{LearnedPositions, Model, Positions, RopeConfig};
+use lutsim_host::model::{Experts, LearnedPositions, Model, Positions, RopeConfig, Window, WindowLayers};
 use lutsim_host::target::Target;
 use lutsim_host::workload::Workload;
 use lutsim_isa::field::{AType, Act, Norm, Rope};
@@ -45,6 +45,22 @@ fn bloom() -> Model {
         activation: Act::Gelu,
         positions: Positions::Alibi,
         ..opt()
+    }
+}
+
+/// Heads of their own width, norms behind attention and MLP, capped scores and logits, a scale of its own.
+fn gemma2() -> Model {
+    Model {
+        name: "gemma2".into(),
+        head_dim: 20,
+        positions: Positions::Rotary(RopeConfig { dims: 20, ..rope() }),
+        activation: Act::Gelu,
+        norm: Norm::RmsPlusOne,
+        post_norms: true,
+        query_scalar: Some(30.0),
+        score_cap: Some(2.0),
+        logit_cap: Some(3.0),
+        ..tiny()
     }
 }
 
@@ -217,6 +233,59 @@ fn opt_and_bloom() {
             check(&model, Workload { prompt, generate: 2, ..small() });
         }
         check(&model, Workload { prompt: 130, batch: 2, context: 120, generate: 9, ..small() });
+    }
+}
+
+#[test]
+fn gemma() {
+    let plain = Model { post_norms: false, query_scalar: None, score_cap: None, logit_cap: None, ..gemma2() };
+    check(&plain, small());
+    for model in [gemma2(), Model { score_cap: None, ..gemma2() }, Model { norm: Norm::Layer, ..gemma2() }] {
+        check(&model, small());
+        check(&model, Workload { sampling: false, batch: 3, generate: 6, ..small() });
+        for kv in [WeightKind::Kv8, WeightKind::KvF16] {
+            check(&model, Workload { kv, batch: 2, prompt: 0, context: 126, generate: 4, ..small() });
+        }
+        check(&model, Workload { activations: AType::Fp16, prompt: 130, generate: 2, ..small() });
+    }
+    // A bias of a projection comes before the norm behind it.
+    check(&Model { post_norms: true, norm: Norm::RmsPlusOne, ..opt() }, small());
+}
+
+/// A router and its experts: one row, several that do not agree, more than there are experts for; all and one of one.
+#[test]
+fn experts() {
+    for (count, used) in [(4, 2), (8, 2), (3, 3), (1, 1), (9, 1)] {
+        let model = Model { name: "mixtral".into(), experts: Some(Experts { count, used }), ..tiny() };
+        check(&model, small());
+        check(&model, Workload { sampling: false, batch: 3, generate: 4, ..small() });
+        check(&model, Workload { activations: AType::Fp16, prompt: 1, ..small() });
+        check(&model, Workload { prompt: 130, generate: 1, ..small() });
+        let target = Target { stored_tables: true, ..chip::TINY };
+        check_on(&target, &model, Workload { batch: 2, ..small() });
+    }
+}
+
+/// Attention to the nearest tokens: windows that begin in a tile of keys or between tiles, shorter and longer than a chunk.
+#[test]
+fn windows() {
+    for tokens in [1, 7, 128, 130, 200] {
+        let window = Some(Window { tokens, layers: WindowLayers::All });
+        let model = Model { window, ..tiny() };
+        check(&model, Workload { prompt: 9, ..small() });
+        check(&model, Workload { prompt: 280, generate: 2, ..small() });
+        for kv in [WeightKind::Kv8, WeightKind::Kv4, WeightKind::KvF16] {
+            check(&model, Workload { kv, batch: 2, prompt: 0, context: 254, generate: 4, ..small() });
+        }
+        let workload = Workload { prompt: 150, batch: 2, context: 120, generate: 9, ..small() };
+        check(&Model { window, ..gemma2() }, workload);
+        // Some layers only: one after the other, and runs of them.
+        for (layers, pattern) in
+            [(3, WindowLayers::Even), (4, WindowLayers::Even), (3, WindowLayers::From(1))]
+        {
+            let window = Some(Window { tokens, layers: pattern });
+            check(&Model { window, layers, ..tiny() }, Workload { prompt: 140, generate: 2, ..small() });
+        }
     }
 }
 

@@ -59,6 +59,9 @@ pub enum VectorOp {
     Rope { pairing: Rope, d: TileRef, x: TileRef, tab: TileRef, head: u32, dims: u32 },
     Softmax { mask: Mask, d: TileRef, x: TileRef, valid: u32, scale: f32 },
     Alibi { mask: Mask, d: TileRef, x: TileRef, slope: TileRef, valid: u32, scale: f32 },
+    Window { mask: Mask, d: TileRef, x: TileRef, valid: u32, window: u32, scale: f32 },
+    Cap { d: TileRef, x: TileRef, scale: f32, cap: f32 },
+    Route { d: TileRef, x: TileRef, used: u32 },
     Act { f: Act, d: TileRef, x: TileRef },
     Glu { f: Act, d: TileRef, x: TileRef, y: TileRef },
     Add { d: TileRef, x: TileRef, y: TileRef },
@@ -102,6 +105,9 @@ impl Op {
                 | VectorOp::Quant { d, s: y, x, .. } => [d, x, y].into_iter().for_each(f),
                 VectorOp::Fold { d, s, x, f: factors } => [d, s, x, factors].into_iter().for_each(f),
                 VectorOp::Softmax { d, x, .. }
+                | VectorOp::Window { d, x, .. }
+                | VectorOp::Cap { d, x, .. }
+                | VectorOp::Route { d, x, .. }
                 | VectorOp::Act { d, x, .. }
                 | VectorOp::Copy { d, x }
                 | VectorOp::Table { d, x }
@@ -187,6 +193,7 @@ pub struct Control {
     pub regs: [u64; 32],
     tiles: [Option<TileRef>; 64],
     loops: Vec<Frame>,
+    mailbox: Vec<u32>,
 }
 
 const ADDRESS_LIMIT: u64 = 1 << 48;
@@ -199,7 +206,12 @@ impl Control {
         for &(r, value) in runtime {
             regs[r.index()] = value;
         }
-        Self { pc: 0, regs, tiles: [None; 64], loops: Vec::with_capacity(MAX_LOOPS) }
+        let loops = Vec::with_capacity(MAX_LOOPS);
+        Self { pc: 0, regs, tiles: [None; 64], loops, mailbox: Vec::new() }
+    }
+    /// The same, with a mailbox.
+    pub fn with_mailbox(runtime: &[(Reg, u64)], mailbox: &[u32]) -> Self {
+        Self { mailbox: mailbox.to_vec(), ..Self::new(runtime) }
     }
 
     /// Executes the next word.
@@ -294,6 +306,17 @@ impl Control {
                 let next = self.reg(rd) + u64::from(step.get());
                 self.set(rd, if next >= u64::from(end.get()) { u64::from(base.get()) } else { next })
             }
+            Inst::Mail { rd, ra, offset } => {
+                let entry = self.reg(ra) + u64::from(offset.get());
+                let held = self.mailbox.len();
+                match usize::try_from(entry).ok().and_then(|entry| self.mailbox.get(entry)) {
+                    Some(&value) => self.set(rd, value.into()),
+                    None => {
+                        let what = format!("mail: entry {entry} of the mailbox, which holds {held}");
+                        Err(FaultKind::Operands { what })
+                    }
+                }
+            }
             Inst::Tile { td, base, offset, rows, cols, stride, format } => {
                 let base = self.reg(base) + u64::from(offset.get());
                 let tile = TileRef {
@@ -363,6 +386,20 @@ impl Control {
                 valid: self.size(valid)?,
                 scale: scale.get(),
             }),
+            Inst::VWindow { mask, d, x, valid, window, scale, .. } => vector(VectorOp::Window {
+                mask,
+                d: t(d)?,
+                x: t(x)?,
+                valid: self.size(valid)?,
+                window: self.size(window)?,
+                scale: scale.get(),
+            }),
+            Inst::VRoute { d, x, used, .. } => {
+                vector(VectorOp::Route { d: t(d)?, x: t(x)?, used: used.get() })
+            }
+            Inst::VCap { d, x, scale, cap, .. } => {
+                vector(VectorOp::Cap { d: t(d)?, x: t(x)?, scale: scale.get(), cap: cap.get() })
+            }
             Inst::VAct { f, d, x, .. } => vector(VectorOp::Act { f, d: t(d)?, x: t(x)? }),
             Inst::VGlu { f, d, x, y, .. } => vector(VectorOp::Glu { f, d: t(d)?, x: t(x)?, y: t(y)? }),
             Inst::VAdd { d, x, y, .. } => vector(VectorOp::Add { d: t(d)?, x: t(x)?, y: t(y)? }),
@@ -437,6 +474,9 @@ impl Inst {
             | Inst::VRope { wait, signal, .. }
             | Inst::VSoftmax { wait, signal, .. }
             | Inst::VAlibi { wait, signal, .. }
+            | Inst::VWindow { wait, signal, .. }
+            | Inst::VCap { wait, signal, .. }
+            | Inst::VRoute { wait, signal, .. }
             | Inst::VAct { wait, signal, .. }
             | Inst::VGlu { wait, signal, .. }
             | Inst::VAdd { wait, signal, .. }

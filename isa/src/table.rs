@@ -33,6 +33,8 @@ define_isa! {
     0x0b "tile" Tile { td: TileId, base: Reg, offset: Imm24, rows: Dim, cols: Dim, stride: Imm24, format: Format }
     /// Takes and gives semaphores in a queue, and does nothing else there.
     0x0c "sync." Sync { queue: Queue, wait: Wait, signal: Signal }
+    /// rd = mailbox[ra + offset]: what the host's doorbell carries, such as the experts of a layer.
+    0x0d "mail" Mail { rd: Reg, ra: Reg, offset: Imm32 }
 
     // Transfer: executed by the two DMA engines.
     /// DRAM at `base` + `offset`, rows `stride` bytes apart, through the unpacker into a tile.
@@ -80,6 +82,12 @@ define_isa! {
     0x4b "valibi." VAlibi { mask: Mask, d: TileId, x: TileId, slope: TileId, valid: Dim, scale: F32, wait: Wait, signal: Signal }
     /// Half-tables of each row's activations, four to a table: INT8 to `t8`, FP16 to `t16`. `lmma` takes them in place of activations.
     0x4c "vtable" VTable { d: TileId, x: TileId, wait: Wait, signal: Signal }
+    /// d = cap * tanh(x * scale): scores or logits kept within +-cap (Gemma 2).
+    0x4d "vcap" VCap { d: TileId, x: TileId, scale: F32, cap: F32, wait: Wait, signal: Signal }
+    /// As `vsoftmax`, but a row sees the last `window` of those columns only.
+    0x4e "vwindow." VWindow { mask: Mask, d: TileId, x: TileId, valid: Dim, window: Dim, scale: F32, wait: Wait, signal: Signal }
+    /// Row-wise softmax over the `used` largest elements, the first of equals; the rest becomes 0: a token's weights of its experts.
+    0x4f "vroute" VRoute { d: TileId, x: TileId, used: Imm16, wait: Wait, signal: Signal }
 }
 
 /// SHA-256 of the table's text: two programs with the same hash were built for the same instructions.

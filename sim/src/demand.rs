@@ -22,7 +22,7 @@ impl Demand {
     /// # Errors
     /// A word without a meaning.
     pub fn of(chip: &Chip, burst_bytes: u32, job: &Job<'_>, again: u32) -> Result<Self, Fault> {
-        let mut control = Control::new(job.registers);
+        let mut control = Control::with_mailbox(job.registers, job.mailbox);
         let (mut demand, mut current, mut begun) = (Self::default(), None, 0);
         loop {
             let pc = control.pc as usize;

@@ -130,8 +130,8 @@ impl Feed {
         }
     }
     /// Another run begins.
-    pub(crate) fn begin(&mut self, registers: &[(Reg, u64)]) {
-        self.control = Control::new(registers);
+    pub(crate) fn begin(&mut self, registers: &[(Reg, u64)], mailbox: &[u32]) {
+        self.control = Control::with_mailbox(registers, mailbox);
         self.ahead.clear();
         self.taken.clear();
         self.watched = false;

@@ -325,7 +325,7 @@ impl Machine {
         }
         let start = begin + self.core_ticks(self.chip.runtime.doorbell_ns);
         self.sequencer.begin(begin, start, job, &self.shared);
-        self.feed.begin(job.registers);
+        self.feed.begin(job.registers, job.mailbox);
         self.shared.wakes.at(Unit::Sequencer, start.max(begin + self.timebase.core_period));
     }
 

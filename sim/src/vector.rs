@@ -64,7 +64,14 @@ fn passes(op: &VectorOp) -> ([Pass; MAX_PASSES], usize) {
         // Mean square, then scale.
         VectorOp::Norm { d, x, w, .. } => list(&[reduce(read(x)), map(x, Some(w), d, false)]),
         VectorOp::Rope { d, x, tab, .. } => list(&[map(x, Some(tab), d, false)]),
-        VectorOp::Softmax { d, x, .. } => softmax(x, None, d),
+        VectorOp::Softmax { d, x, .. } | VectorOp::Window { d, x, .. } => softmax(x, None, d),
+        // The largest are found one by one on the way in.
+        VectorOp::Route { d, x, used } => {
+            let (mut passes, count) = softmax(x, None, d);
+            passes[0].more = used.max(1) - 1;
+            (passes, count)
+        }
+        VectorOp::Cap { d, x, .. } => list(&[map(x, None, d, true)]),
         VectorOp::Alibi { d, x, slope, .. } => softmax(x, Some(slope), d),
         VectorOp::Act { d, x, f } => list(&[map(x, None, d, is_special(f))]),
         VectorOp::Glu { d, x, y, f } => list(&[map(x, Some(y), d, is_special(f))]),
@@ -85,6 +92,7 @@ fn passes(op: &VectorOp) -> ([Pass; MAX_PASSES], usize) {
 pub(crate) fn forget_values(op: &mut Op) {
     match op {
         Op::Vector(VectorOp::Softmax { valid, .. } | VectorOp::Alibi { valid, .. }) => *valid = 0,
+        Op::Vector(VectorOp::Window { valid, window, .. }) => (*valid, *window) = (0, 0),
         Op::Vector(VectorOp::ArgMax { base, .. }) => *base = 0,
         _ => {}
     }

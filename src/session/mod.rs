@@ -7,6 +7,7 @@
 mod counts;
 mod ids;
 mod record;
+mod routing;
 mod sample;
 mod trial;
 
@@ -28,6 +29,7 @@ use lutsim_sim::chip_file::ChipFile;
 use lutsim_sim::{BuildError, Engine, EngineStats, LeapStats, Memory, Stop};
 
 use crate::device::{self, SimDevice};
+use routing::Router;
 use trial::Trial;
 
 /// Which phases run.
@@ -51,6 +53,8 @@ pub struct Session {
     pub phase: Phase,
     /// Whether values are executed.
     pub values: bool,
+    /// Whether experts are those that the router chooses, without values too; otherwise those of a seed.
+    pub routed: bool,
     /// How time passes.
     pub engine: Engine,
     /// Whether every decode step is simulated.
@@ -126,6 +130,7 @@ impl Session {
             model,
             phase: Phase::All,
             values: false,
+            routed: false,
             engine: Engine::Leap,
             every_step: false,
             audit: 0,
@@ -223,13 +228,15 @@ impl Session {
             device.recall(memory);
         }
         device.limit(self.audit, self.max_cycles);
+        let (weights, head) = (plan.workload.weights, plan.workload.head);
+        let made_up = Synthetic { model: self.model.clone(), weights, head, seed: ids::SEED };
+        let source = source.unwrap_or(&made_up);
         if self.values {
-            let (weights, head) = (plan.workload.weights, plan.workload.head);
-            let made_up = Synthetic { model: self.model.clone(), weights, head, seed: ids::SEED };
-            device.load_values(&plan, source.unwrap_or(&made_up))?;
+            device.load_values(&plan, source)?;
         }
+        let router = Router::new(self, &plan, source)?;
         let (tokens, logits) = (Vec::new(), Vec::new());
-        let mut run = Run { session: self, plan: &plan, device, progress, tokens, logits };
+        let mut run = Run { session: self, plan: &plan, device, router, progress, tokens, logits };
         let mut prefill = (plan.workload.prompt > 0).then(|| run.prefill()).transpose()?;
         let mut decode = (plan.workload.generate > 0).then(|| run.decode()).transpose()?;
         let counts =
@@ -264,6 +271,7 @@ struct Run<'a> {
     session: &'a Session,
     plan: &'a Plan,
     device: SimDevice,
+    router: Router<'a>,
     progress: &'a dyn Progress,
     /// Tokens that came out: of prefill one per sequence, then one per step and sequence.
     tokens: Vec<u32>,
@@ -299,7 +307,7 @@ impl Run<'_> {
         let w = self.plan.workload;
         let made_up = || ids::prompt(self.plan.model.vocab, w.batch, w.prompt);
         let ids = self.session.prompt_ids.clone().unwrap_or_else(made_up);
-        let steps = self.plan.prefill_steps(&ids);
+        let steps = self.router.prefill(self.plan, &ids);
         let (all, mut counts, mut first_token) = (steps.len() as u64, Counts::default(), None);
         for (i, (step, doorbell)) in steps.into_iter().enumerate() {
             self.progress.step("prefill", i as u64, Some(all));
@@ -321,7 +329,7 @@ impl Run<'_> {
             self.progress.step("decode", i as u64, Some(chosen.len() as u64));
             let ids = self.decode_ids(index);
             let position = u64::from(w.context) + u64::from(w.prompt) + index;
-            let (step, doorbell) = self.plan.decode_step(position, &ids);
+            let (step, doorbell) = self.router.decode(self.plan, position, &ids);
             simulated.push((index, self.step(step, &doorbell)?));
         }
         let residual = (!every).then(|| counts::residual(&simulated));

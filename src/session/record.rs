@@ -1,7 +1,8 @@
 //! Counts to record: provenance, machine, energy; everything derived is derived once, here.
 
-use lutsim_host::model::{Model, Positions};
+use lutsim_host::model::{Model, Positions, WindowLayers};
 use lutsim_host::plan::Plan;
+use lutsim_host::routing;
 use lutsim_isa::field::AType;
 use lutsim_isa::format::{WeightFormat, WeightKind};
 use lutsim_record::{
@@ -104,7 +105,7 @@ fn provenance(session: &Session, plan: &Plan) -> Provenance {
         Phase::All => "all",
     };
     let mapping = serde_json::to_value(plan.mapping).expect("a mapping is plain numbers");
-    let config = json!({
+    let mut config = json!({
         "chip": session.chip.canonical(),
         "model": model(&plan.model),
         "phase": phase,
@@ -112,6 +113,12 @@ fn provenance(session: &Session, plan: &Plan) -> Provenance {
         "values": session.values,
         "mapping": mapping,
     });
+    if plan.model.experts.is_some() {
+        config["routing"] = match session.values || session.routed {
+            true => json!("values"),
+            false => json!({ "uniform": true, "seed": routing::SEED }),
+        };
+    }
     Provenance { version: env!("CARGO_PKG_VERSION").into(), config_hash: hash(&config), config }
 }
 
@@ -121,7 +128,7 @@ fn model(m: &Model) -> Value {
         Positions::Learned(learned) => json!({ "learned_offset": learned.offset }),
         Positions::Alibi => json!("alibi"),
     };
-    json!({
+    let mut model = json!({
         "name": m.name,
         "family": m.family,
         "layers": m.layers,
@@ -143,7 +150,30 @@ fn model(m: &Model) -> Value {
         "norm": m.norm.name(),
         "norm_eps": m.norm_eps,
         "positions": positions,
-    })
+    });
+    // What few models have is there where it is.
+    let window = m.window.map(|w| {
+        let layers = match w.layers {
+            WindowLayers::All => json!("all"),
+            WindowLayers::Even => json!("even"),
+            WindowLayers::From(first) => json!({ "from": first }),
+        };
+        json!({ "tokens": w.tokens, "layers": layers })
+    });
+    let others = [
+        ("post_norms", m.post_norms.then(|| json!(true))),
+        ("query_scalar", m.query_scalar.map(|x| json!(x))),
+        ("score_cap", m.score_cap.map(|x| json!(x))),
+        ("logit_cap", m.logit_cap.map(|x| json!(x))),
+        ("window", window),
+        ("experts", m.experts.map(|e| json!({ "count": e.count, "used": e.used }))),
+    ];
+    for (key, value) in others {
+        if let Some(value) = value {
+            model[key] = value;
+        }
+    }
+    model
 }
 
 fn workload(session: &Session, plan: &Plan, tokens: Option<Vec<u32>>) -> WorkloadSummary {

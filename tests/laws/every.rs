@@ -72,7 +72,7 @@ impl Demand {
     /// Walks the program, and has the order of its accesses proven on the way.
     pub(crate) fn of(job: &Job<'_>) -> Self {
         let mut demand = Self::default();
-        let mut control = Control::new(job.registers);
+        let mut control = Control::with_mailbox(job.registers, job.mailbox);
         let mut order = OrderChecker::new(job.mailbox);
         loop {
             let step = control.step(job.program).unwrap();

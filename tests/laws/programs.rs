@@ -328,7 +328,12 @@ impl Builder<'_> {
                     let text = format!("valibi.{mask} t2, t0, t1, #{columns}, 0.125");
                     return self.emit(Queue::Vector, &text, &[x, y], &[z], early);
                 }
-                (format!("vsoftmax.{mask} t2, t0, #{columns}, 0.125"), vec![x], vec![z])
+                let text = match f % 16 {
+                    0..8 => format!("vsoftmax.{mask} t2, t0, #{columns}, 0.125"),
+                    8..12 => format!("vwindow.{mask} t2, t0, #{columns}, #{}, 0.125", f % 100),
+                    _ => "vcap t2, t0, 0.125, 30".into(),
+                };
+                (text, vec![x], vec![z])
             }
             15 => {
                 let (norm, of) = [("rms", 1), ("layer", 2)][usize::from(f % 2)];

@@ -319,6 +319,7 @@ fn vector_lanes() {
         assert_eq!(tables, 3 * 32 * 256 / u64::from(lanes), "{lanes} lanes");
         let silu = time("vact.silu t2, t0", &|c| c.vector.special_lanes = lanes);
         assert_eq!(silu, 32 * 256 / u64::from(lanes), "{lanes} special lanes");
+        assert_eq!(time("vcap t2, t0, 0.5, 2", &|c| c.vector.special_lanes = lanes), silu);
         // A root-mean-square norm sweeps twice; one with mean and biases twice more.
         for (norm, rows, sweeps) in [("rms", 1, 2), ("layer", 2, 4)] {
             let op =
@@ -326,8 +327,15 @@ fn vector_lanes() {
             let norm = time(&op, &|c| c.vector.lanes = lanes);
             assert_eq!(norm, sweeps * 32 * 256 / u64::from(lanes), "{lanes} lanes");
         }
+        // The two largest of each row, found one by one, and a softmax.
+        let route = time("vroute t2, t0, #2", &|c| (c.vector.lanes, c.vector.special_lanes) = (lanes, lanes));
+        assert_eq!(route, 4 * 32 * 256 / u64::from(lanes), "{lanes} lanes");
         // A slope is read beside the scores: it costs no time.
-        for op in ["vsoftmax.full t2, t0, #256, 0.5", "valibi.full t2, t0, t1, #256, 0.5"] {
+        for op in [
+            "vsoftmax.full t2, t0, #256, 0.5",
+            "valibi.full t2, t0, t1, #256, 0.5",
+            "vwindow.full t2, t0, #256, #100, 0.5",
+        ] {
             let softmax = time(op, &|c| (c.vector.lanes, c.vector.special_lanes) = (lanes, lanes));
             assert_eq!(softmax, 3 * 32 * 256 / u64::from(lanes), "{lanes} lanes");
         }

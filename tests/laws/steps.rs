@@ -22,11 +22,13 @@ pub(crate) fn session(chip: &str, model: &str, (layers, vocab): (u32, u32), sets
     Session::new(chip_file(chip, sets), model)
 }
 
-/// Small models of other families: `tiny-opt` and `tiny-bloom`.
-fn small_models() -> [Model; 2] {
+/// Small models of other families.
+fn small_models() -> [Model; 4] {
     [
         ("tiny-opt.toml", include_str!("../data/models/tiny-opt.toml")),
         ("tiny-bloom.toml", include_str!("../data/models/tiny-bloom.toml")),
+        ("tiny-gemma2.toml", include_str!("../data/models/tiny-gemma2.toml")),
+        ("tiny-mixtral.toml", include_str!("../data/models/tiny-mixtral.toml")),
     ]
     .map(|(file, text)| Model::parse(file, text).unwrap())
 }
@@ -166,11 +168,13 @@ fn every_step_and_phase_keeps_the_laws() {
     }
 }
 
-/// A decode step reads every record of every layer and of the head once: codes, scales and zeros to the byte.
+/// A decode step reads every record of every layer and of the head once, of experts those that its rows can choose: codes, scales and
+/// zeros to the byte.
 fn weights_are_the_records(plan: &Plan, report: &Report) {
     let mut sum = [0u64; 2];
     for t in &plan.layout.tensors {
-        let times = plan.layout.copies(t);
+        let experts = plan.model.experts.filter(|_| t.experts > 1);
+        let times = plan.layout.copies(t) * experts.map_or(1, |e| u64::from(e.of_rows(plan.workload.batch)));
         for r in t.records() {
             sum[0] += times * t.format.code_bytes(r.n, r.k);
             sum[1] += times * (t.format.scale_bytes(r.n, r.k) + t.format.zero_bytes(r.n, r.k));
@@ -304,6 +308,24 @@ fn engines_agree_on_mixed_layers() {
     }
 }
 
+/// Layers with and without a window; experts that each step finds elsewhere.
+#[test]
+fn engines_agree_on_windows_and_experts() {
+    let [.., gemma2, mixtral] = small_models();
+    for (model, batch) in
+        [(gemma2, "workload.batch=1"), (mixtral.clone(), "workload.batch=1"), (mixtral, "workload.batch=2")]
+    {
+        let json = [Engine::Skip, Engine::Tick, Engine::Leap].map(|engine| {
+            let mut s = Session::new(chip_file("tiny", &[batch]), model.clone());
+            (s.engine, s.audit, s.every_step) = (engine, 50, true);
+            s.mapping = Some(planned(&s).mapping);
+            serde_json::to_string(&s.run(&()).unwrap().record).unwrap()
+        });
+        assert!(json[0] == json[1], "{} tick", model.name);
+        assert!(json[0] == json[2], "{} leap", model.name);
+    }
+}
+
 #[test]
 fn values_change_no_cycle() {
     // Two sequences; 4-bit and FP16 caches; ternary weights; FP16 activations; prefill in two chunks of half the prompt.
@@ -322,6 +344,7 @@ fn values_change_no_cycle() {
             let ids = on.record.workload.output_token_ids.clone().unwrap();
             let mut off = session();
             off.decode_ids = Some(ids.clone());
+            off.routed = true;
             off.mapping = Some(on.plan.mapping);
             off.every_step = true;
             let mut off = off.run(&()).unwrap().record;

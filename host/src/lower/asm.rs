@@ -255,6 +255,16 @@ impl Asm {
     pub(crate) fn vadd(&mut self, d: TileId, x: TileId, y: TileId, tokens: Tokens) {
         self.push(Inst::VAdd { d, x, y, wait: tokens.w(), signal: tokens.s() });
     }
+    /// rd = an entry of the mailbox, `first` behind the one in a register.
+    pub(crate) fn mail(&mut self, rd: Reg, ra: Reg, first: u64) {
+        let offset = self.imm32(first, "a mailbox");
+        self.push(Inst::Mail { rd, ra, offset });
+    }
+    /// x to cap * tanh(x * scale), in place.
+    pub(crate) fn cap(&mut self, x: TileId, scale: f32, cap: f32, tokens: Tokens) {
+        let (wait, signal) = (tokens.w(), tokens.s());
+        self.push(Inst::VCap { d: x, x, scale: F32::new(scale), cap: F32::new(cap), wait, signal });
+    }
     pub(crate) fn copy(&mut self, d: TileId, x: TileId, tokens: Tokens) {
         self.push(Inst::VCopy { d, x, wait: tokens.w(), signal: tokens.s() });
     }

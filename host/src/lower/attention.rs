@@ -91,13 +91,41 @@ impl Lower<'_> {
         if self.phase.decode { self.mapping.decode_keys } else { self.mapping.prefill_keys }
     }
 
-    /// Registers that hold for the whole step.
+    /// Positions of a sequence that the step is for.
+    fn steps(&self) -> u64 {
+        if self.phase.decode { 1 } else { self.phase.rows.into() }
+    }
+
+    /// The tokens that the layer looks back on, if there can be more of them.
+    fn window(&self) -> Option<u32> {
+        self.window.filter(|&window| u64::from(window) < self.phase.most_tokens(self.workload))
+    }
+
+    /// Whether layers of the step do so.
+    pub(super) fn windowed(&self) -> bool {
+        let window = self.model.window.map(|window| u64::from(window.tokens));
+        window.is_some_and(|window| window < self.phase.most_tokens(self.workload))
+    }
+
+    /// How many tokens are looked back on: for the whole step, or for a layer. With a window they begin with the tile of keys and
+    /// values in which the first row's window begins.
     pub(super) fn attention_lengths(&mut self) {
-        let rows = if self.phase.decode { 1 } else { u64::from(self.phase.rows) };
-        self.b.add(reg::LEN, super::POSITION, rows);
+        self.b.add(reg::LEN, super::POSITION, self.steps());
         self.b.add(reg::VALID, super::POSITION, 1);
+        if let Some(window) = self.window() {
+            self.b.set(reg::TEMP, window.into());
+            self.b.sub(reg::TEMP, reg::VALID, reg::TEMP);
+            self.quotient(reg::TEMP, reg::TEMP, KV_TILE);
+            self.b.mad(reg::TEMP, ZERO, reg::TEMP, KV_TILE.into());
+            self.b.sub(reg::LEN, reg::LEN, reg::TEMP);
+            self.b.sub(reg::VALID, reg::VALID, reg::TEMP);
+        }
         self.b.ceildiv(reg::BLOCKS, reg::LEN, u64::from(self.keys()));
         self.b.ceildiv(reg::TILES, reg::LEN, u64::from(KV_TILE));
+    }
+
+    /// Registers that hold for the whole step.
+    pub(super) fn attention_buffers(&mut self) {
         self.b.set(reg::SCORE_S, self.buf.score);
         self.b.set(reg::SCORE_V, self.buf.score);
         self.b.set(reg::P, self.buf.p);
@@ -110,6 +138,9 @@ impl Lower<'_> {
         // The chunk's own rows count as seen by each other, as the machine computes them.
         let own = if self.phase.decode { 1 } else { u64::from(self.phase.rows) };
         self.op("scores", seen * own, seen);
+        if self.windowed() {
+            self.attention_lengths();
+        }
         // The new keys and values must be in DRAM before they are read back.
         self.b.sync(Queue::Load, FREE.wait(sem::KV_STORED));
         self.b.sync(Queue::Load, FREE.wait(sem::KV_STORED));
@@ -176,6 +207,15 @@ impl Lower<'_> {
         if self.workload.kv_scaled() {
             self.b.add(reg::SCALES, reg::LAYER, scales);
             self.b.mad(reg::SCALES, reg::SCALES, index, kv.scale_stride);
+        }
+        if self.window().is_some() {
+            // Tokens before those that are looked back on.
+            self.b.add(reg::TEMP, super::POSITION, self.steps());
+            self.b.sub(reg::TEMP, reg::TEMP, reg::LEN);
+            self.b.mad(reg::CODES, reg::CODES, reg::TEMP, kv.row_bytes);
+            if self.workload.kv_scaled() {
+                self.b.mad(reg::SCALES, reg::SCALES, reg::TEMP, 2);
+            }
         }
     }
 
@@ -262,12 +302,20 @@ impl Lower<'_> {
             valid = reg::TEMP;
             self.b.mad(valid, reg::VALID, reg::ROW, 1);
         }
-        let scale = 1.0 / (self.model.head_dim as f32).sqrt();
+        let mut scale = self.model.score_scale();
         let mask = if self.phase.decode { Mask::Full } else { Mask::Causal };
         let (rows, columns) = (dim(items.rows), Dim::Reg(reg::LEN));
         self.b.plain(T_X, At(reg::SCORE_V, 0), rows, columns, self.buf.score_stride, Elem::F32);
+        let (mut wait, signal) = (Wait(Some(sem::OUT)), Signal(None));
+        if let Some(cap) = self.model.score_cap {
+            self.b.cap(T_X, scale / cap, cap, FREE.wait(sem::OUT));
+            (scale, wait) = (1.0, Wait(None));
+        }
         let (d, x, valid, scale) = (T_X, T_X, Dim::Reg(valid), F32::new(scale));
-        let (wait, signal) = (Wait(Some(sem::OUT)), Signal(None));
+        if let Some(window) = self.window() {
+            let window = dim(window);
+            return self.b.push(Inst::VWindow { mask, d, x, valid, window, scale, wait, signal });
+        }
         if self.model.positions != Positions::Alibi {
             return self.b.push(Inst::VSoftmax { mask, d, x, valid, scale, wait, signal });
         }

@@ -58,6 +58,10 @@ pub(crate) struct Buffers {
     pub(crate) h: u64,
     pub(crate) hs: u64,
     pub(crate) ht: u64,
+    /// What the down projection gives, FP32, if a norm comes behind it.
+    pub(crate) y: u64,
+    /// The router's result, then the rows' weights of each expert, FP32.
+    pub(crate) route: u64,
     /// Logit tiles, FP32: two buffers.
     pub(crate) logit: u64,
     pub(crate) logit_bytes: u64,
@@ -149,6 +153,8 @@ impl Buffers {
         if operand.is_table() {
             b.ht = c.take(rows * operand.row_bytes(model.intermediate));
         }
+        b.y = c.take(if model.post_norms { rows * d * 4 } else { 0 });
+        b.route = c.take(model.experts.map_or(0, |experts| rows * u64::from(experts.count) * 4));
         let mlp = c.0;
 
         c.0 = shared;

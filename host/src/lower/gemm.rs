@@ -99,6 +99,9 @@ impl Lower<'_> {
         } else {
             self.b.set(stream, tensor.addr)
         }
+        if tensor.experts > 1 {
+            self.b.mad(stream, stream, reg::EXPERT, tensor.expert_stride);
+        }
     }
 
     /// All N tiles of a tensor, one after the other: `body` has each one's columns and whether it is the first; the weight stream

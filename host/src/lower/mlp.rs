@@ -6,7 +6,7 @@
 //! ```
 
 use lutsim_isa::Inst;
-use lutsim_isa::field::{DrainMode, Queue, Signal, Wait};
+use lutsim_isa::field::{Dim, DrainMode, Queue, Signal, Wait};
 use lutsim_isa::format::Elem;
 
 use super::asm::{At, FREE, at, dim};
@@ -25,7 +25,12 @@ impl Lower<'_> {
 
         let elem = if self.mapping.hidden == Hidden::F16 { Elem::F16 } else { Elem::F32 };
         let hidden = Rows { base: buf.h, rows, cols: m.intermediate, elem };
+        if let Some(experts) = m.experts {
+            return self.experts(experts, hidden);
+        }
         if m.gated_mlp {
+            self.op("gate_up", 2 * self.macs("w_gate"), 0);
+            self.lut_waits(sem::OPERAND);
             self.gate_up(hidden);
         } else {
             self.up(hidden);
@@ -35,26 +40,30 @@ impl Lower<'_> {
         if m.sub_norms {
             self.norm_with(hidden, hidden, FREE);
         }
-        // Each row takes the place of what it was made of.
-        let stride = u64::from(hidden.cols) * u64::from(elem.bytes());
-        self.tile(T_X, hidden);
-        self.b.plain(T_D, at(buf.h), dim(rows), dim(hidden.cols), stride, self.plain());
-        self.tile(T_S, Rows { base: buf.hs, cols: 1, elem: Elem::F32, ..hidden });
-        let operand = self.operand();
-        let stride = if operand.is_table() { operand.row_bytes(hidden.cols) } else { stride };
-        self.quant(FREE, operand, (at(buf.ht), dim(rows), dim(hidden.cols), stride));
+        let tables = self.hidden_operand(hidden);
+        self.quant(FREE, self.operand(), tables);
+        let stride = tables.3;
         self.lut_waits(sem::OPERAND);
         let h = Operand { base: at(buf.ht), stride, rows, scale: at(buf.hs), scale_stride: 4 };
-        self.product("w_down", h, buf.x, m.hidden, DrainMode::Add);
-        self.lut_done();
-        self.residual_bias(m.mlp_bias);
+        self.residual("w_down", h, m.mlp_bias, buf.y);
     }
 
-    fn gate_up(&mut self, hidden: Rows) {
+    /// Describes the hidden rows in T_X, their codes in T_D and scales in T_S; returns where the product finds them, or their tables.
+    pub(super) fn hidden_operand(&mut self, hidden: Rows) -> (At, Dim, Dim, u64) {
+        // Each row takes the place of what it was made of.
+        let (rows, cols) = (dim(hidden.rows), dim(hidden.cols));
+        let stride = u64::from(hidden.cols) * u64::from(hidden.elem.bytes());
+        self.tile(T_X, hidden);
+        self.b.plain(T_D, at(self.buf.h), rows, cols, stride, self.plain());
+        self.tile(T_S, Rows { base: self.buf.hs, cols: 1, elem: Elem::F32, ..hidden });
+        let operand = self.operand();
+        let stride = if operand.is_table() { operand.row_bytes(hidden.cols) } else { stride };
+        (at(self.buf.ht), rows, cols, stride)
+    }
+
+    pub(super) fn gate_up(&mut self, hidden: Rows) {
         let (m, buf) = (self.model, self.buf);
         let Rows { rows, elem, .. } = hidden;
-        self.op("gate_up", 2 * self.macs("w_gate"), 0);
-        self.lut_waits(sem::OPERAND);
         let (gate, up) = (self.tensor("w_gate"), self.tensor("w_up"));
         let x = self.quantised(m.hidden, rows);
         self.stream(reg::W, &gate);

@@ -5,7 +5,7 @@
 //!                       of several kinds (mix): a loop for each stretch of layers that come again in one order
 //!  |- gemm       N tiles x (K blocks through the weight ring) x row passes, drained to a tile
 //!  |- attention  items x (key blocks, softmax, value tiles), the next item's scores ahead of this one's values
-//!  |- mlp        with a gate or without
+//!  |- mlp        with a gate or without; experts: a router, and the MLPs it chose
 //!  |- vector     norms, biases, quantisation, rope, KV write
 //!  '- asm        words, loops, tokens          buffers: the map of the scratchpad
 //! ```
@@ -20,6 +20,7 @@
 pub(crate) mod asm;
 mod attention;
 pub(crate) mod buffers;
+mod experts;
 mod gemm;
 mod mlp;
 mod step;
@@ -37,7 +38,7 @@ use crate::mapping::Mapping;
 use crate::mix::Layers;
 use crate::model::Model;
 use crate::target::Target;
-use crate::workload::Workload;
+use crate::workload::{KV_TILE, Workload};
 use asm::{Asm, r, s};
 pub(crate) use attention::values_columns;
 use buffers::Buffers;
@@ -93,8 +94,10 @@ pub struct OperatorSpan {
     pub layers: Option<Layers>,
     /// Multiply-accumulates of one execution of all spans of this name for these layers (counted on the first of them).
     pub macs: u64,
-    /// Of these, per token that was in the KV cache before the step.
+    /// Of these, per token that was in the KV cache before the step and is looked back on.
     pub macs_per_token: u64,
+    /// The tokens that its layers look back on, if that is not all.
+    pub window: Option<u32>,
 }
 
 /// A program and what its words are for.
@@ -120,7 +123,12 @@ impl Lowered {
     }
     /// Multiply-accumulates of the whole program when `position` tokens are in the KV cache.
     pub fn macs(&self, position: u64) -> u64 {
-        let one = |o: &OperatorSpan| o.macs + o.macs_per_token * position;
+        // Whole tiles of keys and values before the first row's window are not read.
+        let before = |window: u32| {
+            let tile = u64::from(KV_TILE);
+            (position + 1).saturating_sub(window.into()) / tile * tile
+        };
+        let one = |o: &OperatorSpan| o.macs + o.macs_per_token * (position - o.window.map_or(0, before));
         let times = |o: &OperatorSpan| o.layers.map_or(1, |layers| u64::from(layers.times));
         self.operators.iter().map(|o| times(o) * one(o)).sum()
     }
@@ -210,6 +218,10 @@ mod reg {
     /// Rows of the weighted sum.
     pub(super) const RESULT: Reg = r(16);
     pub(super) const TEMP: Reg = r(11);
+    // Within an MLP of experts: the next entry of the layer's list, the expert, its column of the router's result.
+    pub(super) const LIST: Reg = r(21);
+    pub(super) const EXPERT: Reg = r(22);
+    pub(super) const COLUMN_P: Reg = r(23);
     /// Where an item is: its head, its first row.
     pub(super) const HEAD: Reg = r(9);
     pub(super) const ROW: Reg = r(10);
@@ -252,6 +264,8 @@ mod sem {
     pub(super) const GATE_FREE: Sem = s(29);
     /// An operand is there, and nothing before it is under way.
     pub(super) const SETTLED: Sem = s(30);
+    /// It is known which experts come: their weights may be loaded.
+    pub(super) const ROUTED: Sem = s(31);
 }
 
 /// Writes one program.
@@ -266,9 +280,10 @@ pub(crate) struct Lower<'a> {
     ring_end: u64,
     b: Asm,
     operators: Vec<OperatorSpan>,
-    /// The layers that are being written, and their kind.
+    /// The layers that are being written, their kind, and the tokens that they look back on.
     layers: Option<Layers>,
     kind: usize,
+    window: Option<u32>,
 }
 
 impl<'a> Lower<'a> {
@@ -300,6 +315,7 @@ impl<'a> Lower<'a> {
             operators: Vec::new(),
             layers: None,
             kind: 0,
+            window: None,
         };
         lower.step(slots);
         if let Some(what) = lower.b.overflow {
@@ -323,7 +339,8 @@ impl<'a> Lower<'a> {
         let layers = self.layers;
         let counted = self.operators.iter().any(|o| o.name == name && o.layers == layers);
         let (macs, macs_per_token) = if counted { (0, 0) } else { (macs, macs_per_token) };
-        self.operators.push(OperatorSpan { name, first_pc, layers, macs, macs_per_token });
+        let window = self.window;
+        self.operators.push(OperatorSpan { name, first_pc, layers, macs, macs_per_token, window });
     }
     /// The type of an `lmma` with some weights: without tables if attention has lanes of its own.
     fn ty(&self, w: WeightKind) -> LmmaType {

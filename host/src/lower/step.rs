@@ -35,7 +35,10 @@ impl Lower<'_> {
         self.b.set(reg::PARAM, self.buf.param);
         self.b.set(reg::GATE, self.buf.gate);
         self.b.set(reg::UP, self.buf.up);
-        self.attention_lengths();
+        if !self.windowed() {
+            self.attention_lengths();
+        }
+        self.attention_buffers();
         self.embedding();
         self.b.set(reg::LAYER, 0);
         self.layers();
@@ -135,13 +138,14 @@ impl Lower<'_> {
             let start = self.b.begin(dim(times));
             for (layer, &kind) in (first..).zip(&repeat.kinds) {
                 (self.layers, self.kind) = (Some(Layers { first: layer, times, period }), kind);
+                self.window = self.model.window(layer);
                 self.layer();
                 self.b.add(reg::LAYER, reg::LAYER, self.layout.layer_stride);
             }
             self.b.end(start);
             first += times * period;
         }
-        self.layers = None;
+        (self.layers, self.window) = (None, None);
     }
 
     fn layer(&mut self) {
@@ -197,9 +201,8 @@ impl Lower<'_> {
         self.quantise(sums, self.operand(), wait);
         self.settle();
         self.lut_waits(sem::OPERAND);
-        self.product("wo", self.quantised(q, rows), buf.x, m.hidden, DrainMode::Add);
-        self.lut_done();
-        self.residual_bias(m.output_bias);
+        // The queries have left T0.
+        self.residual("wo", self.quantised(q, rows), m.output_bias, buf.t0);
 
         self.mlp();
     }
@@ -245,6 +248,10 @@ impl Lower<'_> {
         } else {
             self.b.set(reg::H, 0);
         }
+        // Where the cores' results go next; capped logits pass through the vector unit on the way to DRAM.
+        let cap = m.logit_cap;
+        let (drained, taken) =
+            if sampling && cap.is_some() { (sem::OUT, sem::TO_STORE) } else { (ready, ready) };
         self.b.refresh();
         self.stream(reg::W, &tensor);
         self.b.set(reg::GATE, buf.logit);
@@ -254,10 +261,14 @@ impl Lower<'_> {
         };
         self.n_tiles(&tensor, !sampling, |lower, n, first| {
             let out = Output { base: At(reg::GATE, 0), stride, mode: DrainMode::Store };
-            lower.n_tile(&tensor, n, reg::W, x, out, FREE.wait(free).signal(ready));
+            lower.n_tile(&tensor, n, reg::W, x, out, FREE.wait(free).signal(drained));
             lower.b.plain(T_X, At(reg::GATE, 0), dim(rows), dim(n), stride, Elem::F32);
+            if let Some(cap) = cap {
+                let tokens = FREE.wait(drained).signal_if(sampling, taken);
+                lower.b.cap(T_X, 1.0 / cap, cap, tokens);
+            }
             if sampling {
-                let tokens = FREE.wait(ready).signal(free);
+                let tokens = FREE.wait(taken).signal(free);
                 let row = lower.layout.logits.row_bytes();
                 lower.b.store(T_X, At(reg::H, 0), row, ByteClass::Result, tokens);
                 lower.b.add(reg::H, reg::H, 4 * u64::from(n));
@@ -268,7 +279,7 @@ impl Lower<'_> {
                     x: T_X,
                     base: Dim::Reg(reg::H),
                     first: if first { First::Yes } else { First::No },
-                    wait: Wait(Some(ready)),
+                    wait: Wait(cap.is_none().then_some(ready)),
                     signal: Signal(Some(free)),
                 });
                 lower.b.add(reg::H, reg::H, u64::from(n));

@@ -25,7 +25,7 @@ fn planned(name: &str, workload: Workload, target: Target) -> Plan {
 
 /// Every operation of a step, in order.
 fn dispatches(step: &Lowered, doorbell: &Doorbell, mut each: impl FnMut(Dispatch)) {
-    let mut control = Control::new(&doorbell.registers);
+    let mut control = Control::with_mailbox(&doorbell.registers, &doorbell.mailbox);
     loop {
         match control.step(&step.program).unwrap_or_else(|e| panic!("{}: {e}\n{}", step.name, step.listing()))
         {
@@ -277,6 +277,22 @@ fn opt_and_bloom_weigh_what_they_should() {
         let vectors: u64 = plan.layout.vectors.iter().filter(|v| v.per_layer).map(|v| u64::from(v.len)).sum();
         assert_eq!(vectors, 13 * hidden, "{name}");
     }
+}
+
+/// Mixtral-8x7B's 46.7 billion weights, of which a token meets 12.9: the router and two of eight experts.
+#[test]
+fn experts_weigh_what_they_should() {
+    let target = Target { dram_bytes: 64 << 30, ..Target::PHONE };
+    let plan = planned("mixtral-8x7b", Workload { prompt: 8, generate: 1, ..Workload::default() }, target);
+    let (attention, router, expert) = (4096 * (2 * 4096 + 2 * 1024), 8 * 4096, 3 * 4096 * 14336);
+    let (blocks, head): (u64, u64) = (32 * (attention + router + 8 * expert), 32000 * 4096);
+    // The router's records have eight rows: four of 2192 bytes a layer, padded to 2240.
+    assert_eq!(plan.layout.record_bytes(), blocks / 512 * 137 + head / 64 * 65 + 32 * 4 * 48);
+    let met = 32 * (attention + router + 2 * expert) + head;
+    assert_eq!(plan.decode.macs(8), met + 2 * 32 * 4096 * 9);
+    // A prompt of eight tokens can choose all.
+    let rows: u64 = plan.prefill_last.as_ref().map_or(0, |p| p.macs(0));
+    assert_eq!(rows, 8 * (blocks + 2 * 32 * 4096 * 8) + head);
 }
 
 #[test]

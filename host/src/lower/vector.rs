@@ -112,10 +112,25 @@ impl Lower<'_> {
         self.next_param(reg::PARAM);
         FREE
     }
-    /// The bias of a projection that was added to the residual, if it is given one. What comes next waits as it would without.
-    pub(super) fn residual_bias(&mut self, given: bool) {
-        if given {
-            self.bias(true, self.x());
+    /// A projection into the residual: in place, and then its bias, if it is given one; or by way of rows at `aside`, bias and norm. What
+    /// comes next waits for the cores in any case.
+    pub(super) fn residual(&mut self, name: &str, a: Operand, bias: bool, aside: u64) {
+        let x = self.x();
+        if self.model.post_norms {
+            let y = Rows { base: aside, ..x };
+            self.product(name, a, y.base, y.cols, DrainMode::Store);
+            self.lut_done();
+            let wait = self.bias(bias, y);
+            self.norm_with(y, y, wait);
+            self.tile(T_D, x);
+            self.b.vadd(T_D, T_D, T_X, FREE);
+            self.lut_done();
+            return;
+        }
+        self.product(name, a, x.base, x.cols, DrainMode::Add);
+        self.lut_done();
+        if bias {
+            self.bias(true, x);
             self.lut_done();
         }
     }

@@ -3,7 +3,10 @@
 use lutsim_isa::field::{Norm, Rope};
 use serde::Deserialize;
 
-use super::{Bands, LearnedPositions, Model, Positions, Published, RopeConfig, RopeScaling};
+use super::{
+    Bands, Experts, LearnedPositions, Model, Positions, Published, RopeConfig, RopeScaling, Window,
+    WindowLayers,
+};
 use crate::error::HostError;
 
 #[derive(Deserialize)]
@@ -21,6 +24,13 @@ struct Raw {
     tied_embeddings: bool,
     qkv_bias: bool,
     sub_norms: bool,
+    #[serde(default)]
+    post_norms: bool,
+    query_scalar: Option<f32>,
+    score_cap: Option<f32>,
+    logit_cap: Option<f32>,
+    window: Option<RawWindow>,
+    experts: Option<Experts>,
     // What Llama has not got may be left out.
     #[serde(default)]
     output_bias: bool,
@@ -40,6 +50,16 @@ struct Raw {
     published: Published,
 }
 
+/// Tokens that layers look back on: all layers, or those with even numbers, or those from a number on.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWindow {
+    tokens: u32,
+    #[serde(default)]
+    even: bool,
+    from: Option<u32>,
+}
+
 /// ALiBi has no numbers of its own: its slopes follow from the heads.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,6 +72,9 @@ impl Raw {
             let why = "norms behind the residual (OPT-350M, the first Transformers) are not lowered; \
                        a model must have them before attention and MLP";
             return Err(("norm_before", why.into()));
+        }
+        if self.window.as_ref().is_some_and(|window| window.even && window.from.is_some()) {
+            return Err(("window", "give one of even and from".into()));
         }
         match self.embedding_width {
             Some(width) if width != self.hidden => Err((
@@ -127,6 +150,19 @@ impl Model {
             tied_embeddings: raw.tied_embeddings,
             qkv_bias: raw.qkv_bias,
             sub_norms: raw.sub_norms,
+            post_norms: raw.post_norms,
+            experts: raw.experts,
+            query_scalar: raw.query_scalar,
+            score_cap: raw.score_cap,
+            logit_cap: raw.logit_cap,
+            window: raw.window.map(|RawWindow { tokens, even, from }| Window {
+                tokens,
+                layers: match from {
+                    _ if even => WindowLayers::Even,
+                    Some(first) => WindowLayers::From(first),
+                    None => WindowLayers::All,
+                },
+            }),
             output_bias: raw.output_bias,
             mlp_bias: raw.mlp_bias,
             embedding_norm: raw.embedding_norm,
@@ -187,6 +223,19 @@ mod tests {
             say("mlp_bias = true", rope),
             "changed.toml: mlp_bias: an MLP with a gate cannot have biases"
         );
+        assert_eq!(
+            say("window = { tokens = 8, even = true, from = 2 }", rope),
+            "changed.toml: window: give one of even and from"
+        );
+        assert_eq!(
+            say("window = { tokens = 8 }", "[alibi]\n"),
+            "changed.toml: window: there is no softmax with linear biases and a window"
+        );
+        assert_eq!(
+            say("experts = { count = 2, used = 3 }", rope),
+            "changed.toml: experts: a token cannot take 3 of 2 (1024 at most)"
+        );
+        assert_eq!(say("score_cap = 0.0", rope), "changed.toml: score_cap: 0 is not a positive number");
         let one = "give one of [rope], [learned_positions] and [alibi]";
         assert_eq!(say("", ""), format!("changed.toml: learned_positions: {one}"));
         assert_eq!(say("", "[alibi]\n[rope]\ntheta = 1e4\n"), format!("changed.toml: alibi: {one}"));

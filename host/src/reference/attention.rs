@@ -1,7 +1,7 @@
 //! Attention in the reference: a cache of rows, scores, softmax, weighted sum.
 
 use lutsim_isa::WeightKind;
-use lutsim_isa::exec::math::exp;
+use lutsim_isa::exec::math::{exp, tanh};
 
 use super::linear::{Row, dot, half, half_dot, plane_bits, round_row};
 use super::{Machine, Numerics};
@@ -38,25 +38,44 @@ impl Rows {
     }
 }
 
-/// One query head against one head of the cache. Scores are scaled, and a slope times the key's position is added if there is one.
+/// What becomes of scores.
+#[derive(Clone, Copy)]
+pub(super) struct Scores {
+    /// They are multiplied by this;
+    pub(super) scale: f32,
+    /// kept within this, x to cap * tanh(x / cap);
+    pub(super) cap: Option<f32>,
+    /// this times the key's position is added;
+    pub(super) slope: Option<f32>,
+    /// only so many last ones are seen.
+    pub(super) window: Option<u32>,
+}
+
+impl Scores {
+    pub(super) fn scaled(scale: f32) -> Self {
+        Self { scale, cap: None, slope: None, window: None }
+    }
+}
+
+/// One query head against one head of the cache.
 pub(super) fn attend(
     query: &[f32],
     keys: &Rows,
     values: &Rows,
-    (scale, slope): (f32, Option<f32>),
+    of: &Scores,
     numerics: &Numerics,
 ) -> Vec<f32> {
     let dim = query.len();
     match numerics {
         Numerics::Machine(machine) => {
             let mut p = scores(query, keys, machine);
-            softmax(&mut p, scale, slope);
+            softmax(&mut p, of);
             weigh(&p, values, dim, machine)
         }
         Numerics::Float => {
             let score = |k: &[f32]| k.iter().zip(query).map(|(k, q)| k * q).sum();
             let mut p: Vec<f32> = keys.values.chunks_exact(dim).map(score).collect();
-            softmax(&mut p, scale, slope);
+            softmax(&mut p, of);
             let mut out = vec![0.0; dim];
             for (v, p) in values.values.chunks_exact(dim).zip(&p) {
                 out.iter_mut().zip(v).for_each(|(o, v)| *o += p * v);
@@ -117,13 +136,19 @@ fn weigh(p: &[f32], values: &Rows, dim: usize, machine: &Machine) -> Vec<f32> {
     out
 }
 
-fn softmax(x: &mut [f32], scale: f32, slope: Option<f32>) {
+fn softmax(x: &mut [f32], of: &Scores) {
     for (position, x) in x.iter_mut().enumerate() {
-        *x = match slope {
-            Some(slope) => *x * scale + slope * position as f32,
-            None => *x * scale,
+        *x = match of.cap {
+            Some(cap) => cap * tanh(*x * (of.scale / cap)),
+            None => *x * of.scale,
         };
+        if let Some(slope) = of.slope {
+            *x += slope * position as f32;
+        }
     }
+    let unseen = of.window.map_or(0, |window| x.len().saturating_sub(window as usize));
+    let (unseen, x) = x.split_at_mut(unseen);
+    unseen.fill(0.0);
     let largest = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut sum = 0.0f64;
     for x in x.iter_mut() {

@@ -137,6 +137,10 @@ impl Linear {
 
     /// y = W x.
     pub(super) fn apply(&self, x: &[f32]) -> Vec<f32> {
+        self.apply_times(x, 1.0)
+    }
+    /// The product times a factor, which the machine multiplies into the activations' scale.
+    pub(super) fn apply_times(&self, x: &[f32], factor: f32) -> Vec<f32> {
         match self {
             Linear::Machine(w) => match &w.codes {
                 Codes::Odd(odd) => {
@@ -146,19 +150,19 @@ impl Linear {
                     let term = |g: usize, odd: &[i16], z: i64| {
                         (dot(odd, &x[w.cuts[g]..w.cuts[g + 1]]) - z * sums[g]) as f32
                     };
-                    w.sum(odd, scale, term, |g| sums[g] as f32)
+                    w.sum(odd, scale * factor, term, |g| sums[g] as f32)
                 }
                 Codes::Planes { kind, bits, table } => {
                     let x: Vec<f32> = x.iter().map(|&x| half(x)).collect();
                     let run = |g: usize| &x[w.cuts[g]..w.cuts[g + 1]];
                     let term = |g, bits: &[u8], z| half_dot(*kind, bits, run(g), z as f32, *table);
-                    w.sum(bits, 1.0, term, |g| half_sum(run(g), *table))
+                    w.sum(bits, factor, term, |g| half_sum(run(g), *table))
                 }
             },
             Linear::Float { k, weights } => {
                 let dot =
                     |w: &[f32]| w.iter().zip(x).map(|(&w, &x)| f64::from(w) * f64::from(x)).sum::<f64>();
-                weights.chunks_exact(*k).map(|w| dot(w) as f32).collect()
+                weights.chunks_exact(*k).map(|w| dot(w) as f32 * factor).collect()
             }
         }
     }

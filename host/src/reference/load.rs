@@ -11,16 +11,25 @@ pub(super) struct Layer {
     pub(super) mlp_norm: Vec<f32>,
     pub(super) attn_sub_norm: Option<Vec<f32>>,
     pub(super) ffn_sub_norm: Option<Vec<f32>>,
+    pub(super) attn_post_norm: Option<Vec<f32>>,
+    pub(super) mlp_post_norm: Option<Vec<f32>>,
     pub(super) qkv: [Linear; 3],
     pub(super) bias: Option<[Vec<f32>; 3]>,
     pub(super) output: Linear,
     pub(super) output_bias: Option<Vec<f32>>,
-    /// None of an MLP without a gate.
+    pub(super) router: Option<Linear>,
+    /// One, or one for each expert.
+    pub(super) mlps: Vec<Mlp>,
+    pub(super) up_bias: Option<Vec<f32>>,
+    pub(super) down_bias: Option<Vec<f32>>,
+}
+
+/// The matrices of an MLP.
+pub(super) struct Mlp {
+    /// None of one without a gate.
     pub(super) gate: Option<Linear>,
     pub(super) up: Linear,
-    pub(super) up_bias: Option<Vec<f32>>,
     pub(super) down: Linear,
-    pub(super) down_bias: Option<Vec<f32>>,
 }
 
 /// All of them.
@@ -39,8 +48,8 @@ impl Weights {
     ) -> Result<Self, WeightError> {
         let d = model;
         let (q, kv) = (d.q_width(), d.kv_width());
-        let matrix = |name: &str, layer, n, k| {
-            let t = source.tensor(name, layer)?;
+        let of_expert = |name: &str, layer, expert, n, k| {
+            let t = source.expert(name, layer, expert)?;
             if t.shape() != (n, k) {
                 let (rows, columns) = t.shape();
                 return Err(shape(name, layer, format!("{rows} x {columns}"), format!("{n} x {k}")));
@@ -50,6 +59,7 @@ impl Weights {
                 Numerics::Machine(m) => Linear::machine(&t, m.k_blocks.get(name).copied().unwrap_or(k), m),
             })
         };
+        let matrix = |name: &str, layer, n, k| of_expert(name, layer, 0, n, k);
         let vector = |name: &str, layer, n: u32| {
             let v: Vec<f32> = source.vector(name, layer)?.iter().map(|x| x.to_f32()).collect();
             if v.len() != n as usize {
@@ -61,12 +71,15 @@ impl Weights {
         let layer = |index| {
             let l = Some(index);
             let sub = |name, n| d.sub_norms.then(|| norm(name, l, n)).transpose();
+            let post = |name| d.post_norms.then(|| norm(name, l, d.hidden)).transpose();
             let bias = |given: bool, name, n| given.then(|| vector(name, l, n)).transpose();
             Ok(Layer {
                 attn_norm: norm("attn_norm", l, d.hidden)?,
                 mlp_norm: norm("mlp_norm", l, d.hidden)?,
                 attn_sub_norm: sub("attn_sub_norm", q)?,
                 ffn_sub_norm: sub("ffn_sub_norm", d.intermediate)?,
+                attn_post_norm: post("attn_post_norm")?,
+                mlp_post_norm: post("mlp_post_norm")?,
                 qkv: [
                     matrix("wq", l, q, d.hidden)?,
                     matrix("wk", l, kv, d.hidden)?,
@@ -78,13 +91,21 @@ impl Weights {
                 },
                 output: matrix("wo", l, d.hidden, q)?,
                 output_bias: bias(d.output_bias, "bo", d.hidden)?,
-                gate: match d.gated_mlp {
-                    false => None,
-                    true => Some(matrix("w_gate", l, d.intermediate, d.hidden)?),
-                },
-                up: matrix("w_up", l, d.intermediate, d.hidden)?,
+                router: d
+                    .experts
+                    .map(|experts| matrix("w_router", l, experts.count, d.hidden))
+                    .transpose()?,
+                mlps: (0..d.experts.map_or(1, |experts| experts.count))
+                    .map(|e| {
+                        let gate = || of_expert("w_gate", l, e, d.intermediate, d.hidden);
+                        Ok(Mlp {
+                            gate: d.gated_mlp.then(gate).transpose()?,
+                            up: of_expert("w_up", l, e, d.intermediate, d.hidden)?,
+                            down: of_expert("w_down", l, e, d.hidden, d.intermediate)?,
+                        })
+                    })
+                    .collect::<Result<_, WeightError>>()?,
                 up_bias: bias(d.mlp_bias, "b_up", d.intermediate)?,
-                down: matrix("w_down", l, d.hidden, d.intermediate)?,
                 down_bias: bias(d.mlp_bias, "b_down", d.hidden)?,
             })
         };

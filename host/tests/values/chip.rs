@@ -48,7 +48,7 @@ impl Chip {
     }
 
     fn program(&mut self, step: &Lowered, doorbell: &Doorbell) -> Result<(), Box<dyn std::error::Error>> {
-        let mut control = Control::new(&doorbell.registers);
+        let mut control = Control::with_mailbox(&doorbell.registers, &doorbell.mailbox);
         let mut order = OrderChecker::new(&doorbell.mailbox);
         let mut queues: [VecDeque<Dispatch>; 4] = Default::default();
         loop {
@@ -138,6 +138,12 @@ pub(super) fn check_with(model: &Model, workload: Workload, target: &Target, map
     let reference = Reference::new(model.clone(), &source, Numerics::Machine(Machine::of(&plan))).unwrap();
     let mut chip = Chip::new(plan.clone(), &source);
     let mut caches: Vec<Cache> = (0..workload.batch).map(|_| reference.cache(workload.context)).collect();
+    // Another set, which says in advance what experts tokens take.
+    let routes = std::cell::RefCell::new(caches.clone());
+    let mut router = |sequence: u32, _: u64, id: u32| match model.experts {
+        Some(_) => reference.chosen(&mut routes.borrow_mut()[sequence as usize], id).unwrap(),
+        None => Vec::new(),
+    };
     // Tokens of the next step, of each sequence.
     let mut next: Vec<u32> = (0..workload.batch).map(|s| 5 + s).collect();
 
@@ -168,7 +174,7 @@ pub(super) fn check_with(model: &Model, workload: Workload, target: &Target, map
     };
     let ids: Vec<u32> = (0..workload.batch).flat_map(prompt).collect();
     if workload.prompt > 0 {
-        for (step, doorbell) in plan.prefill_steps(&ids) {
+        for (step, doorbell) in plan.prefill_steps_by(&ids, &mut router) {
             chip.run(step, &doorbell);
         }
         for s in 0..workload.batch {
@@ -179,7 +185,7 @@ pub(super) fn check_with(model: &Model, workload: Workload, target: &Target, map
     }
     for i in 0..workload.generate {
         let position = u64::from(workload.context + workload.prompt + i);
-        let (step, doorbell) = plan.decode_step(position, &next);
+        let (step, doorbell) = plan.decode_step_by(position, &next, &mut router);
         chip.run(step, &doorbell);
         for s in 0..workload.batch {
             let logits = reference.step(&mut caches[s as usize], next[s as usize]).unwrap();

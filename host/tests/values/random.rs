@@ -2,7 +2,7 @@
 
 use lutsim_host::mapping::{Hidden, Mapping};
 use lutsim_host::mix::{Formats, Mix};
-use lutsim_host::model::{LearnedPositions, Model, Positions, RopeConfig};
+use lutsim_host::model::{Experts, LearnedPositions, Model, Positions, RopeConfig, Window, WindowLayers};
 use lutsim_host::plan::plan;
 use lutsim_host::target::Target;
 use lutsim_host::workload::Workload;
@@ -17,9 +17,16 @@ use super::{rope, tiny};
 fn models() -> impl Strategy<Value = Model> {
     let sizes = (1u32..=3, 1u32..=40, 1u32..=40, 1u32..=3, 1u32..=3, 1u32..=12, 40u32..400);
     let flags = (any::<[bool; 7]>(), 0usize..4, 0usize..3, 0usize..4, 1u32..=12);
-    (sizes, flags).prop_map(|((layers, hidden, ffn, kv_heads, group, head, vocab), flags)| {
+    let caps = prop::option::weighted(0.3, 1.0f32..30.0);
+    let window = prop::option::weighted(0.3, (1u32..150, 0u32..4));
+    let experts = prop::option::weighted(0.2, (1u32..6, 1u32..4));
+    let others = (prop::bool::weighted(0.3), caps.clone(), caps.clone(), caps, window, experts);
+    (sizes, flags, others).prop_map(|((layers, hidden, ffn, kv_heads, group, head, vocab), flags, others)| {
+        let (post_norms, query_scalar, score_cap, logit_cap, window, experts) = others;
+        let experts = experts.map(|(used, more)| Experts { count: used + more, used });
         let ([qkv_bias, sub_norms, pair, gated_mlp, mlp, output_bias, embedding_norm], ..) = flags;
         let (_, act, norm, positions, dims) = flags;
+        let experts = experts.filter(|_| gated_mlp && !post_norms && !sub_norms);
         let pairing = if pair { Rope::Pair } else { Rope::Half };
         let positions = match positions {
             0 => Positions::Learned(LearnedPositions { offset: dims - 1 }),
@@ -43,6 +50,16 @@ fn models() -> impl Strategy<Value = Model> {
             gated_mlp,
             activation: Act::ALL[act],
             norm: Norm::ALL[norm],
+            post_norms,
+            experts,
+            query_scalar,
+            score_cap,
+            logit_cap,
+            window: window.filter(|_| positions != Positions::Alibi).map(|(tokens, layers)| Window {
+                tokens,
+                layers: [WindowLayers::All, WindowLayers::Even, WindowLayers::From(1), WindowLayers::From(2)]
+                    [layers as usize],
+            }),
             positions,
             ..tiny()
         }

@@ -22,6 +22,16 @@ impl State {
             VectorOp::Softmax { mask, d, x, valid, scale } => {
                 self.map("vsoftmax", &d, &x, |r, row| softmax(row, seen(mask, valid, r), scale, None))
             }
+            VectorOp::Window { mask, d, x, valid, window, scale } => self.map("vwindow", &d, &x, |r, row| {
+                let seen = seen(mask, valid, r);
+                let first = seen.saturating_sub(window as usize).min(row.len());
+                row[..first].fill(0.0);
+                softmax(&mut row[first..], seen - first, scale, None);
+            }),
+            VectorOp::Route { d, x, used } => self.map("vroute", &d, &x, |_, row| route(row, used as usize)),
+            VectorOp::Cap { d, x, scale, cap } => self.map("vcap", &d, &x, |_, row| {
+                row.iter_mut().for_each(|x| *x = cap * math::tanh(*x * scale));
+            }),
             VectorOp::Alibi { mask, d, x, slope, valid, scale } => {
                 let slopes = self.slopes(&slope, &x)?;
                 self.map("valibi", &d, &x, |r, row| {
@@ -365,6 +375,23 @@ fn relu(x: f32) -> f32 {
 fn seen(mask: Mask, valid: u32, r: usize) -> usize {
     let more = if mask == Mask::Causal { r } else { 0 };
     (valid as usize).saturating_add(more)
+}
+
+/// The `used` largest are weighed by a softmax among them; numbers that are none are not taken.
+fn route(row: &mut [f32], used: usize) {
+    let mut chosen = vec![f32::NEG_INFINITY; row.len()];
+    for _ in 0..used.min(row.len()) {
+        let mut best: Option<usize> = None;
+        for (column, &x) in row.iter().enumerate() {
+            if chosen[column] == f32::NEG_INFINITY && x > best.map_or(f32::NEG_INFINITY, |b| row[b]) {
+                best = Some(column);
+            }
+        }
+        let Some(best) = best else { break };
+        chosen[best] = row[best];
+    }
+    row.copy_from_slice(&chosen);
+    softmax(row, row.len(), 1.0, None);
 }
 
 /// Two passes: the largest, then the exponentials and their sum; a row that sees nothing is all zero.

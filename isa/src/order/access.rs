@@ -234,6 +234,9 @@ impl Accesses {
             VectorOp::Rope { d, x, tab, .. } => self.result(d, &[x, tab]),
             VectorOp::Alibi { d, x, slope, .. } => self.result(d, &[x, slope]),
             VectorOp::Softmax { d, x, .. }
+            | VectorOp::Window { d, x, .. }
+            | VectorOp::Cap { d, x, .. }
+            | VectorOp::Route { d, x, .. }
             | VectorOp::Act { d, x, .. }
             | VectorOp::Copy { d, x }
             | VectorOp::Table { d, x } => self.result(d, &[x]),

@@ -45,9 +45,6 @@ def make(arch, kind, out, vocabulary, seed, **options):
     if not layer:
         w.add_rope_dimension_count(get("rotated", dim))
         w.add_rope_freq_base(10000.0)
-    if dim != hidden // HEADS:
-        w.add_key_length(dim)
-        w.add_value_length(dim)
     if experts:
         w.add_expert_count(experts)
         w.add_expert_used_count(2)
@@ -146,6 +143,9 @@ def make(arch, kind, out, vocabulary, seed, **options):
             bias(b + "ffn_down", hidden)
         if arch == "gemma2":
             norm(b + "post_ffw_norm", hidden)
+    if dim != hidden // HEADS:
+        w.add_key_length(dim)
+        w.add_value_length(dim)
     w.write_header_to_file()
     w.write_kv_data_to_file()
     w.write_tensors_to_file()

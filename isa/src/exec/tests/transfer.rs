@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::Reg;
+use crate::control::{Control, Fault, Step};
 use crate::exec::planes;
 
 /// q' of (n, k), read off the planes of a tile in scratchpad.
@@ -174,4 +176,17 @@ fn refusals_say_why() {
         say(load(Unpack::Plain, TileRef { stride: 3, ..plain(Elem::U8, 0, 2, 16) }, 0, 0)),
         "load: the tile: rows of 16 bytes overlap at a stride of 3"
     );
+}
+
+#[test]
+fn mail_is_what_the_doorbell_brought() {
+    let run = |text: &str| {
+        let program = crate::asm::assemble(text).unwrap();
+        let mut control = Control::with_mailbox(&[(Reg::new(2).unwrap(), 1)], &[7, 8, 9]);
+        while control.step(&program)? != Step::Halt {}
+        Ok::<_, Fault>(control.regs[1])
+    };
+    assert_eq!(run("mail r1, r2, #1\nhalt"), Ok(9));
+    let say = run("mail r1, r2, #2\nhalt").unwrap_err().to_string();
+    assert!(say.ends_with("mail: entry 3 of the mailbox, which holds 3"), "{say}");
 }

@@ -112,6 +112,51 @@ fn linear_biases() {
     assert_eq!(say, "valibi: slope is 1 x 4, and 2 x 1 or 1 x 1 are wanted");
 }
 
+/// A row sees no more than the window, back from its last column.
+#[test]
+fn windows() {
+    let x = [1.0, f32::NAN, 3.0, 4.0, -1.0, 5.0, 0.0, 9.0];
+    let op = |mask, valid, window| {
+        let (d, x) = (f32s(D, 2, 4), f32s(X, 2, 4));
+        VectorOp::Window { mask, d, x, valid, window, scale: 0.5 }
+    };
+    let e = |x: f64| (0.5 * x).exp();
+    let (s, t) = (e(3.0) + e(4.0), e(0.0) + e(9.0));
+    let both = [0.0, 0.0, e(3.0) / s, e(4.0) / s, 0.0, 0.0, e(0.0) / t, e(9.0) / t];
+    close(&run(op(Mask::Full, 4, 2), &x, &[]), &both);
+    // The second row sees a column more, and not the first one of the first row.
+    let t = e(5.0) + e(0.0);
+    let causal = run(op(Mask::Causal, 2, 2), &[1.0, 2.0, 0.0, 0.0, -1.0, 5.0, 0.0, 9.0], &[]);
+    let s = e(1.0) + e(2.0);
+    close(&causal, &[e(1.0) / s, e(2.0) / s, 0.0, 0.0, 0.0, e(5.0) / t, e(0.0) / t, 0.0]);
+    // A window that is wider than what there is changes nothing; one of nothing leaves nothing.
+    let plain =
+        VectorOp::Softmax { mask: Mask::Causal, d: f32s(D, 2, 4), x: f32s(X, 2, 4), valid: 1, scale: 0.5 };
+    assert_eq!(run(op(Mask::Causal, 1, 9), &x, &[]), run(plain, &x, &[]));
+    assert_eq!(run(op(Mask::Full, 4, 0), &x, &[]), [0.0; 8]);
+    assert_eq!(run(op(Mask::Full, 1 << 20, 4), &x, &[]), [0.0; 8]);
+}
+
+/// The largest two of each row, the first of equals; what is no number is not taken.
+#[test]
+fn routes() {
+    let op = |used| VectorOp::Route { d: f32s(D, 2, 4), x: f32s(X, 2, 4), used };
+    let x = [1.0, 3.0, 2.0, 3.0, -1.0, f32::NAN, -5.0, -1.0];
+    let half = [0.0, 0.5, 0.0, 0.5, 0.5, 0.0, 0.0, 0.5];
+    assert_eq!(run(op(2), &x, &[]), half);
+    assert_eq!(run(op(1), &x, &[]), [0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
+    let p = (-4f64).exp() / (2.0 + (-4f64).exp());
+    close(&run(op(9), &x, &[])[4..], &[(1.0 - p) / 2.0, 0.0, p, (1.0 - p) / 2.0]);
+    assert_eq!(run(op(2), &[f32::NAN; 8], &[]), [0.0; 8]);
+}
+
+#[test]
+fn caps() {
+    let op = VectorOp::Cap { d: f32s(D, 1, 4), x: f32s(X, 1, 4), scale: 0.02, cap: 50.0 };
+    let found = run(op, &[1.0, -60.0, 1e9, f32::NEG_INFINITY], &[]);
+    close(&found, &[50.0 * 0.02f64.tanh(), -50.0 * 1.2f64.tanh(), 50.0, -50.0]);
+}
+
 #[test]
 fn element_by_element() {
     let (x, y) = ([1.0, -2.0, 3.0, -4.0], [10.0, 20.0]);
