@@ -218,6 +218,7 @@ impl<'a> Reference<'a> {
         let d = &self.model;
         let (dim, grouped) = (d.head_dim as usize, d.group() as usize);
         let h = self.normed(x, &layer.attn_norm);
+        watch("attn_norm", &h);
         let [mut q, mut k, v] = [0, 1, 2].map(|i| {
             let mut y = layer.qkv[i].apply(&h);
             if let Some(bias) = &layer.bias {
@@ -246,6 +247,7 @@ impl<'a> Reference<'a> {
         watch("attention", &o);
         if let Some(w) = &layer.attn_sub_norm {
             o = self.normed(&o, w);
+            watch("attn_sub_norm", &o);
         }
         let y = layer.output.apply(&o);
         watch("o_proj", &y);
@@ -257,6 +259,7 @@ impl<'a> Reference<'a> {
 
     fn mlp(&self, layer: &Layer, x: &mut [f32], watch: &mut Watch<'_>) {
         let h = self.normed(x, &layer.mlp_norm);
+        watch("mlp_norm", &h);
         let mut up = layer.up.apply(&h);
         if let Some(bias) = &layer.up_bias {
             add(&mut up, bias);
@@ -281,6 +284,7 @@ impl<'a> Reference<'a> {
         watch(if layer.gate.is_some() { "gate_up" } else { "up_proj" }, &hidden);
         if let Some(w) = &layer.ffn_sub_norm {
             hidden = stored(self.normed(&hidden, w));
+            watch("ffn_sub_norm", &hidden);
         }
         let y = layer.down.apply(&hidden);
         watch("down_proj", &y);
