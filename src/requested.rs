@@ -32,6 +32,10 @@ pub struct WeightArgs {
 }
 
 impl WeightArgs {
+    /// Whether a text is read, for which a tokeniser is needed.
+    pub fn reads_text(&self) -> bool {
+        self.calibrate.is_some()
+    }
     /// The file's model with such weights; none if they are the file's.
     ///
     /// # Errors

@@ -170,6 +170,48 @@ fn folders_and_parts() {
     assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["weights"], "int4");
 }
 
+/// A folder's own `tokenizer.json`.
+#[test]
+fn a_folder_talks() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        let from = data(&format!("../checkpoints/gptq/{file}"));
+        std::fs::copy(from, folder.path().join(file)).unwrap();
+    }
+    let args = ["generate", "--config", "tiny", "--model", ".", "-n", "2"];
+    let run = |more: &[&str]| lutsim(folder.path(), &[&args[..], more].concat());
+    // The tokens that the model has, of those of the trained ones.
+    let whole: Value = serde_json::from_slice(&std::fs::read(data("tokenizer.json")).unwrap()).unwrap();
+    let put =
+        |value: &Value| std::fs::write(folder.path().join("tokenizer.json"), value.to_string()).unwrap();
+    put(&whole);
+    let (code, _, err) = run(&["--prompt", "And"]);
+    assert!(code == 2 && err.contains("a tokeniser of 1024 tokens"), "{err}");
+    let mut few = whole.clone();
+    few["model"]["vocab"].as_object_mut().unwrap().retain(|_, id| id.as_u64().unwrap() < 300);
+    let vocab = few["model"]["vocab"].clone();
+    let text = |v: &Value| v.as_str().unwrap().to_owned();
+    let known = |pair: &Value| {
+        let (left, right) = (text(&pair[0]), text(&pair[1]));
+        [&left, &right, &(left.clone() + &right)].into_iter().all(|token| vocab.get(token).is_some())
+    };
+    few["model"]["merges"].as_array_mut().unwrap().retain(known);
+    put(&few);
+    let (code, out, err) = run(&["--prompt", "And", "--json"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let said: Value = serde_json::from_str(&out).unwrap();
+    let lent = data("../architectures/qwen2-q8_0.gguf");
+    let (_, out, _) = run(&["--prompt", "And", "--json", "--tokenizer", lent.to_str().unwrap()]);
+    let other: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&said["text"], &said["prompt_token_ids"]), (&other["text"], &other["prompt_token_ids"]));
+    // One that is not read is in nobody's way unless it is needed.
+    few["model"]["byte_fallback"] = true.into();
+    put(&few);
+    let (code, _, err) = run(&["--prompt", "And"]);
+    assert!(code == 2 && err.contains("byte_fallback"), "{err}");
+    assert_eq!(run(&["--prompt-ids", "41,78"]).0, 0);
+}
+
 /// Weights in another type on request: every tensor's error is said, scales that a text chose lose less of the text.
 #[test]
 fn weights_on_request() {

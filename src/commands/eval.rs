@@ -58,7 +58,7 @@ impl Eval {
         let activations = if self.activations == "fp16" { AType::Fp16 } else { AType::Int8 };
         let machine = Machine { kv, activations, ..Machine::default() };
         model_file::with_file(&self.model, |gguf, file| {
-            let (own, other) = ((self.model.as_path(), gguf), self.tokenizer.as_deref());
+            let (own, other) = ((self.model.as_path(), gguf), (self.tokenizer.as_deref(), true));
             let (ids, requested) = model_file::with_tokenizer(own, other, file.model.vocab, |tokenizer| {
                 let none = || model_file::no_tokenizer(&self.model, "give --tokenizer FILE.gguf");
                 let ids = tokenizer.ok_or_else(none)?.encode(&text, Special::Text);

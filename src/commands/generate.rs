@@ -78,7 +78,8 @@ fn temperature(text: &str) -> Result<f32, String> {
 impl Generate {
     pub(crate) fn execute(&self) -> Result<(), Failure> {
         model_file::with_file(&self.model, |gguf, file| {
-            let (own, other) = ((self.model.as_path(), gguf), self.tokenizer.as_deref());
+            let needed = self.prompt.is_some() || self.weights.reads_text();
+            let (own, other) = ((self.model.as_path(), gguf), (self.tokenizer.as_deref(), needed));
             model_file::with_tokenizer(own, other, file.model.vocab, |tokenizer| {
                 let requested = self.weights.of(&self.model, file, tokenizer)?;
                 self.talk(tokenizer, requested.as_ref().unwrap_or(file))
