@@ -64,7 +64,12 @@ pub fn judge(
         for pair in ids.windows(2) {
             let mut outputs: [Vec<(&'static str, Vec<f32>)>; 2] = Default::default();
             for (i, reference) in references.iter().enumerate() {
-                let watch = &mut |name: &'static str, y: &[f32]| outputs[i].push((name, y.to_vec()));
+                // Norms add no error of their own.
+                let watch = &mut |name: &'static str, y: &[f32]| {
+                    if !name.ends_with("norm") {
+                        outputs[i].push((name, y.to_vec()));
+                    }
+                };
                 let logits = reference.watched_step(&mut caches[i], pair[0], watch)?;
                 sums[i] += loss(&logits, pair[1]);
             }

@@ -23,6 +23,7 @@ pub mod output;
 pub mod paper;
 pub mod ppa;
 mod progress;
+pub mod requested;
 pub mod resolve;
 pub mod session;
 pub mod shell;

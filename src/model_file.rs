@@ -8,7 +8,7 @@ use lutsim_formats::config::Config;
 use lutsim_formats::gguf::{Gguf, numbered, siblings};
 use lutsim_formats::map::Mapped;
 use lutsim_formats::safetensors::SafeTensors;
-use lutsim_formats::tokenizer::Tokenizer;
+use lutsim_formats::tokenizer::{Tokenizer, gguf_of};
 use lutsim_host::files::{self, FileModel};
 use lutsim_host::model::Model;
 use lutsim_sim::chip_file::Override;
@@ -138,28 +138,50 @@ fn folder(path: &Path) -> Option<String> {
     Some(path.canonicalize().ok()?.parent()?.file_name()?.to_string_lossy().into_owned())
 }
 
-/// Calls `body` with the tokeniser of a model's file: its own, or that of another GGUF file.
+/// Calls `body` with the tokeniser of a model: its file's, its folder's, or that of another GGUF file. One of a folder that cannot
+/// be read is an error only if it is needed.
 ///
 /// # Errors
 /// A tokeniser that cannot be used, and what `body` says.
 pub fn with_tokenizer<T>(
     (path, own): (&Path, Option<&Gguf<'_>>),
-    other: Option<&Path>,
+    (other, needed): (Option<&Path>, bool),
     vocab: u32,
     body: impl FnOnce(Option<&Tokenizer<'_>>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let Some(other) = other else {
-        let tokenizer = own.map(Tokenizer::of).transpose().map_err(|e| wrong(path, e))?;
-        return body(tokenizer.as_ref());
+        let beside = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
+        let json = beside.join("tokenizer.json");
+        if own.is_some() || !json.is_file() {
+            let tokenizer = own.map(Tokenizer::of).transpose().map_err(|e| wrong(path, e))?;
+            return body(tokenizer.as_ref());
+        }
+        // As the keys of a GGUF file.
+        let described = resolve::read_bytes(&beside.join("config.json"))?;
+        let bytes = match gguf_of(&resolve::read_bytes(&json)?, &described) {
+            Ok(bytes) => bytes,
+            // Ids do without.
+            Err(_) if !needed => return body(None),
+            Err(error) => return Err(wrong(&json, format!("{error}; --tokenizer FILE.gguf lends another"))),
+        };
+        let gguf = Gguf::parse(&bytes).map_err(|e| wrong(&json, e))?;
+        let tokenizer = Tokenizer::of(&gguf).map_err(|e| wrong(&json, e))?;
+        fits(&tokenizer, vocab, &json)?;
+        return body(Some(&tokenizer));
     };
     let mapped = Mapped::open(other).map_err(|e| wrong(other, e))?;
     let gguf = Gguf::parse(&mapped).map_err(|e| wrong(other, e))?;
     let tokenizer = Tokenizer::of(&gguf).map_err(|e| wrong(other, e))?;
-    if tokenizer.len() > vocab as usize {
-        let why = format!("a tokeniser of {} tokens, the model has {vocab}", tokenizer.len());
-        return Err(wrong(other, why));
-    }
+    fits(&tokenizer, vocab, other)?;
     body(Some(&tokenizer))
+}
+
+/// Refuses a tokeniser with more tokens than the model has.
+fn fits(tokenizer: &Tokenizer<'_>, vocab: u32, path: &Path) -> Result<(), Failure> {
+    if tokenizer.len() <= vocab as usize {
+        return Ok(());
+    }
+    Err(wrong(path, format!("a tokeniser of {} tokens, the model has {vocab}", tokenizer.len())))
 }
 
 /// That a text needs a tokeniser.

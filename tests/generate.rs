@@ -174,6 +174,111 @@ fn folders_and_parts() {
     assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["weights"], "int4");
 }
 
+/// A folder's own `tokenizer.json`.
+#[test]
+fn a_folder_talks() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        let from = data(&format!("../checkpoints/gptq/{file}"));
+        std::fs::copy(from, folder.path().join(file)).unwrap();
+    }
+    let args = ["generate", "--config", "tiny", "--model", ".", "-n", "2"];
+    let run = |more: &[&str]| lutsim(folder.path(), &[&args[..], more].concat());
+    // The tokens that the model has, of those of the trained ones.
+    let whole: Value = serde_json::from_slice(&std::fs::read(data("tokenizer.json")).unwrap()).unwrap();
+    let put =
+        |value: &Value| std::fs::write(folder.path().join("tokenizer.json"), value.to_string()).unwrap();
+    put(&whole);
+    let (code, _, err) = run(&["--prompt", "And"]);
+    assert!(code == 2 && err.contains("a tokeniser of 1024 tokens"), "{err}");
+    let mut few = whole.clone();
+    few["model"]["vocab"].as_object_mut().unwrap().retain(|_, id| id.as_u64().unwrap() < 300);
+    let vocab = few["model"]["vocab"].clone();
+    let text = |v: &Value| v.as_str().unwrap().to_owned();
+    let known = |pair: &Value| {
+        let (left, right) = (text(&pair[0]), text(&pair[1]));
+        [&left, &right, &(left.clone() + &right)].into_iter().all(|token| vocab.get(token).is_some())
+    };
+    few["model"]["merges"].as_array_mut().unwrap().retain(known);
+    put(&few);
+    let (code, out, err) = run(&["--prompt", "And", "--json"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let said: Value = serde_json::from_str(&out).unwrap();
+    let lent = data("../architectures/qwen2-q8_0.gguf");
+    let (_, out, _) = run(&["--prompt", "And", "--json", "--tokenizer", lent.to_str().unwrap()]);
+    let other: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&said["text"], &said["prompt_token_ids"]), (&other["text"], &other["prompt_token_ids"]));
+    // One that is not read is in nobody's way unless it is needed.
+    few["model"]["byte_fallback"] = true.into();
+    put(&few);
+    let (code, _, err) = run(&["--prompt", "And"]);
+    assert!(code == 2 && err.contains("byte_fallback"), "{err}");
+    assert_eq!(run(&["--prompt-ids", "41,78"]).0, 0);
+}
+
+/// Weights in another type on request: every tensor's error is said, scales that a text chose lose less of the text.
+#[test]
+fn weights_on_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = data("validation.txt");
+    let text = text.to_str().unwrap();
+    let int3 = ["--weights", "int3", "--group", "32"];
+    let found =
+        generate(folder.path(), "tiny-llama-q8_0", &[&["--prompt", "And", "-n", "2"], &int3[..]].concat());
+    assert_eq!(found["record"]["workload"]["weights"], "int3");
+    let tensors = found["rounded_tensors"].as_array().unwrap();
+    let of = |name: &str| tensors.iter().find(|t| t["tensor"] == name).unwrap().clone();
+    let one = of("blk.0.attn_q.weight");
+    assert_eq!((&one["from"], &one["to"], &one["group"]), (&"Q8_0".into(), &"int3".into(), &32.into()));
+    assert!((1e-3..0.1).contains(&one["nmse"].as_f64().unwrap()), "{one}");
+
+    let model = data("tiny-llama-q8_0.gguf");
+    let run = |args: &[&str]| lutsim(folder.path(), args);
+    let eval = |more: &[&str]| {
+        let args = ["eval", "--model", model.to_str().unwrap(), "--text", text, "--windows", "2"];
+        run(&[&args[..], &int3, more].concat())
+    };
+    let perplexity = |(code, out, err): (i32, String, String)| {
+        assert_eq!((code, err.as_str()), (0, ""));
+        let found: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(found["rounded_tensors"].as_array().unwrap().len(), tensors.len());
+        found["exact"]["perplexity"].as_f64().unwrap()
+    };
+    let nearest = perplexity(eval(&["--json"]));
+    let chosen = perplexity(eval(&["--calibrate", text, "--json"]));
+    assert!(chosen < nearest, "{chosen} for {nearest}");
+    let (_, out, _) = eval(&["--calibrate", text]);
+    assert!(out.contains("error of rounded weights, of their power ("), "{out}");
+
+    let args = ["types", "--config", "tiny", "--model", model.to_str().unwrap()];
+    let (code, out, err) = run(&[&args[..], &["--json"]].concat());
+    assert_eq!((code, err.as_str()), (0, ""));
+    let found: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(found["tensors"].as_array().unwrap().len(), tensors.len());
+    for row in found["tensors"].as_array().unwrap() {
+        let error = |kind: &str| row["nmse"][kind].as_f64().unwrap();
+        assert!(
+            error("int8") < error("int4") && error("int4") < error("int3") && error("int3") < error("int2")
+        );
+    }
+    let (code, out, _) = run(&args);
+    assert!(code == 0 && out.contains("Rounding error in groups of 128"), "{out}");
+
+    // What cannot be asked for.
+    let refused = |args: &[&str], why: &str| {
+        let model = ["generate", "--config", "tiny", "--model", model.to_str().unwrap(), "--prompt", "And"];
+        let (code, _, err) = run(&[&model[..], args].concat());
+        assert!(code == 2 && err.contains(why), "{args:?}: {err}");
+    };
+    refused(&["--weights", "q4_k"], "blocks of files are read, not made");
+    refused(&["--weights", "int5"], "weights cannot be kept as `int5`");
+    refused(&["--weights", "int2", "--group", "48"], "`48` is not a group size");
+    refused(&["--weights", "int2", "--calibrate", "absent.txt"], "absent.txt");
+    std::fs::write(folder.path().join("empty.txt"), "").unwrap();
+    refused(&["--weights", "int2", "--calibrate", "empty.txt"], "it is empty");
+    refused(&["--group", "64"], "--weights <FORMAT>");
+}
+
 /// A folder or a part of a model alone is not a model.
 #[test]
 fn what_is_missing_is_named() {

@@ -178,9 +178,13 @@ fn a_gguf_file_is_a_model() {
     };
     assert_eq!(phases(run(&["--values", "on"])), phases(run(&["--values", "off"])));
     assert_ne!(phases(run(&["--weights", "int4", "--group", "128"])), phases(run(&[])));
-    let (code, _, err) = run(&["--weights", "int4", "--group", "128", "--values", "on"]);
+    // Weights of another type are made of the file's, if they can be.
+    let int4 = ["--weights", "int4", "--group", "128", "--values"];
+    let with = |switch| phases(run(&[&int4[..], &[switch]].concat()));
+    assert_eq!(with("on"), with("off"));
+    let (code, _, err) = run(&["--weights", "q8_0", "--values", "on"]);
     assert_eq!(code, 2);
-    assert!(err.contains("holds q4_0g32 weights, not int4g128"), "{err}");
+    assert!(err.contains("holds q4_0g32 weights, not q8_0g32"), "{err}");
 }
 
 /// Experts are workload input: the record says whose choice they are, and as much is multiplied, whoever chose.

@@ -3,6 +3,7 @@
 //! Matrices in codes keep the file's own bits. Those of floats are rounded to INT8 in groups of 128, and it is said how
 //! far that took them.
 
+mod request;
 mod stored;
 
 use half::f16;
@@ -25,6 +26,8 @@ use crate::model::{
     WindowLayers,
 };
 use crate::weights::{WeightError, WeightSource};
+use request::Input;
+pub use request::{Importance, Request};
 use stored::{Source, Stored};
 
 /// What float matrices are rounded to.
@@ -85,6 +88,8 @@ pub struct FileModel<'a> {
     /// Type of the head.
     pub head: WeightFormat,
     file: Source<'a>,
+    /// Of the layers' matrices, if they are not to be as in the file.
+    request: Option<Request>,
 }
 
 impl<'a> FileModel<'a> {
@@ -111,7 +116,7 @@ impl<'a> FileModel<'a> {
     fn new(name: &str, file: Source<'a>) -> Result<Self, FileError> {
         let model = model(name, file.dimensions())?;
         let head = file.tensor(head_place(file.dimensions()))?.format()?;
-        let mut found = Self { model, weights: ROUNDED, head, file };
+        let mut found = Self { model, weights: ROUNDED, head, file, request: None };
         let mut layers = Vec::new();
         for layer in 0..found.model.layers {
             let mut formats = Formats::new();
@@ -134,6 +139,33 @@ impl<'a> FileModel<'a> {
         Ok(found)
     }
 
+    /// The same with the layers' matrices in another type.
+    ///
+    /// # Errors
+    /// A type that weights are not made in.
+    pub fn requested(mut self, request: Request) -> Result<Self, FileError> {
+        request.check()?;
+        (self.weights, self.model.mix) = (request.format, None);
+        self.request = Some(request);
+        Ok(self)
+    }
+    /// What was asked of the layers' matrices, if they are not as in the file.
+    pub fn request(&self) -> Option<&Request> {
+        self.request.as_ref()
+    }
+    /// Some rows of a layer's matrix as was asked.
+    fn made(
+        &self,
+        request: &Request,
+        (tensor, first, rows): (Stored<'_>, usize, usize),
+        place: (u32, Input),
+    ) -> Result<(Vec<f32>, Matrix), FileError> {
+        let values = tensor.values_of(first, rows)?;
+        let made = request.quantise(&values, (rows as u32, tensor.cols() as u32), place);
+        let refuse = |why: String| FileError::Weights { tensor: tensor.name().into(), why };
+        Ok((values, Matrix::Codes(made.map_err(|e| refuse(e.to_string()))?)))
+    }
+
     /// How far each matrix that is not exact was rounded; the head's among them.
     ///
     /// # Errors
@@ -143,11 +175,18 @@ impl<'a> FileModel<'a> {
         let head = head_place(self.file.dimensions());
         for (place, tensor) in self.file.tensors() {
             let layers = place.role.per_layer() && place.part == Part::Weight && tensor.rows() > 1;
-            if tensor.exact() || !(layers || place == head) {
+            let request = self.request.as_ref().filter(|_| layers);
+            if tensor.exact() && request.is_none() || !(layers || place == head) {
                 continue;
             }
-            let (from, to) = (tensor.kind(), tensor.format()?);
-            let nmse = nmse(&tensor.values()?, &tensor.matrix(0, tensor.rows())?.dequantise());
+            let (values, made) = match request {
+                Some(request) => {
+                    let input = Input::of_role(place.role);
+                    self.made(request, (tensor, 0, tensor.rows()), (place.layer, input))?
+                }
+                None => (tensor.values()?, tensor.matrix(0, tensor.rows())?),
+            };
+            let (from, to, nmse) = (tensor.kind(), made.format(), nmse(&values, &made.dequantise()));
             out.push(Rounding { tensor: tensor.name().into(), from, to, nmse });
         }
         Ok(out)
@@ -237,6 +276,10 @@ impl WeightSource for FileModel<'_> {
             let name = if expert == 0 { name.into() } else { format!("{name} of expert {expert}") };
             return Err(WeightError::Missing { what: "matrix", name, layer });
         };
+        if let (Some(request), Some(layer)) = (&self.request, layer) {
+            let made = self.made(request, (tensor, first, rows), (layer, Input::of(name)));
+            return made.map(|(_, matrix)| matrix).map_err(read);
+        }
         tensor.matrix(first, rows).map_err(read)
     }
     fn vector(&self, name: &str, layer: Option<u32>) -> Result<Vec<f16>, WeightError> {

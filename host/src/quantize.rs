@@ -101,17 +101,12 @@ impl QuantisedTensor {
             Self { n, k, format, codes: Vec::with_capacity(values.len()), scales: vec![], zeros: vec![] };
         for (row, line) in values.chunks_exact(k.max(1) as usize).enumerate() {
             for (group, part) in line.chunks(format.group.size(k).max(1) as usize).enumerate() {
-                let (scale, zero) = scale_of(kind, part);
                 let (row, group) = (row as u32, group as u32);
-                let rounded = f16::from_f32(scale);
-                if !rounded.is_finite() {
-                    return Err(QuantiseError::Scale { row, group, scale });
-                }
-                out.scales.push(rounded);
-                let zero = zero.map(|low| zero_point(kind, low, rounded.to_f32()));
-                out.zeros.extend(zero);
-                let z = zero.unwrap_or(0);
-                out.codes.extend(part.iter().map(|&x| code_of(kind, x, rounded.to_f32(), z)));
+                let rounded = round_group(kind, part, 1.0);
+                let rounded = rounded.map_err(|scale| QuantiseError::Scale { row, group, scale })?;
+                out.scales.push(rounded.scale);
+                out.zeros.extend(rounded.zero);
+                out.codes.extend(rounded.codes);
             }
         }
         Ok(out)
@@ -152,6 +147,27 @@ impl QuantisedTensor {
         }
         out
     }
+}
+
+/// A group of weights, rounded.
+pub(crate) struct RoundedGroup {
+    pub(crate) scale: f16,
+    /// Of an asymmetric kind.
+    pub(crate) zero: Option<u8>,
+    pub(crate) codes: Vec<u8>,
+}
+
+/// Rounds a group to nearest, in `factor` times the scale that just holds it; of a scale beyond FP16, the scale.
+pub(crate) fn round_group(kind: WeightKind, part: &[f32], factor: f32) -> Result<RoundedGroup, f32> {
+    let (scale, low) = scale_of(kind, part);
+    let rounded = f16::from_f32(scale * factor);
+    if !rounded.is_finite() {
+        return Err(scale);
+    }
+    let s = rounded.to_f32();
+    let zero = low.map(|low| zero_point(kind, low * factor, s));
+    let codes = part.iter().map(|&x| code_of(kind, x, s, zero.unwrap_or(0))).collect();
+    Ok(RoundedGroup { scale: rounded, zero, codes })
 }
 
 /// `r / s` of a code.

@@ -238,6 +238,7 @@ impl<'a> Reference<'a> {
         let d = &self.model;
         let (dim, grouped) = (d.head_dim as usize, d.group() as usize);
         let h = self.normed(x, &layer.attn_norm);
+        watch("attn_norm", &h);
         let [mut q, mut k, v] = [0, 1, 2].map(|i| {
             let mut y = layer.qkv[i].apply(&h);
             if let Some(bias) = &layer.bias {
@@ -267,6 +268,7 @@ impl<'a> Reference<'a> {
         watch("attention", &o);
         if let Some(w) = &layer.attn_sub_norm {
             o = self.normed(&o, w);
+            watch("attn_sub_norm", &o);
         }
         let y = layer.output.apply(&o);
         watch("o_proj", &y);
@@ -275,6 +277,7 @@ impl<'a> Reference<'a> {
 
     fn mlp(&self, layer: &Layer, x: &mut [f32], watch: &mut Watch<'_>) {
         let h = self.normed(x, &layer.mlp_norm);
+        watch("mlp_norm", &h);
         let (Some(router), Some(experts)) = (&layer.router, self.model.experts) else {
             let hidden = self.hidden(layer, &layer.mlps[0], &h, watch);
             let y = layer.mlps[0].down.apply(&hidden);
@@ -318,6 +321,7 @@ impl<'a> Reference<'a> {
         watch(if mlp.gate.is_some() { "gate_up" } else { "up_proj" }, &hidden);
         if let Some(w) = &layer.ffn_sub_norm {
             hidden = stored(self.normed(&hidden, w));
+            watch("ffn_sub_norm", &hidden);
         }
         hidden
     }

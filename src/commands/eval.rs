@@ -14,6 +14,7 @@ use crate::eval::{Judged, judge};
 use crate::failure::{Failure, HostFault, UserError};
 use crate::model_file::{self, wrong};
 use crate::progress::Count;
+use crate::requested::{self, WeightArgs};
 use crate::{output, resolve};
 
 /// Perplexity of a text with the machine's numbers and with floats, and the error of each operator.
@@ -25,6 +26,8 @@ pub struct Eval {
     /// Model file (GGUF, safetensors), or its folder
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
+    #[command(flatten)]
+    weights: WeightArgs,
     /// GGUF file whose tokeniser is used, of a model without one
     #[arg(long, value_name = "FILE.gguf")]
     tokenizer: Option<PathBuf>,
@@ -55,19 +58,26 @@ impl Eval {
         let activations = if self.activations == "fp16" { AType::Fp16 } else { AType::Int8 };
         let machine = Machine { kv, activations, ..Machine::default() };
         model_file::with_file(&self.model, |gguf, file| {
-            let (own, other) = ((self.model.as_path(), gguf), self.tokenizer.as_deref());
-            let ids = model_file::with_tokenizer(own, other, file.model.vocab, |tokenizer| {
+            let (own, other) = ((self.model.as_path(), gguf), (self.tokenizer.as_deref(), true));
+            let (ids, requested) = model_file::with_tokenizer(own, other, file.model.vocab, |tokenizer| {
                 let none = || model_file::no_tokenizer(&self.model, "give --tokenizer FILE.gguf");
-                Ok(tokenizer.ok_or_else(none)?.encode(&text, Special::Text))
+                let ids = tokenizer.ok_or_else(none)?.encode(&text, Special::Text);
+                Ok((ids, self.weights.of(&self.model, file, tokenizer)?))
             })?;
+            let file = requested.as_ref().unwrap_or(file);
+            let roundings = file.roundings().map_err(|e| wrong(&self.model, e))?;
             let ids = self.cut(file, &ids)?;
             let count = Count::new("windows", ids.len() as u64 / u64::from(self.window));
             let judged = judge(file, &machine, ids, self.window as usize, &|| count.one());
             count.finish();
             let judged = judged.map_err(|e| wrong(&self.model, e))?;
             match self.json {
-                true => output::print(&format!("{:#}\n", self.json(file, &judged))),
-                false => output::print(&self.words(file, &judged)),
+                true => {
+                    let mut out = self.json(file, &judged);
+                    out["rounded_tensors"] = requested::json(&roundings);
+                    output::print(&format!("{out:#}\n"))
+                }
+                false => output::print(&(self.words(file, &judged) + &requested::errors(&roundings))),
             }
         })
     }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::Args;
 use lutsim_formats::tokenizer::{Special, Tokenizer};
 use lutsim_host::files::{FileModel, ROUNDED, Rounding};
-use lutsim_isa::{Group, WeightFormat};
 use lutsim_sim::chip_file::Override;
 use serde_json::json;
 
@@ -15,6 +14,7 @@ use crate::failure::{Failure, UserError};
 use crate::model_file::{self, wrong};
 use crate::output;
 use crate::progress::Bar;
+use crate::requested::{self, WeightArgs};
 use crate::session::{Finished, Phase, Sampler, Session};
 
 /// Let a model file talk: its text, and what that took.
@@ -22,6 +22,8 @@ use crate::session::{Finished, Phase, Sampler, Session};
 pub struct Generate {
     #[command(flatten)]
     chip: ChipArgs,
+    #[command(flatten)]
+    weights: WeightArgs,
     /// Model file (GGUF, safetensors), or its folder
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
@@ -76,8 +78,12 @@ fn temperature(text: &str) -> Result<f32, String> {
 impl Generate {
     pub(crate) fn execute(&self) -> Result<(), Failure> {
         model_file::with_file(&self.model, |gguf, file| {
-            let (own, other) = ((self.model.as_path(), gguf), self.tokenizer.as_deref());
-            model_file::with_tokenizer(own, other, file.model.vocab, |tokenizer| self.talk(tokenizer, file))
+            let needed = self.prompt.is_some() || self.weights.reads_text();
+            let (own, other) = ((self.model.as_path(), gguf), (self.tokenizer.as_deref(), needed));
+            model_file::with_tokenizer(own, other, file.model.vocab, |tokenizer| {
+                let requested = self.weights.of(&self.model, file, tokenizer)?;
+                self.talk(tokenizer, requested.as_ref().unwrap_or(file))
+            })
         })
     }
 
@@ -121,6 +127,7 @@ impl Generate {
             ended,
             finished: &finished,
             roundings: &roundings,
+            weights: requested::words(file),
         };
         match self.json {
             true => output::print(&format!("{:#}\n", said.json())),
@@ -205,25 +212,20 @@ struct Said<'a> {
     ended: bool,
     finished: &'a Finished,
     roundings: &'a [Rounding],
+    /// Where they are from.
+    weights: String,
 }
 
 impl Said<'_> {
     fn json(&self) -> serde_json::Value {
         let record =
             serde_json::to_value(&self.finished.record).unwrap_or_else(|e| panic!("the record: {e}"));
-        let roundings: Vec<_> = self
-            .roundings
-            .iter()
-            .map(
-                |r| json!({ "tensor": r.tensor, "from": r.from, "to": r.to.kind.name(), "group": group(r.to), "nmse": r.nmse }),
-            )
-            .collect();
         json!({
             "text": self.text,
             "token_ids": self.finished.tokens,
             "prompt_token_ids": self.prompt,
             "end_of_sequence": self.ended,
-            "rounded_tensors": roundings,
+            "rounded_tensors": requested::json(self.roundings),
             "record": record,
         })
     }
@@ -244,7 +246,7 @@ impl Said<'_> {
             self.finished.tokens.len(),
             if self.ended { ", the last one ends the text" } else { "" },
         );
-        out += &format!("  weights  {}, as in the file", workload.weights);
+        out += &format!("  weights  {}{}", workload.weights, self.weights);
         let worst = self.roundings.iter().max_by(|a, b| a.nmse.total_cmp(&b.nmse));
         if let Some(worst) = worst {
             let (count, error, tensor) = (self.roundings.len(), worst.nmse, &worst.tensor);
@@ -258,14 +260,6 @@ impl Said<'_> {
         }
         out.push('\n');
         out + &lutsim_reports::phases(record)
-    }
-}
-
-/// A group as JSON: a number, or `row`.
-fn group(format: WeightFormat) -> serde_json::Value {
-    match format.group {
-        Group::Of(size) => json!(size),
-        Group::Row => json!("row"),
     }
 }
 

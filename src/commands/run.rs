@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
+use lutsim_host::files::Request;
 use lutsim_host::model::Model;
 use lutsim_host::search::Effort;
 use lutsim_host::weights::WeightSource;
@@ -210,6 +211,13 @@ impl Run {
             let w = &chip.workload;
             let own = (WeightFormat::new(w.weights, w.group), WeightFormat::new(w.head, w.head_group));
             let same = own == (file.weights, file.head);
+            let made = !same && own.1 == file.head && own.0.kind.blocks().is_none();
+            if made && self.values == Switch::On {
+                // Rounded to nearest.
+                let request = Request { format: own.0, importance: None };
+                let file = file.clone().requested(request).map_err(|e| model_file::wrong(&path, e))?;
+                return self.go(chip, file.model.clone(), Some(&file));
+            }
             let source: Option<&dyn WeightSource> = if same { Some(file) } else { None };
             if source.is_none() && self.values == Switch::On {
                 let holds = match file.model.mix {

@@ -1,20 +1,26 @@
 //! `lutsim types`: every weight type, what it stores, and what a product with it takes on a chip.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use lutsim_formats::types::TYPES;
-use lutsim_host::files::ROUNDED;
+use lutsim_host::files::{ROUNDED, Request, Rounding};
+use lutsim_host::quantize::KINDS;
 use lutsim_isa::{Group, WeightFormat, WeightKind};
 use serde_json::json;
 
 use crate::cli::ChipArgs;
 use crate::failure::Failure;
-use crate::{device, gemm, kernel, output};
+use crate::{device, gemm, kernel, model_file, output};
 
 /// Every weight type: stored bits, bit-planes, whether a file's weights stay exact, and the cycles of a product.
 #[derive(Debug, Args)]
 pub struct Types {
     #[command(flatten)]
     chip: ChipArgs,
+    /// Say too what rounding this model's matrices (GGUF, safetensors) to each type in groups of 128 loses
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
     /// Print the table as JSON and nothing else
     #[arg(long)]
     json: bool,
@@ -89,9 +95,43 @@ impl Types {
                 "exact": row.exact,
             }));
         }
+        let Some(path) = &self.model else {
+            return match self.json {
+                true => output::print(&format!("{:#}\n", json!(table))),
+                false => output::print(&text),
+            };
+        };
+        let errors = model_file::with_file(path, |_, file| {
+            let one = |&kind: &WeightKind| {
+                let format = WeightFormat::new(kind, Group::Of(128));
+                let made = file.clone().requested(Request { format, importance: None });
+                made.and_then(|file| file.roundings()).map_err(|e| model_file::wrong(path, e))
+            };
+            KINDS.iter().map(one).collect::<Result<Vec<_>, _>>()
+        })?;
+        // The head keeps its type: its error is the same in every column, and no part of this.
+        let layers = |r: &&Rounding| r.to.kind == KINDS[0];
+        text += &format!(
+            "\nRounding error in groups of 128, of the power: {}\n  {:<32}",
+            path.display(),
+            "tensor"
+        );
+        KINDS.iter().for_each(|kind| text += &format!("{:>9}", kind.name()));
+        let mut tensors = Vec::new();
+        for (i, first) in errors[0].iter().enumerate().filter(|(_, r)| layers(r)) {
+            text += &format!("\n  {:<32}", first.tensor);
+            let of = |column: &Vec<Rounding>| column[i].nmse;
+            errors.iter().for_each(|column| text += &format!("{:>9.1e}", of(column)));
+            let row: serde_json::Map<_, _> = KINDS
+                .iter()
+                .zip(&errors)
+                .map(|(kind, column)| (kind.name().into(), json!(of(column))))
+                .collect();
+            tensors.push(json!({ "tensor": first.tensor, "from": first.from, "nmse": row }));
+        }
         match self.json {
-            true => output::print(&format!("{:#}\n", json!(table))),
-            false => output::print(&text),
+            true => output::print(&format!("{:#}\n", json!({ "types": table, "tensors": tensors }))),
+            false => output::print(&(text + "\n")),
         }
     }
 }

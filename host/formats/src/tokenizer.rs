@@ -1,4 +1,4 @@
-//! Text to token ids and back, with the vocabulary of a GGUF file.
+//! Text to token ids and back, with the vocabulary of a GGUF file, or of a `tokenizer.json` in its words ([`gguf_of`]).
 //!
 //! ```text
 //! text --special tokens cut out--> pieces --split (byte-level BPE only)--> words --merge--> ids
@@ -9,6 +9,7 @@
 //! What is built here is a few times the size of the vocabulary in the file.
 
 mod bpe;
+mod json;
 mod merge;
 mod split;
 mod spm;
@@ -17,6 +18,7 @@ use std::collections::HashMap;
 
 use crate::error::FormatError;
 use crate::gguf::{Gguf, Value, ValueType};
+pub use json::gguf_of;
 
 const TOKENS: &str = "tokenizer.ggml.tokens";
 

@@ -16,7 +16,7 @@ use lutsim_formats::gguf::{Gguf, GgufModel, Value};
 use lutsim_formats::map::Mapped;
 use lutsim_formats::packed::{PackedLinear, Packing};
 use lutsim_formats::safetensors::SafeTensors;
-use lutsim_formats::tokenizer::{Special, Tokenizer};
+use lutsim_formats::tokenizer::{Special, Tokenizer, gguf_of};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -32,6 +32,8 @@ fn damaged_files() {
     safetensors();
     config();
     tokenizers();
+    tokenizer_json();
+    parts();
     checkpoint();
 }
 
@@ -268,6 +270,39 @@ fn tokenizers() {
             true
         });
     }
+}
+
+/// A `tokenizer.json`, damaged: what is accepted makes a file that can be read.
+fn tokenizer_json() {
+    let good = std::fs::read(common::data("models/tokenizer.json")).unwrap();
+    // Strings of a few bytes are words in a tree.
+    let accepted = run(&good, good.len(), 500, 64, |bytes| {
+        let Ok(keys) = gguf_of(bytes, b"{}") else { return false };
+        let file = Gguf::parse(&keys).unwrap();
+        // Merges of tokens that are not there, and bytes without a token, are refused here.
+        if let Ok(tokenizer) = Tokenizer::of(&file) {
+            let ids = tokenizer.prompt("In 1234 days <|endoftext|>", Special::Token);
+            tokenizer.decode(&ids).unwrap();
+        }
+        true
+    });
+    assert!(accepted > 5, "{accepted} of 500");
+}
+
+/// Parts of a model, one of them damaged.
+fn parts() {
+    let part = |i| {
+        std::fs::read(common::data(&format!("checkpoints/split/phi3-q4_0-{i:05}-of-00003.gguf"))).unwrap()
+    };
+    let [first, second, third] = [1, 2, 3].map(part);
+    run(&second, 1200, 500, 64, |second| {
+        let files = [&first[..], second, &third].map(Gguf::parse).into_iter().collect::<Result<Vec<_>, _>>();
+        let Ok(files) = files else { return false };
+        let Ok(whole) = Gguf::join(files) else { return false };
+        drop(GgufModel::of(&whole));
+        whole.tensors().for_each(|tensor| drop(tensor.values()));
+        true
+    });
 }
 
 /// A configuration and its file, one of them damaged.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use common::Writer;
 use lutsim_formats::gguf::Gguf;
 use lutsim_formats::map::Mapped;
-use lutsim_formats::tokenizer::{Special, Tokenizer};
+use lutsim_formats::tokenizer::{Special, Tokenizer, gguf_of};
 use serde::Deserialize;
 
 fn json<T: for<'d> Deserialize<'d>>(name: &str) -> T {
@@ -89,6 +89,76 @@ fn the_trained_models_as_llama_cpp() {
             assert!(tokenizer.encode("", Special::Text).is_empty());
         });
     }
+}
+
+/// A `tokenizer.json` says what the GGUF file made of it says; what is not read is named.
+#[test]
+fn json_files() {
+    let whole = std::fs::read(common::data("models/tokenizer.json")).unwrap();
+    let config = br#"{"eos_token_id": [0, 3], "bos_token_id": null}"#;
+    let bytes = gguf_of(&whole, config).unwrap();
+    let file = Gguf::parse(&bytes).unwrap();
+    let tokenizer = Tokenizer::of(&file).unwrap();
+    assert_eq!(tokenizer.len(), 1024);
+    for case in json::<Tokenization>("models/expected/tokenization.json").cases {
+        assert_eq!(tokenizer.prompt(&case.text, Special::Text), case.tokens, "{:?}", case.text);
+        assert_eq!(tokenizer.decode(&case.tokens).unwrap(), case.text);
+    }
+    let validation = std::fs::read_to_string(common::data("models/validation.txt")).unwrap();
+    assert_eq!(tokenizer.encode(&validation, Special::Text).len(), 10_584);
+    assert_eq!(tokenizer.encode("a<|endoftext|>b", Special::Token), [65, 0, 66]);
+    assert!(tokenizer.is_end(0) && !tokenizer.is_end(1));
+
+    // The words of other families, and a token that begins every text.
+    let with = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut value: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+        change(&mut value);
+        gguf_of(value.to_string().as_bytes(), b"{}").map_err(|e| e.to_string())
+    };
+    let split = |digits: &str| {
+        serde_json::json!({"type": "Sequence", "pretokenizers": [
+            {"type": "Split", "behavior": "Isolated", "invert": false, "pattern": {"Regex": format!(
+                r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+            )}},
+            {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}]})
+    };
+    for (digits, pre) in [(r"\p{N}{1,3}", "llama-bpe"), (r"\p{N}", "qwen2")] {
+        let bytes = with(&|file| file["pre_tokenizer"] = split(digits)).unwrap();
+        let expected = bpe(pre).bytes();
+        let [found, expected] = [&bytes, &expected].map(|b| {
+            let file = Gguf::parse(b).unwrap();
+            Tokenizer::of(&file).unwrap().encode("In 1234 days, they'LL say so.", Special::Text)
+        });
+        assert_eq!(found, expected, "{pre}");
+    }
+    let bytes = with(&|file| {
+        file["post_processor"] = serde_json::json!({"type": "Sequence", "processors": [{"type": "ByteLevel"},
+            {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}},
+            {"Sequence": {"id": "A", "type_id": 0}}], "special_tokens": {"<s>": {"ids": [7]}}}]});
+    });
+    let bytes = bytes.unwrap();
+    let file = Gguf::parse(&bytes).unwrap();
+    assert_eq!(Tokenizer::of(&file).unwrap().prompt("a", Special::Text), [7, 65]);
+
+    let said = |change: &dyn Fn(&mut serde_json::Value)| with(change).unwrap_err();
+    assert_eq!(
+        said(&|file| file["model"]["byte_fallback"] = true.into()),
+        "key `model.type`: BPE with `byte_fallback`, expected byte-level BPE"
+    );
+    assert_eq!(
+        said(&|file| file["model"]["type"] = "WordPiece".into()),
+        "key `model.type`: `WordPiece`, expected byte-level BPE"
+    );
+    assert_eq!(
+        said(&|file| file["pre_tokenizer"]["type"] = "Metaspace".into()),
+        "key `pre_tokenizer`: \"Metaspace\", expected the words of GPT-2, Llama 3 or Qwen2, as bytes"
+    );
+    assert_eq!(
+        said(&|file| file["model"]["vocab"]["more"] = 4_000_000_000u32.into()),
+        "key `model.vocab`: no token 1024, but 4000000000, expected ids without gaps"
+    );
+    assert!(gguf_of(b"[]", b"{}").unwrap_err().to_string().starts_with("tokenizer.json: "));
+    assert!(gguf_of(&whole, b"").unwrap_err().to_string().starts_with("config.json: "));
 }
 
 /// The keys of a byte-level tokeniser with the vocabulary of the trained models.

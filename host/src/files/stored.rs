@@ -121,7 +121,8 @@ impl<'s> Stored<'s> {
     pub(super) fn values(&self) -> Result<Vec<f32>, FormatError> {
         self.values_of(0, self.rows())
     }
-    fn values_of(&self, first: usize, rows: usize) -> Result<Vec<f32>, FormatError> {
+    /// Values of some rows.
+    pub(super) fn values_of(&self, first: usize, rows: usize) -> Result<Vec<f32>, FormatError> {
         let k = self.cols();
         let mut values = vec![0.0; rows * k];
         for (row, out) in values.chunks_exact_mut(k).enumerate() {
