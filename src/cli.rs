@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use lutsim_sim::chip_file::{ChipFile, Override};
 
 use crate::commands::{
-    asm, check, config, disasm, docs, dram, eval, exec, gemm, generate, ppa, run, types, validate,
+    asm, check, config, disasm, docs, dram, eval, exec, explore, gemm, generate, ppa, run, types, validate,
 };
 use crate::failure::Failure;
 use crate::resolve;
@@ -35,6 +35,8 @@ pub enum Command {
     Dram(dram::Dram),
     /// Area, power and price of a chip, and cores of other kinds beside its own
     Ppa(ppa::Ppa),
+    /// Sweep a design and print what is best
+    Explore(explore::Explore),
     /// Hold the model against what is published
     Validate(validate::Validate),
     /// List the weight types: what each stores, and what a product with it takes
@@ -72,6 +74,7 @@ impl Command {
             Command::Exec(c) => c.execute(),
             Command::Dram(c) => c.execute(),
             Command::Ppa(c) => c.execute(),
+            Command::Explore(c) => c.execute(),
             Command::Validate(c) => c.execute(),
             Command::Types(c) => c.execute(),
             Command::Asm(c) => c.execute(),

@@ -14,6 +14,7 @@ pub mod device;
 pub mod dram;
 mod engine;
 pub mod eval;
+pub mod explore;
 pub mod failure;
 pub mod gemm;
 pub mod kernel;

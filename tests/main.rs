@@ -5,6 +5,7 @@ mod cli;
 mod cli_cases;
 mod docs;
 mod dram;
+mod explore;
 mod gemm;
 mod generate;
 mod laws;

@@ -92,6 +92,20 @@ fn the_record_has_area_and_price() {
     assert!(text.contains("\nArea and price\n") && text.contains("dram_phy"), "{text}");
 }
 
+/// Drain, broadcast, tables and leakage are charged in every run, and what is spent sums to the whole.
+#[test]
+fn nothing_is_for_free() {
+    let (_, json, _) = lutsim(Path::new("."), &["run", "--config", "tiny", "--generate", "1", "--json"]);
+    let record = lutsim_record::Record::from_json(&json).unwrap();
+    let spent = &record.energy_by_purpose_j;
+    for (purpose, joules) in spent.iter() {
+        assert_eq!(*joules > 0.0, purpose != "products", "{purpose}: {joules} J");
+    }
+    let sum: f64 = spent.iter().map(|(_, joules)| joules).sum();
+    let whole: f64 = record.phases().map(|(_, p)| p.energy_j).sum();
+    assert!((sum / whole - 1.0).abs() < 1e-9);
+}
+
 #[test]
 fn the_paper_is_held_beside_the_model() {
     let (code, json, _) = lutsim(Path::new("."), &["validate", "paper", "--json"]);

@@ -1,6 +1,6 @@
 //! What `lutsim run` prints: at most 100 columns, every number with its unit.
 
-use lutsim_record::{DramBytesByClass, PhaseTotals, Record, UnitCycles};
+use lutsim_record::{DramBytesByClass, Ordered, PhaseTotals, Record, UnitCycles};
 
 use crate::operators::{by_operator, intensity};
 use crate::quantity::{bytes, count, digits, percent, share, si, size};
@@ -21,6 +21,10 @@ pub fn summary(record: &Record) -> String {
     }
     out.push_str(&section("DRAM bytes by class", &classes(&phases)));
     out.push_str(&section("Energy by component, mid values", &energy(record, &phases)));
+    if !record.energy_by_purpose_j.is_empty() {
+        let text = per_token("spent on", &record.energy_by_purpose_j, &phases, |p| &p.energy_by_purpose_j);
+        out.push_str(&section("Energy by what it is spent on, mid values", &text));
+    }
     if let Some(text) = silicon(record) {
         out.push_str(&section("Area and price", &text));
     }
@@ -259,24 +263,33 @@ fn classes(phases: &[Phase<'_>]) -> String {
     table.render()
 }
 
-fn energy(record: &Record, phases: &[Phase<'_>]) -> String {
-    let mut columns = vec![("component", Align::Left)];
+/// Joules per token of each part and phase; parts that the chip does not have took nothing.
+fn per_token(
+    name: &str,
+    parts: &Ordered<f64>,
+    phases: &[Phase<'_>],
+    of: impl Fn(&PhaseTotals) -> &Ordered<f64>,
+) -> String {
+    let mut columns = vec![(name, Align::Left)];
     for (name, _) in phases {
         columns.extend([(*name, Align::Right), ("share", Align::Right)]);
     }
     let mut table = Table::new(&columns);
-    // Parts that the chip does not have took nothing.
-    for (component, _) in record.energy_by_component_j.iter().filter(|(_, joules)| **joules > 0.0) {
+    for (part, _) in parts.iter().filter(|(_, joules)| **joules > 0.0) {
         let cells = phases.iter().flat_map(|(_, p)| {
-            let joules = p.energy_by_component_j.get(component).copied().unwrap_or(0.0);
+            let joules = of(p).get(part).copied().unwrap_or(0.0);
             [format!("{}/token", si(share(joules, p.tokens as f64), "J")), percent(share(joules, p.energy_j))]
         });
-        table.row(std::iter::once(component.to_owned()).chain(cells));
+        table.row(std::iter::once(part.to_owned()).chain(cells));
     }
     let total =
         phases.iter().flat_map(|(_, p)| [format!("{}/token", si(p.energy_per_token_j, "J")), percent(1.0)]);
     table.row(std::iter::once("total".to_owned()).chain(total));
-    let mut out = table.render();
+    table.render()
+}
+
+fn energy(record: &Record, phases: &[Phase<'_>]) -> String {
+    let mut out = per_token("component", &record.energy_by_component_j, phases, |p| &p.energy_by_component_j);
     let total: f64 = record.energy_by_boundary_j.iter().map(|(_, joules)| joules).sum();
     let sides: Vec<String> = record
         .energy_by_boundary_j

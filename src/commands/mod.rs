@@ -8,6 +8,7 @@ pub mod docs;
 pub mod dram;
 pub mod eval;
 pub mod exec;
+pub mod explore;
 pub mod gemm;
 pub mod generate;
 pub mod ppa;

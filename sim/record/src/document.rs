@@ -47,11 +47,15 @@ pub(crate) fn counters_markdown() -> String {
         "\n## Energy lines\n\n\
          `component += counter * entry`. Boundary: `chip` is the accelerator, `dram_device` the memory dies,\n\
          `interface` the pins on both sides; the host SoC is outside. A missing entry is an error.\n\n\
-         | component | boundary | technology entry | counter |\n|---|---|---|---|\n",
+         | component | boundary | purpose | technology entry | counter |\n|---|---|---|---|---|\n",
     );
     for line in LINES {
         let boundary = line.boundary.name();
-        let _ = writeln!(out, "| {} | {boundary} | `{}` | `{}` |", line.component, line.entry, line.event);
+        let _ = writeln!(
+            out,
+            "| {} | {boundary} | {} | `{}` | `{}` |",
+            line.component, line.purpose, line.entry, line.event
+        );
     }
     out
 }

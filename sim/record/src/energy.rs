@@ -30,6 +30,23 @@ impl Boundary {
     }
 }
 
+/// What energy is spent on, across components.
+pub const PURPOSES: &[&str] = &[
+    "lookups",
+    "accumulation",
+    "tables",
+    "products",
+    "scales",
+    "vector",
+    "sram",
+    "wires",
+    "control",
+    "clock",
+    "leakage",
+    "dram",
+    "interface",
+];
+
 /// One row of the energy table: `component += events * entry`.
 #[derive(Clone, Copy, Debug)]
 pub struct LineRow {
@@ -37,6 +54,8 @@ pub struct LineRow {
     pub component: &'static str,
     /// Which side of the boundary.
     pub boundary: Boundary,
+    /// What it is spent on, one of [`PURPOSES`].
+    pub purpose: &'static str,
     /// The technology entry.
     pub entry: &'static str,
     /// The event counter, a field of [`Events`].
@@ -47,10 +66,10 @@ pub struct LineRow {
 }
 
 macro_rules! lines {
-    ($($component:literal $boundary:ident { $($entry:literal : $event:ident $unit:ident,)* })*) => {
+    ($($component:literal $boundary:ident { $($entry:literal : $event:ident $unit:ident $purpose:literal,)* })*) => {
         /// Every energy line, in the order in which they are summed.
         pub const LINES: &[LineRow] = &[$($(LineRow {
-            component: $component, boundary: Boundary::$boundary, entry: $entry,
+            component: $component, boundary: Boundary::$boundary, purpose: $purpose, entry: $entry,
             event: stringify!($event), unit: EventUnit::$unit, count: |e| e.$event,
         },)*)*];
     };
@@ -58,74 +77,75 @@ macro_rules! lines {
 
 lines! {
     "lut" Chip {
-        "lut_select": lut_selects Each,
-        "lut_pe_leakage": lut_pe_cycles CoreCycle,
+        "lut_select": lut_selects Each "lookups",
+        "lut_accumulate": lut_selects Each "accumulation",
+        "lut_pe_leakage": lut_pe_cycles CoreCycle "leakage",
     }
     "table_builder" Chip {
-        "table_add": table_adds Each,
-        "table_read": table_reads Byte,
+        "table_add": table_adds Each "tables",
+        "table_read": table_reads Byte "tables",
     }
     "mac_lanes" Chip {
-        "mac_int8": mac_int8 Each,
-        "mac_fp16": mac_fp16 Each,
-        "mac_lane_leakage": mac_lane_cycles CoreCycle,
+        "mac_int8": mac_int8 Each "products",
+        "mac_fp16": mac_fp16 Each "products",
+        "mac_lane_leakage": mac_lane_cycles CoreCycle "leakage",
     }
     "drain" Chip {
-        "group_drain": group_drains Each,
-        "psum_access": psum_accesses Each,
+        "group_drain": group_drains Each "scales",
+        "psum_access": psum_accesses Each "scales",
     }
     "vector" Chip {
-        "vector_lane_op": vector_lane_ops Each,
-        "sfu_op": sfu_ops Each,
-        "vector_lane_leakage": vector_lane_cycles CoreCycle,
+        "vector_lane_op": vector_lane_ops Each "vector",
+        "sfu_op": sfu_ops Each "vector",
+        "vector_lane_leakage": vector_lane_cycles CoreCycle "leakage",
     }
     "scratchpad" Chip {
-        "scratchpad_read": scratchpad_read_bytes Byte,
-        "scratchpad_write": scratchpad_write_bytes Byte,
-        "scratchpad_leakage": scratchpad_kib_cycles CoreCycle,
+        "scratchpad_read": scratchpad_read_bytes Byte "sram",
+        "scratchpad_write": scratchpad_write_bytes Byte "sram",
+        "scratchpad_leakage": scratchpad_kib_cycles CoreCycle "leakage",
     }
     "wires" Chip {
-        "wire_weights": weight_broadcast_bytes Byte,
-        "wire_activations": activation_broadcast_bytes Byte,
-        "wire_tables": table_adds Each,
-        "wire_stored_tables": table_reads Byte,
-        "wire_dma": dma_bytes Byte,
+        "wire_weights": weight_broadcast_bytes Byte "wires",
+        "wire_activations": activation_broadcast_bytes Byte "wires",
+        "wire_tables": table_adds Each "wires",
+        "wire_stored_tables": table_reads Byte "wires",
+        "wire_dma": dma_bytes Byte "wires",
     }
     "unpacker" Chip {
-        "unpack": unpacked_bytes Byte,
+        "unpack": unpacked_bytes Byte "control",
     }
     "dma" Chip {
-        "dma": dma_bytes Byte,
+        "dma": dma_bytes Byte "control",
     }
     "sequencer" Chip {
-        "instruction": instructions Each,
+        "instruction": instructions Each "control",
     }
     "uncore" Chip {
-        "uncore_power": core_cycles CoreCycle,
+        "uncore_power": core_cycles CoreCycle "clock",
     }
     "dram_activate" DramDevice {
-        "dram_activate": dram_activates Each,
+        "dram_activate": dram_activates Each "dram",
     }
     "dram_read" DramDevice {
-        "dram_read": dram_read_bytes Byte,
-        "dram_read": dram_others_read_bytes Byte,
+        "dram_read": dram_read_bytes Byte "dram",
+        "dram_read": dram_others_read_bytes Byte "dram",
     }
     "dram_write" DramDevice {
-        "dram_write": dram_write_bytes Byte,
-        "dram_write": dram_others_write_bytes Byte,
+        "dram_write": dram_write_bytes Byte "dram",
+        "dram_write": dram_others_write_bytes Byte "dram",
     }
     "dram_refresh" DramDevice {
-        "dram_refresh": dram_refreshes Each,
+        "dram_refresh": dram_refreshes Each "dram",
     }
     "dram_background" DramDevice {
-        "dram_background_active": dram_active_clocks DramClock,
-        "dram_background_idle": dram_idle_clocks DramClock,
+        "dram_background_active": dram_active_clocks DramClock "dram",
+        "dram_background_idle": dram_idle_clocks DramClock "dram",
     }
     "interface" Interface {
-        "interface_read": dram_read_bytes Byte,
-        "interface_write": dram_write_bytes Byte,
-        "interface_read": dram_others_read_bytes Byte,
-        "interface_write": dram_others_write_bytes Byte,
+        "interface_read": dram_read_bytes Byte "interface",
+        "interface_write": dram_write_bytes Byte "interface",
+        "interface_read": dram_others_read_bytes Byte "interface",
+        "interface_write": dram_others_write_bytes Byte "interface",
     }
 }
 
@@ -187,6 +207,8 @@ pub struct EnergyLine {
     pub component: &'static str,
     /// Which side of the boundary.
     pub boundary: Boundary,
+    /// What it is spent on.
+    pub purpose: &'static str,
     /// The technology entry.
     pub entry: &'static str,
     /// How many events.
@@ -229,6 +251,7 @@ impl Energy {
             lines.push(EnergyLine {
                 component: row.component,
                 boundary: row.boundary,
+                purpose: row.purpose,
                 entry: row.entry,
                 events: count,
                 joules: each.times(count as f64),
@@ -252,6 +275,15 @@ impl EnergyBreakdown {
     /// By side of the boundary: chip, dram_device, interface.
     pub fn by_boundary(&self) -> Ordered<Band> {
         self.group(|line| line.boundary.name())
+    }
+
+    /// By what it is spent on, in the order of [`PURPOSES`].
+    pub fn by_purpose(&self) -> Ordered<Band> {
+        let mut out: Ordered<Band> = PURPOSES.iter().map(|p| (*p, Band::default())).collect();
+        for line in &self.lines {
+            out.add(line.purpose, line.joules);
+        }
+        out
     }
 
     fn group(&self, key: impl Fn(&EnergyLine) -> &'static str) -> Ordered<Band> {

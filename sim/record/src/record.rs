@@ -18,8 +18,8 @@ use crate::units::UnitCycles;
 /// 1.1: `events` may have `dram_others_read_bytes` and `dram_others_write_bytes`, traffic of other masters; where they are
 /// missing there was none. They belong to no class and to no operator. 1.2: `mac_int8`, `mac_fp16` and `mac_lane_cycles` likewise,
 /// and the energy component `mac_lanes`. 1.3: `area_*` are filled, `cost_*` is new; energy of broadcast wires inside cores is part of
-/// the component `wires`.
-pub const SCHEMA_VERSION: &str = "1.3";
+/// the component `wires`. 1.4: `energy_by_purpose_*`.
+pub const SCHEMA_VERSION: &str = "1.4";
 
 /// What a run leaves behind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,6 +46,15 @@ pub struct Record {
     pub energy_by_boundary_j_low: Ordered<f64>,
     /// High values.
     pub energy_by_boundary_j_high: Ordered<f64>,
+    /// The same energy by what it is spent on, across components: look-ups, accumulation, tables, SRAM, wires, leakage and so on.
+    #[serde(default)]
+    pub energy_by_purpose_j: Ordered<f64>,
+    /// Low values.
+    #[serde(default)]
+    pub energy_by_purpose_j_low: Ordered<f64>,
+    /// High values.
+    #[serde(default)]
+    pub energy_by_purpose_j_high: Ordered<f64>,
     /// Area of the chip, or the reason why there is none.
     #[serde(flatten)]
     pub area: Area,
@@ -197,6 +206,9 @@ pub struct PhaseTotals {
     pub macs: u64,
     /// Joules by component, mid.
     pub energy_by_component_j: Ordered<f64>,
+    /// Joules by what they are spent on, mid.
+    #[serde(default)]
+    pub energy_by_purpose_j: Ordered<f64>,
     /// Every event counter.
     pub events: Events,
     /// Where each unit's cycles went in this phase.
@@ -362,7 +374,8 @@ impl Record {
         let pick = |map: &Ordered<Band>, f: fn(&Band) -> f64| -> Ordered<f64> {
             map.iter().map(|(name, band)| (name, f(band))).collect()
         };
-        let (component, boundary) = (energy.by_component(), energy.by_boundary());
+        let (component, boundary, purpose) =
+            (energy.by_component(), energy.by_boundary(), energy.by_purpose());
         let mut record = Record {
             schema_version: SCHEMA_VERSION.to_owned(),
             provenance,
@@ -375,6 +388,9 @@ impl Record {
             energy_by_boundary_j: pick(&boundary, |b| b.mid),
             energy_by_boundary_j_low: pick(&boundary, |b| b.low),
             energy_by_boundary_j_high: pick(&boundary, |b| b.high),
+            energy_by_purpose_j: pick(&purpose, |b| b.mid),
+            energy_by_purpose_j_low: pick(&purpose, |b| b.low),
+            energy_by_purpose_j_high: pick(&purpose, |b| b.high),
             area,
             price,
             operators,
@@ -471,6 +487,7 @@ impl PhaseTotals {
             dram_bytes_by_class: classes,
             macs: events.macs,
             energy_by_component_j: energy.by_component().iter().map(|(k, b)| (k, b.mid)).collect(),
+            energy_by_purpose_j: energy.by_purpose().iter().map(|(k, b)| (k, b.mid)).collect(),
             events,
             units,
         }

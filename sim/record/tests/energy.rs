@@ -71,10 +71,10 @@ fn a_missing_entry_is_an_error_that_names_it() {
 fn wrong_files_are_refused_with_the_place() {
     let (_, text) = LOGIC[0];
     let message = |text: &str| Tech::parse("mine.toml", text).unwrap_err().to_string();
-    let lut = "value = 226.0\nlow = 120.0";
+    let lut = "[entry.lut_select]\nvalue = 113.0\nlow = 60.0";
     assert_eq!(
-        message(&text.replace(lut, "value = 26.0\nlow = 120.0")),
-        "technology `mine.toml`, entry `lut_select`: low 120 <= value 26 <= high 578 does not hold"
+        message(&text.replace(lut, "[entry.lut_select]\nvalue = 26.0\nlow = 60.0")),
+        "technology `mine.toml`, entry `lut_select`: low 60 <= value 26 <= high 289 does not hold"
     );
     assert_eq!(
         message(&text.replacen("unit = \"fJ\"", "unit = \"fj\"", 1)),
@@ -113,7 +113,7 @@ fn units_are_what_they_say() {
     };
     let close = |a: f64, b: f64| assert!((a / b - 1.0).abs() < 1e-12, "{a} {b}");
     // fJ each; mW over one second of core clock; mW over one second of DRAM clock; pJ/bit over bytes
-    close(each(Events { lut_selects: 1_000_000, ..Events::default() }, "lut_select"), 24.9e-9);
+    close(each(Events { lut_selects: 1_000_000, ..Events::default() }, "lut_select"), 12.45e-9);
     close(each(Events { core_cycles: 1_000_000_000, ..Events::default() }, "uncore_power"), 25e-3);
     let clocks = Events { dram_active_clocks: 1_200_000_000, ..Events::default() };
     close(each(clocks, "dram_background_active"), 40e-3);
@@ -154,7 +154,7 @@ proptest! {
         let energy = Energy::compute(&events, &CLOCKS, &phone()).unwrap();
         let total = energy.total();
         prop_assert!(total.low <= total.mid && total.mid <= total.high);
-        for map in [energy.by_component(), energy.by_boundary()] {
+        for map in [energy.by_component(), energy.by_boundary(), energy.by_purpose()] {
             let mid: f64 = map.iter().map(|(_, b)| b.mid).sum();
             prop_assert!((mid - total.mid).abs() <= 1e-12 * total.mid);
         }

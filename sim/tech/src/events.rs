@@ -167,13 +167,24 @@ impl Plan {
         core.check()?;
         let shape = core.shape;
         let elements = f64::from(shape.m) * f64::from(shape.n);
-        let array = total(&core.bill(silicon, 1, Charged::ARRAY).energy(silicon));
+        let array = core.bill(silicon, 1, Charged::ARRAY).energy(silicon);
+        let accumulate = array.get("accumulate").copied().unwrap_or_default();
+        let select = array.iter().filter(|(part, _)| *part != "accumulate");
+        let select = select.fold(Band::default(), |sum, (_, band)| sum + *band);
+        let each = 1.0 / (elements * f64::from(shape.groups));
         table.put(
             "lut_select",
-            array.times(1.0 / (elements * f64::from(shape.groups))),
+            select.times(each),
             FJ,
             Calibrated,
-            "One element in one cycle: an entry selected, sign, shift, accumulator with its register.",
+            "One element in one cycle: an entry selected, sign, shift.",
+        );
+        table.put(
+            "lut_accumulate",
+            accumulate.times(each),
+            FJ,
+            Calibrated,
+            "The element's accumulator with its register, in the same cycle.",
         );
         let leakage = core.leakage(silicon, Charged { builders: false, ..Charged::ALL });
         table.put(

@@ -140,6 +140,10 @@ fn events_lie_within_the_bands_of_the_former_table() {
     for (nm, text) in former {
         let events = phone().events(&at(nm)).unwrap();
         for (name, old) in Tech::parse("former", text).unwrap().iter() {
+            // The two were one line: only their sum was measured.
+            if name.starts_with("lut_select") || name.starts_with("lut_accumulate") {
+                continue;
+            }
             let new = events.entry(name).unwrap_or_else(|| panic!("{nm} nm: no {name}"));
             let scale = if new.unit == old.unit { 1.0 } else { 1e-3 };
             let value = new.value * scale;
@@ -151,13 +155,23 @@ fn events_lie_within_the_bands_of_the_former_table() {
                 old.value
             );
         }
+        let of = |table: &Tech| {
+            let band = |name: &str| table.band(name, "fJ").unwrap();
+            band("lut_select") + band("lut_accumulate")
+        };
+        let (old, new) = (of(&Tech::parse("former", text).unwrap()), of(&events));
+        assert!((old.low..=old.high).contains(&new.mid), "{nm} nm: {new:?} is outside {old:?}");
     }
 }
 
 #[test]
 fn a_change_of_shape_changes_area_and_energy() {
     let silicon = at(7);
-    let select = |plan: &Plan| plan.events(&silicon).unwrap().entry("lut_select").unwrap().value;
+    let select = |plan: &Plan| {
+        let events = plan.events(&silicon).unwrap();
+        let value = |name: &str| events.entry(name).unwrap().value;
+        value("lut_select") + value("lut_accumulate")
+    };
     let area = |plan: &Plan| total(&plan.area(&silicon).unwrap()).mid;
     let with = |m, n, k, bits| {
         let mut plan = phone();
