@@ -1,7 +1,7 @@
 //! Where everything lies in scratchpad.
 //!
 //! ```text
-//! 0  X | XQ scales | positions | parameters |  attention:  T0 (XN)  T1  scores  P       | weight ring: slots ...
+//! 0  X | XQ scales | positions | parameters |  attention:  T0 (XN)  T1  TQ  scores  P       | weight ring: slots ...
 //!                                           |  MLP:        XN, then gate up H             |
 //!                                           |  head:       XN, then logits result         |
 //! ```
@@ -33,8 +33,10 @@ pub(crate) struct Buffers {
     pub(crate) param_slots: u64,
     /// Normalised rows, FP32.
     pub(crate) xn: u64,
-    /// Keys, then queries, FP32.
+    /// Keys, then in prefill queries, FP32.
     pub(crate) t0: u64,
+    /// Queries, FP32.
+    pub(crate) tq: u64,
     /// Values, then attention's result, FP32; embedding rows at the start.
     pub(crate) t1: u64,
     /// FP16 scales of the new keys and values, whose codes take the place of what they were made of.
@@ -124,6 +126,7 @@ impl Buffers {
         b.xn = shared;
         b.t0 = c.take(rows * q.max(kv).max(d) * 4);
         b.t1 = c.take(rows * q.max(kv).max(d) * 4);
+        b.tq = if phase.decode { c.take(rows * q * 4) } else { b.t0 };
         let scale = rows * u64::from(model.kv_heads) * 2;
         b.ks = c.take(scale);
         b.vs = c.take(scale);

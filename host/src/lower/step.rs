@@ -148,8 +148,10 @@ impl Lower<'_> {
         (self.layers, self.window) = (None, None);
     }
 
+    /// A layer. In decode the new keys and values go to DRAM when all three projections are done: the place that they are written
+    /// to is another in every step, and weights that come meanwhile would come otherwise.
     fn layer(&mut self) {
-        let (m, buf, rows) = (self.model, self.buf, self.phase.rows);
+        let (m, buf, rows, decode) = (self.model, self.buf, self.phase.rows, self.phase.decode);
         let (q, kv) = (m.q_width(), m.kv_width());
         self.op("attn_norm", 0, 0);
         self.b.refresh();
@@ -169,7 +171,9 @@ impl Lower<'_> {
         let wait = self.rotate(keys, wait);
         self.op("kv_write", 0, 0);
         self.quantise_kv(keys, buf.ks, wait);
-        self.store_kv(keys, buf.ks, self.layout.kv.k_codes, self.layout.kv.k_scales);
+        if !decode {
+            self.store_keys(keys);
+        }
 
         self.op("v_proj", self.macs("wv"), 0);
         self.product("wv", x, buf.t1, kv, DrainMode::Store);
@@ -178,14 +182,28 @@ impl Lower<'_> {
         let wait = self.bias(m.qkv_bias, values);
         self.op("kv_write", 0, 0);
         self.quantise_kv(values, buf.vs, wait);
-        self.store_kv(values, buf.vs, self.layout.kv.v_codes, self.layout.kv.v_scales);
+        if !decode {
+            self.store_values(values);
+        }
 
         self.op("q_proj", self.macs("wq"), 0);
-        // The keys have left T0, where the queries go.
-        self.lut_waits(sem::KV_FREE);
-        self.product("wq", x, buf.t0, q, DrainMode::Store);
+        if !decode {
+            // The keys have left T0, where the queries go.
+            self.lut_waits(sem::KV_FREE);
+        }
+        self.product("wq", x, buf.tq, q, DrainMode::Store);
+        if decode {
+            self.op("kv_write", 0, 0);
+            self.lut_done();
+            self.b.sync(Queue::Vector, FREE.wait(sem::OUT).signal(sem::TO_STORE));
+            // Keys, values and this.
+            (0..2).for_each(|_| self.b.sync(Queue::Store, FREE.wait(sem::TO_STORE)));
+            self.store_keys(keys);
+            self.store_values(values);
+            self.op("q_proj", 0, 0);
+        }
         self.lut_done();
-        let queries = Rows { base: buf.t0, rows, cols: q, elem: Elem::F32 };
+        let queries = Rows { base: buf.tq, rows, cols: q, elem: Elem::F32 };
         let wait = self.bias(m.qkv_bias, queries);
         let wait = self.rotate(queries, wait);
         let heads = Rows { rows: rows * m.heads, cols: m.head_dim, ..queries };
@@ -205,6 +223,23 @@ impl Lower<'_> {
         self.residual("wo", self.quantised(q, rows), m.output_bias, buf.t0);
 
         self.mlp();
+    }
+
+    /// New keys to the KV cache.
+    fn store_keys(&mut self, keys: Rows) {
+        self.b.sync(Queue::Store, FREE.wait(sem::TO_STORE));
+        self.store_kv(keys, self.buf.ks, self.layout.kv.k_codes, self.layout.kv.k_scales);
+        if !self.phase.decode {
+            self.b.sync(Queue::Store, FREE.signal(sem::KV_FREE));
+        }
+    }
+    /// New values.
+    fn store_values(&mut self, values: Rows) {
+        if !self.phase.decode {
+            self.b.sync(Queue::Store, FREE.wait(sem::TO_STORE));
+        }
+        self.store_kv(values, self.buf.vs, self.layout.kv.v_codes, self.layout.kv.v_scales);
+        self.b.sync(Queue::Store, FREE.signal(sem::KV_FREE));
     }
 
     /// A refresh that waits for the vector unit, in prefill, where the cores are what everything waits for: weights that came

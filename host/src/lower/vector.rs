@@ -207,12 +207,11 @@ impl Lower<'_> {
             _ => (self.model.head_dim, Elem::I8),
         }
     }
-    /// New tokens to the KV cache.
+    /// New tokens to the KV cache: the store queue's part.
     pub(super) fn store_kv(&mut self, x: Rows, scales: u64, to_codes: u64, to_scales: u64) {
         let kv = self.layout.kv;
         let (cols, elem) = self.kv_codes();
         let rows = x.rows * self.model.kv_heads;
-        self.b.sync(Queue::Store, FREE.wait(sem::TO_STORE));
         let row = 4 * u64::from(self.model.head_dim);
         let (decode, heads) = (self.phase.decode, u64::from(self.model.kv_heads));
         // From item to item, and from token to token.
@@ -246,6 +245,5 @@ impl Lower<'_> {
             self.b.end(start);
         }
         self.b.sync(Queue::Store, FREE.signal(sem::KV_STORED));
-        self.b.sync(Queue::Store, FREE.signal(sem::KV_FREE));
     }
 }

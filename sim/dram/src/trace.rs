@@ -1,6 +1,5 @@
 //! Request traces: their text form, and the patterns that validation uses, generated.
 
-
 use crate::error::Error;
 use crate::standard::Standard;
 
