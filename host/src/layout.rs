@@ -340,6 +340,11 @@ impl Layout {
                     experts: model.experts_of(name),
                     expert_stride: 0,
                 };
+                // Tiles begin alike in a row of each bank group where that takes little room: `leap` meets some again.
+                let tile = tensor.tile_bytes(tensor.n_tile);
+                if tile.next_multiple_of(align) - tile <= tile / 16 {
+                    tensor.tile_align = align;
+                }
                 // Experts lie alike in the banks.
                 let extent = tensor.extent();
                 tensor.expert_stride = extent.next_multiple_of(target.row_span_bytes.max(align));
