@@ -23,6 +23,7 @@ pub mod pack;
 pub mod plan;
 pub mod quantize;
 pub mod reference;
+pub mod rounded;
 pub mod runtime;
 pub mod search;
 pub mod target;

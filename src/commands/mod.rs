@@ -11,6 +11,7 @@ pub mod exec;
 pub mod gemm;
 pub mod generate;
 pub mod ppa;
+pub mod quality;
 pub mod run;
 pub mod types;
 pub mod validate;

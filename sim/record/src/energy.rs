@@ -64,6 +64,7 @@ lines! {
     "table_builder" Chip {
         "table_add": table_adds Each,
         "table_read": table_reads Byte,
+        "mac_int8": table_roundings Each,
     }
     "mac_lanes" Chip {
         "mac_int8": mac_int8 Each,
