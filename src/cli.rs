@@ -4,7 +4,8 @@ use clap::{Args, Parser, Subcommand};
 use lutsim_sim::chip_file::{ChipFile, Override};
 
 use crate::commands::{
-    asm, check, config, disasm, docs, dram, eval, exec, explore, gemm, generate, ppa, run, types, validate,
+    asm, check, config, disasm, docs, dram, eval, exec, explore, gemm, generate, ppa, quality, run, types,
+    validate,
 };
 use crate::failure::Failure;
 use crate::resolve;
@@ -27,6 +28,8 @@ pub enum Command {
     Generate(Box<generate::Generate>),
     /// Judge a model file: perplexity on the machine and in floats, and each operator's error
     Eval(eval::Eval),
+    /// Hold the weight types of a model file against each other: speed, energy and perplexity of each
+    Quality(quality::Quality),
     /// Run one matrix product on a chip
     Gemm(gemm::Gemm),
     /// Run one program on a chip
@@ -70,6 +73,7 @@ impl Command {
             Command::Run(c) => c.execute(),
             Command::Generate(c) => c.execute(),
             Command::Eval(c) => c.execute(),
+            Command::Quality(c) => c.execute(),
             Command::Gemm(c) => c.execute(),
             Command::Exec(c) => c.execute(),
             Command::Dram(c) => c.execute(),

@@ -25,7 +25,8 @@ pub(crate) fn latency(mnemonic: &str) -> String {
              and int2 2, int3 3, int4 4, int8 8); with k = 1, `ceil(rows * columns * g / attention.mac.lanes)` cycles of the \
              multiply-accumulate lanes. Longer if the builders (`rows * ceil(g / k) / lut.builders`; none for stored \
              tables), the links (`columns * planes * g / 8` bytes at `lut.weight_link_bytes`, a row's activations or tables at \
-             `lut.activation_link_bytes`) or the scratchpad deliver less. Then `ceil(rows * columns / \
+             `lut.activation_link_bytes`) or the scratchpad deliver less. Entries of 8 bits (`k4t8`) are built after a pass for their scale, \
+             beside the group before, at the builders' rate; the first group's is added where the array is idle. Then `ceil(rows * columns / \
              lut.drain_lanes)` cycles of the drain, rows and columns those of one core, beside the next group's selects: \
              the array waits when both accumulators are full. It retires `lut.pipeline_cycles` after its last group's drain."
             .into(),

@@ -34,7 +34,7 @@ fn usage_errors_exit_2_and_help_0() {
     assert_eq!(lutsim(Path::new("."), &["run", "--engine", "warp"]).0, 2);
     let (code, stdout, stderr) = lutsim(Path::new("."), &["run", "--help"]);
     assert_eq!((code, stderr.as_str()), (0, ""));
-    let flags = "--config --chip --model --batch --prompt --context --generate --weights --group --activations --kv \
+    let flags = "--config --chip --model --batch --prompt --context --generate --weights --group --activations --tables --kv \
                  --phase --values --engine --set --out --json --every-step --dump-mapping --mapping";
     for flag in flags.split_whitespace() {
         assert!(stdout.contains(flag), "run --help has no {flag}");

@@ -123,6 +123,7 @@ impl HostError {
 
 #[cfg(test)]
 mod tests {
+    use lutsim_isa::field::Entries;
     use lutsim_isa::format::{Group, WeightFormat, WeightKind};
 
     use super::HostError;
@@ -227,6 +228,17 @@ mod tests {
             "the head's group of 128 int8 weights does not fit 20-bit accumulators: they provably hold 16 products\n\
              the nearest legal choice is the head's group 16"
         );
+        let stored = Target { stored_tables: true, ..Target::PHONE };
+        assert_eq!(
+            said("llama-2-7b", Workload { tables: Entries::Int8, ..base() }, stored),
+            "tables that the vector unit makes (lut.build = \"vector\") have exact entries\n\
+             the nearest legal choice is --tables exact"
+        );
+        // An entry of 8 bits is no larger than one activation: four times as many fit, 1036.
+        let rounded = Workload { weights: int8, tables: Entries::Int8, ..base() };
+        let model = Model::builtin("llama-2-7b").unwrap();
+        assert_eq!(rounded.longest_sum(WeightKind::Int8, &Target::PHONE), 4 * 259);
+        assert_eq!(rounded.check(&model, &Target::PHONE), Ok(()));
         assert_eq!(
             say(parse_weights("int5").unwrap_err()),
             "weights cannot be kept as `int5`\n\

@@ -2,7 +2,6 @@
 
 mod choose;
 
-use lutsim_isa::field::AType;
 use serde::{Deserialize, Serialize};
 
 use crate::error::HostError;
@@ -140,10 +139,7 @@ impl Mapping {
         }
         for Sort { name, k, format, .. } in workload.matrices(model) {
             let block = self.k_block.of(name);
-            let most = match workload.activations {
-                AType::Int8 => target.longest_sum(format.kind.max_odd()),
-                AType::Fp16 => u64::MAX,
-            };
+            let most = workload.longest_sum(format.kind, target);
             let legal = largest_block(format, self.n_tile, k, u64::from(self.slot_bytes), most);
             let unit = format.group.size(16);
             let aligned = block >= k || block.is_multiple_of(unit);

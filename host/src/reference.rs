@@ -14,6 +14,7 @@
 mod attention;
 mod linear;
 mod load;
+mod rounded;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +23,7 @@ use std::collections::BTreeMap;
 use half::f16;
 use lutsim_isa::WeightKind;
 use lutsim_isa::exec::math;
-use lutsim_isa::field::{AType, Act, Norm, Rope};
+use lutsim_isa::field::{AType, Act, Entries, Norm, Rope};
 
 use crate::alibi::slopes;
 use crate::blocks::Matrix;
@@ -54,6 +55,8 @@ pub struct Machine {
     pub kv_tile: u32,
     /// What the cores multiply with.
     pub activations: AType,
+    /// How the entries of their tables are kept.
+    pub entries: Entries,
     /// Activations of one table (FP16 activations are summed within tables first).
     pub table: u32,
     /// The same in attention; 1 if it does without tables.
@@ -70,6 +73,7 @@ impl Default for Machine {
             kv: WeightKind::Kv8,
             kv_tile: 128,
             activations: AType::Int8,
+            entries: Entries::Exact,
             table: 4,
             attention_table: 4,
             half_hidden: false,
@@ -85,6 +89,7 @@ impl Machine {
             kv: plan.workload.kv,
             kv_tile: KV_TILE,
             activations: plan.workload.activations,
+            entries: plan.workload.entries(plan.target.k),
             table: plan.target.k,
             attention_table: if plan.target.mac_attention { 1 } else { plan.target.k },
             half_hidden: plan.mapping.hidden == Hidden::F16,
@@ -103,8 +108,11 @@ pub struct Reference<'a> {
     slopes: Vec<f32>,
 }
 
-/// Hears an operator's name and what came out of it.
-pub type Watch<'a> = dyn FnMut(&'static str, &[f32]) + 'a;
+/// Hears an operator's name and what came out of it, a row for each token.
+pub type Watch<'a> = dyn FnMut(&'static str, &[Vec<f32>]) + 'a;
+
+/// Tokens that pass the layers together: a matrix is read once for all of them.
+const TOGETHER: usize = 128;
 
 /// Keys and values of one sequence.
 #[derive(Clone, PartialEq, Debug)]
@@ -153,40 +161,7 @@ impl<'a> Reference<'a> {
     /// # Errors
     /// A token beyond the vocabulary.
     pub fn step(&self, cache: &mut Cache, token: u32) -> Result<Vec<f32>, WeightError> {
-        self.watched_step(cache, token, &mut |_, _| {})
-    }
-
-    /// As [`Self::step`]; `watch` hears each operator's name, layer after layer, and what came out of it.
-    ///
-    /// # Errors
-    /// A token beyond the vocabulary.
-    pub fn watched_step(
-        &self,
-        cache: &mut Cache,
-        token: u32,
-        watch: &mut Watch<'_>,
-    ) -> Result<Vec<f32>, WeightError> {
-        let floats = |row: Vec<f16>| -> Vec<f32> { row.into_iter().map(f16::to_f32).collect() };
-        let mut x = floats(self.source.embedding_row(token)?);
-        if let Positions::Learned(learned) = self.model.positions {
-            add(&mut x, &floats(self.source.position_row(cache.tokens + learned.offset)?));
-        }
-        if let Some(w) = &self.weights.embedding_norm {
-            x = self.normed(&x, w);
-        }
-        let turns = self.model.rope().map(|rope| rope.row(cache.tokens)).unwrap_or_default();
-        cache.tokens += 1;
-        let heads = cache.heads.chunks_exact_mut(self.model.kv_heads as usize);
-        for (i, (layer, heads)) in (0..).zip(self.weights.layers.iter().zip(heads)) {
-            self.attention((i, layer), &turns, heads, &mut x, watch);
-            self.mlp(layer, &mut x, watch);
-        }
-        let mut logits = self.weights.head.apply(&self.normed(&x, &self.weights.norm));
-        if let Some(cap) = self.model.logit_cap {
-            logits.iter_mut().for_each(|x| *x = cap * math::tanh(*x * (1.0 / cap)));
-        }
-        watch("head", &logits);
-        Ok(logits)
+        Ok(self.prefill(cache, &[token])?.pop().unwrap_or_default())
     }
 
     /// The experts that one more token takes in each layer; none if the model has none.
@@ -195,10 +170,10 @@ impl<'a> Reference<'a> {
     /// A token beyond the vocabulary.
     pub fn chosen(&self, cache: &mut Cache, token: u32) -> Result<Chosen, WeightError> {
         let mut chosen = Chosen::new();
-        self.watched_step(cache, token, &mut |name, weights| {
+        self.watched(cache, &[token], &mut |name, weights| {
             if name == ROUTER {
-                chosen
-                    .push((0..).zip(weights).filter(|(_, w)| **w > 0.0).map(|(expert, _)| expert).collect());
+                let weights = (0..).zip(weights.iter().flatten());
+                chosen.push(weights.filter(|(_, w)| **w > 0.0).map(|(expert, _)| expert).collect());
             }
         })?;
         Ok(chosen)
@@ -209,7 +184,45 @@ impl<'a> Reference<'a> {
     /// # Errors
     /// A token beyond the vocabulary.
     pub fn prefill(&self, cache: &mut Cache, tokens: &[u32]) -> Result<Vec<Vec<f32>>, WeightError> {
-        tokens.iter().map(|&t| self.step(cache, t)).collect()
+        let each = |tokens: &[u32]| self.watched(cache, tokens, &mut |_, _| {});
+        Ok(tokens.chunks(TOGETHER).map(each).collect::<Result<Vec<_>, _>>()?.concat())
+    }
+
+    /// As [`Self::prefill`], all positions together; `watch` hears each operator's name, layer after layer, and what came out of it.
+    ///
+    /// # Errors
+    /// A token beyond the vocabulary.
+    pub fn watched(
+        &self,
+        cache: &mut Cache,
+        tokens: &[u32],
+        watch: &mut Watch<'_>,
+    ) -> Result<Vec<Vec<f32>>, WeightError> {
+        let floats = |row: Vec<f16>| -> Vec<f32> { row.into_iter().map(f16::to_f32).collect() };
+        let (mut x, mut turns) = (Vec::with_capacity(tokens.len()), Vec::with_capacity(tokens.len()));
+        for (&token, position) in tokens.iter().zip(cache.tokens..) {
+            let mut row = floats(self.source.embedding_row(token)?);
+            if let Positions::Learned(learned) = self.model.positions {
+                add(&mut row, &floats(self.source.position_row(position + learned.offset)?));
+            }
+            if let Some(w) = &self.weights.embedding_norm {
+                row = self.normed(&row, w);
+            }
+            x.push(row);
+            turns.push(self.model.rope().map(|rope| rope.row(position)).unwrap_or_default());
+        }
+        cache.tokens += tokens.len() as u32;
+        let heads = cache.heads.chunks_exact_mut(self.model.kv_heads as usize);
+        for (i, (layer, heads)) in (0..).zip(self.weights.layers.iter().zip(heads)) {
+            self.attention((i, layer), &turns, heads, &mut x, watch);
+            self.mlp(layer, &mut x, watch);
+        }
+        let mut logits = self.weights.head.apply(&self.all_normed(&x, &self.weights.norm));
+        if let Some(cap) = self.model.logit_cap {
+            logits.iter_mut().flatten().for_each(|x| *x = cap * math::tanh(*x * (1.0 / cap)));
+        }
+        watch("head", &logits);
+        Ok(logits)
     }
 
     /// A prompt and then `steps` greedy decode steps: `steps + 1` tokens (`steps` without a prompt, from token 0).
@@ -230,19 +243,19 @@ impl<'a> Reference<'a> {
     fn attention(
         &self,
         (index, layer): (u32, &Layer),
-        turns: &[f32],
+        turns: &[Vec<f32>],
         cache: &mut [[Rows; 2]],
-        x: &mut [f32],
+        x: &mut [Vec<f32>],
         watch: &mut Watch<'_>,
     ) {
         let d = &self.model;
         let (dim, grouped) = (d.head_dim as usize, d.group() as usize);
-        let h = self.normed(x, &layer.attn_norm);
+        let h = self.all_normed(x, &layer.attn_norm);
         watch("attn_norm", &h);
         let [mut q, mut k, v] = [0, 1, 2].map(|i| {
             let mut y = layer.qkv[i].apply(&h);
             if let Some(bias) = &layer.bias {
-                add(&mut y, &bias[i]);
+                y.iter_mut().for_each(|y| add(y, &bias[i]));
             }
             y
         });
@@ -250,24 +263,33 @@ impl<'a> Reference<'a> {
             watch(name, y);
         }
         if let Some(rope) = d.rope() {
-            q.chunks_exact_mut(dim).chain(k.chunks_exact_mut(dim)).for_each(|head| rotate(rope, turns, head));
+            for ((q, k), turns) in q.iter_mut().zip(&mut k).zip(turns) {
+                let heads = q.chunks_exact_mut(dim).chain(k.chunks_exact_mut(dim));
+                heads.for_each(|head| rotate(rope, turns, head));
+            }
         }
-        let rows = k.chunks_exact(dim).zip(v.chunks_exact(dim));
-        for (rows, (k, v)) in cache.iter_mut().zip(rows) {
-            rows[0].push(k, &self.numerics);
-            rows[1].push(v, &self.numerics);
+        let before = cache.first().map_or(0, |[keys, _]| keys.tokens(dim));
+        for (k, v) in k.iter().zip(&v) {
+            let rows = k.chunks_exact(dim).zip(v.chunks_exact(dim));
+            for (rows, (k, v)) in cache.iter_mut().zip(rows) {
+                rows[0].push(k, &self.numerics);
+                rows[1].push(v, &self.numerics);
+            }
         }
         let scores = Scores { cap: d.score_cap, window: d.window(index), ..Scores::scaled(d.score_scale()) };
-        let heads = q.chunks_exact(dim).enumerate();
-        let attend = |(i, q)| {
-            let [keys, values] = &cache[i / grouped];
-            let scores = Scores { slope: self.slopes.get(i).copied(), ..scores };
-            attend(q, keys, values, &scores, &self.numerics)
+        let attend = |(row, q): (usize, &Vec<f32>)| -> Vec<f32> {
+            let heads = q.chunks_exact(dim).enumerate();
+            let one = |(i, q)| {
+                let [keys, values] = &cache[i / grouped];
+                let scores = Scores { slope: self.slopes.get(i).copied(), ..scores };
+                attend(q, [keys, values], before + row + 1, &scores, &self.numerics)
+            };
+            heads.flat_map(one).collect()
         };
-        let mut o: Vec<f32> = heads.flat_map(attend).collect();
+        let mut o: Vec<Vec<f32>> = q.iter().enumerate().map(attend).collect();
         watch("attention", &o);
         if let Some(w) = &layer.attn_sub_norm {
-            o = self.normed(&o, w);
+            o = self.all_normed(&o, w);
             watch("attn_sub_norm", &o);
         }
         let y = layer.output.apply(&o);
@@ -275,8 +297,8 @@ impl<'a> Reference<'a> {
         self.residual(x, y, layer.output_bias.as_deref(), layer.attn_post_norm.as_deref());
     }
 
-    fn mlp(&self, layer: &Layer, x: &mut [f32], watch: &mut Watch<'_>) {
-        let h = self.normed(x, &layer.mlp_norm);
+    fn mlp(&self, layer: &Layer, x: &mut [Vec<f32>], watch: &mut Watch<'_>) {
+        let h = self.all_normed(x, &layer.mlp_norm);
         watch("mlp_norm", &h);
         let (Some(router), Some(experts)) = (&layer.router, self.model.experts) else {
             let hidden = self.hidden(layer, &layer.mlps[0], &h, watch);
@@ -284,22 +306,25 @@ impl<'a> Reference<'a> {
             watch("down_proj", &y);
             return self.residual(x, y, layer.down_bias.as_deref(), layer.mlp_post_norm.as_deref());
         };
-        let weights = route(&router.apply(&h), experts.used as usize);
+        let weights: Vec<Vec<f32>> =
+            router.apply(&h).iter().map(|logits| route(logits, experts.used as usize)).collect();
         watch(ROUTER, &weights);
-        for (mlp, weight) in layer.mlps.iter().zip(weights) {
-            if weight > 0.0 {
-                let y = mlp.down.apply_times(&self.hidden(layer, mlp, &h, watch), weight);
-                watch("down_proj", &y);
-                add(x, &y);
-            }
+        for (i, mlp) in layer.mlps.iter().enumerate() {
+            // The rows that chose it.
+            let rows: Vec<usize> = (0..x.len()).filter(|&row| weights[row][i] > 0.0).collect();
+            let inputs: Vec<Vec<f32>> = rows.iter().map(|&row| h[row].clone()).collect();
+            let factors: Vec<f32> = rows.iter().map(|&row| weights[row][i]).collect();
+            let y = mlp.down.apply_times(&self.hidden(layer, mlp, &inputs, watch), &factors);
+            watch("down_proj", &y);
+            rows.iter().zip(&y).for_each(|(&row, y)| add(&mut x[row], y));
         }
     }
 
     /// What the down projection takes.
-    fn hidden(&self, layer: &Layer, mlp: &Mlp, h: &[f32], watch: &mut Watch<'_>) -> Vec<f32> {
+    fn hidden(&self, layer: &Layer, mlp: &Mlp, h: &[Vec<f32>], watch: &mut Watch<'_>) -> Vec<Vec<f32>> {
         let mut up = mlp.up.apply(h);
         if let Some(bias) = &layer.up_bias {
-            add(&mut up, bias);
+            up.iter_mut().for_each(|up| add(up, bias));
         }
         let f = |x: f32| match self.model.activation {
             Act::Silu => math::silu(x),
@@ -308,36 +333,48 @@ impl<'a> Reference<'a> {
             Act::Relu2 => x.max(0.0) * x.max(0.0),
         };
         let half = matches!(&self.numerics, Numerics::Machine(m) if m.half_hidden);
-        let stored = |mut x: Vec<f32>| {
+        let stored = |mut x: Vec<Vec<f32>>| {
             if half {
-                x.iter_mut().for_each(|x| *x = f16::from_f32(*x).to_f32());
+                x.iter_mut().flatten().for_each(|x| *x = f16::from_f32(*x).to_f32());
             }
             x
         };
         let mut hidden = stored(match &mlp.gate {
-            Some(gate) => gate.apply(h).iter().zip(&up).map(|(&g, &u)| f(g) * u).collect(),
-            None => up.into_iter().map(f).collect(),
+            Some(gate) => {
+                let mut gated = gate.apply(h);
+                let pairs = gated.iter_mut().flatten().zip(up.iter().flatten());
+                pairs.for_each(|(g, u)| *g = f(*g) * u);
+                gated
+            }
+            None => {
+                up.iter_mut().flatten().for_each(|u| *u = f(*u));
+                up
+            }
         });
         watch(if mlp.gate.is_some() { "gate_up" } else { "up_proj" }, &hidden);
         if let Some(w) = &layer.ffn_sub_norm {
-            hidden = stored(self.normed(&hidden, w));
+            hidden = stored(self.all_normed(&hidden, w));
             watch("ffn_sub_norm", &hidden);
         }
         hidden
     }
 
     /// What a projection adds to the residual: its bias comes behind that, or before a norm of its result.
-    fn residual(&self, x: &mut [f32], mut y: Vec<f32>, bias: Option<&[f32]>, norm: Option<&[f32]>) {
+    fn residual(&self, x: &mut [Vec<f32>], mut y: Vec<Vec<f32>>, bias: Option<&[f32]>, norm: Option<&[f32]>) {
         match norm {
             None => {
-                add(x, &y);
-                bias.iter().for_each(|bias| add(x, bias));
+                add_all(x, &y);
+                bias.iter().for_each(|bias| x.iter_mut().for_each(|x| add(x, bias)));
             }
             Some(norm) => {
-                bias.iter().for_each(|bias| add(&mut y, bias));
-                add(x, &self.normed(&y, norm));
+                bias.iter().for_each(|bias| y.iter_mut().for_each(|y| add(y, bias)));
+                add_all(x, &self.all_normed(&y, norm));
             }
         }
+    }
+
+    fn all_normed(&self, x: &[Vec<f32>], w: &[f32]) -> Vec<Vec<f32>> {
+        x.iter().map(|x| self.normed(x, w)).collect()
     }
 
     fn normed(&self, x: &[f32], w: &[f32]) -> Vec<f32> {
@@ -390,6 +427,10 @@ fn add(x: &mut [f32], y: &[f32]) {
     x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
 }
 
+fn add_all(x: &mut [Vec<f32>], y: &[Vec<f32>]) {
+    x.iter_mut().zip(y).for_each(|(x, y)| add(x, y));
+}
+
 fn rotate(rope: &RopeConfig, turns: &[f32], head: &mut [f32]) {
     let pairs = rope.dims as usize / 2;
     for i in 0..pairs {
@@ -406,7 +447,7 @@ fn rotate(rope: &RopeConfig, turns: &[f32], head: &mut [f32]) {
 ///
 /// `k_block` is the K of one record; it matters for groups of a whole row.
 pub fn product(t: &Matrix, k_block: u32, machine: &Machine, x: &[f32]) -> Vec<f32> {
-    Linear::machine(t, k_block, machine).apply(x)
+    Linear::machine(t, k_block, machine).apply(&[x.to_vec()]).concat()
 }
 
 /// What the machine makes of a query and the keys and values of one head: scores, softmax, weighted sum.
@@ -417,7 +458,7 @@ pub fn attention(query: &[f32], keys: &[Vec<f32>], values: &[Vec<f32>], machine:
         from.iter().for_each(|row| rows.push(row, &numerics));
     }
     let scores = Scores::scaled(1.0 / (query.len() as f32).sqrt());
-    attend(query, &rows[0], &rows[1], &scores, &numerics)
+    attend(query, rows.each_ref(), keys.len(), &scores, &numerics)
 }
 
 /// The column of the largest, the first of equals.

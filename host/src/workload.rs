@@ -1,6 +1,6 @@
 //! What is to be run: lengths and number types.
 
-use lutsim_isa::field::AType;
+use lutsim_isa::field::{AType, Entries};
 use lutsim_isa::format::{Elem, Group, WeightFormat, WeightKind};
 
 use crate::error::HostError;
@@ -25,6 +25,8 @@ pub struct Workload {
     pub head: WeightFormat,
     /// Activations of every matrix product.
     pub activations: AType,
+    /// Entries of the tables that they are looked up in.
+    pub tables: Entries,
     /// KV cache.
     pub kv: WeightKind,
     /// Whether the host samples: logits go to DRAM in place of the arg-max.
@@ -42,6 +44,7 @@ impl Default for Workload {
             weights: WeightFormat { kind: WeightKind::Int2, group: g128 },
             head: WeightFormat { kind: WeightKind::Int8, group: g128 },
             activations: AType::Int8,
+            tables: Entries::Exact,
             kv: WeightKind::Kv8,
             sampling: false,
         }
@@ -109,6 +112,10 @@ impl Workload {
                 total,
             });
         }
+        if self.tables == Entries::Int8 && target.stored_tables {
+            let what = "tables that the vector unit makes (lut.build = \"vector\") have exact entries";
+            return Err(types(what.into(), "--tables exact"));
+        }
         let formats = self.matrices(model);
         let mixed = formats.iter().filter(|m| m.name != "head" && m.format != self.weights);
         let of_layers = mixed.map(|m| (m.format, m.name));
@@ -143,8 +150,8 @@ impl Workload {
                 "--kv int8",
             ));
         }
-        let keys = target.longest_sum(self.kv.max_odd());
-        if self.activations == AType::Int8 && u64::from(model.head_dim) > keys {
+        let keys = self.longest_sum(self.kv, target);
+        if u64::from(model.head_dim) > keys {
             return Err(types(
                 format!(
                     "{}-bit accumulators hold {keys} products, a head has {}",
@@ -179,10 +186,7 @@ impl Workload {
     }
     /// Proves that an accumulator holds a group's sum.
     fn check_sum(&self, format: WeightFormat, what: &str, target: &Target) -> Result<(), HostError> {
-        if self.activations != AType::Int8 {
-            return Ok(());
-        }
-        let most = target.longest_sum(format.kind.max_odd());
+        let most = self.longest_sum(format.kind, target);
         let group = match format.group {
             Group::Of(g) => u64::from(g),
             Group::Row => 16, // the K block is chosen below the limit
@@ -201,6 +205,21 @@ impl Workload {
             ),
             &nearest,
         ))
+    }
+    /// What becomes of the entries of tables of `k` activations: of one there is nothing to round.
+    pub fn entries(&self, k: u32) -> Entries {
+        if k == 1 { Entries::Exact } else { self.tables }
+    }
+    /// Most products with weights of a kind that an accumulator provably holds; no limit in floating point. A rounded entry is no larger
+    /// than one activation, so there it is tables that count.
+    pub fn longest_sum(&self, kind: WeightKind, target: &Target) -> u64 {
+        let table = if kind.is_kv() && target.mac_attention { 1 } else { target.k };
+        let most = target.longest_sum(kind.max_odd());
+        match (self.entries(table), self.activations) {
+            (Entries::Int8, _) => most * u64::from(table),
+            (Entries::Exact, AType::Int8) => most,
+            (Entries::Exact, AType::Fp16) => u64::MAX,
+        }
     }
     /// The type of an activation.
     pub fn activation_elem(&self) -> Elem {

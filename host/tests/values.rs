@@ -11,7 +11,7 @@ use lutsim_host::mix::{Formats, Mix};
 use lutsim_host::model::{Experts, LearnedPositions, Model, Positions, RopeConfig, Window, WindowLayers};
 use lutsim_host::target::Target;
 use lutsim_host::workload::Workload;
-use lutsim_isa::field::{AType, Act, Norm, Rope};
+use lutsim_isa::field::{AType, Act, Entries, Norm, Rope};
 use lutsim_isa::{Group, WeightFormat, WeightKind};
 
 fn tiny() -> Model {
@@ -175,6 +175,26 @@ fn half_precision_activations() {
     for kv in [WeightKind::Kv8, WeightKind::Kv4, WeightKind::KvF16] {
         check(&tiny(), Workload { activations: AType::Fp16, kv, ..small() });
     }
+}
+
+/// Entries rounded to 8 bits, in attention too or beside lanes that have no tables.
+#[test]
+fn rounded_tables() {
+    let tables = Entries::Int8;
+    for mac_attention in [false, true] {
+        let target = Target { mac_attention, ..chip::TINY };
+        for activations in [AType::Int8, AType::Fp16] {
+            for kv in [WeightKind::Kv8, WeightKind::Kv4, WeightKind::KvF16] {
+                check_on(
+                    &target,
+                    &tiny(),
+                    Workload { tables, activations, kv, batch: 2, prompt: 9, ..small() },
+                );
+            }
+        }
+    }
+    let row = WeightFormat { kind: WeightKind::Int3, group: Group::Row };
+    check(&tiny(), Workload { tables, weights: row, head: row, prompt: 130, ..small() });
 }
 
 /// Tables that the vector unit made, attention without tables, and both.

@@ -438,6 +438,14 @@ pub(crate) fn check_lmma(ty: LmmaType, a: &TileRef, w: &TileRef, grid: Grid) -> 
     if a.cols != w.cols {
         return refuse(format!("lmma: K is {} in the activations and {} in the weights", a.cols, w.cols));
     }
+    if ty.entries == Entries::Int8 {
+        if ty.k == 1 {
+            return refuse("lmma: a table of one activation is that activation: no entry to round".into());
+        }
+        if matches!(a.format, Format::Plain(elem) if elem.is_table()) {
+            return refuse(format!("lmma: {ty} from tables of {}, whose entries stay as they are", a.format));
+        }
+    }
     Ok(())
 }
 

@@ -153,7 +153,8 @@ const KINDS: &[(&str, &str, Members)] = &[
     (
         LmmaType::KIND,
         "`m{M}n{N}k{K}.{activations}.{weights}.{accumulator}.{output}` of one core: M in bits 0-7, N in 8-19, K \
-(activations per table, up to 6) in 20-23, activation type in 24-25, weight type in 26-32, accumulator in 33-34, output in 35.",
+(activations per table, up to 6) in 20-23, activation type in 24-25, weight type in 26-32, accumulator in 33-34, output in 35, \
+table entries in 36 (`k{K}t8` if they are rounded to 8 bits).",
         &[],
     ),
     (
@@ -174,8 +175,12 @@ const KINDS: &[(&str, &str, Members)] = &[
 ];
 
 /// Parts of a type, which are operands of their own nowhere.
-const PARTS: &[(&str, Members)] =
-    &[(AType::KIND, AType::DOCS), (AccType::KIND, AccType::DOCS), (OType::KIND, OType::DOCS)];
+const PARTS: &[(&str, Members)] = &[
+    (AType::KIND, AType::DOCS),
+    (AccType::KIND, AccType::DOCS),
+    (OType::KIND, OType::DOCS),
+    (Entries::KIND, Entries::DOCS),
+];
 
 fn operands(out: &mut String) {
     out.push_str("## Operands\n\n| Kind | Bits | Meaning |\n|---|---|---|\n");
@@ -272,6 +277,19 @@ With FP16 activations a table entry is `(((+-a0) +- a1) +- a2) +- a3` in FP32, r
 FP32, table after table and the planes of each in order; t is FP32. The partial sum of (m, n) lies in core (m div M, n div N) of
 the grid and stays there until an `lmma` with `first` clears it.
 
+**Entries of 8 bits** (`k4t8`): the entries above, whatever the activations, are rounded once more, with one scale per row and group of
+weights:
+
+```
+largest     = largest magnitude of the group's entries in this row
+scale       = largest / 127                                                            FP32
+T8[index]   = T[index] / scale, rounded half to even                                   in +-127; 0 if the scale is 0
+acc         = sum over planes of 2^shift * sum over tables of T8[bits of the plane]    integer, exact; refused if it overflows
+t           = round(scale * round(acc)) - z' * round(sum of the group's activations)   FP32, each rounded; the sum is of the activations
+```
+
+A table of one activation has no such entries, and stored tables keep theirs.
+
 ## Semaphores
 
 32 counting semaphores order the queues; each queue executes in order. Who gives is fixed by the number: `s0` to `s7` are given by
@@ -305,7 +323,7 @@ mod tests {
             }
         }
         assert!(page.contains("\nTime: one cycle\n"));
-        assert!(page.contains("| 8-43 | `ty` | an lmma type |"));
+        assert!(page.contains("| 8-44 | `ty` | an lmma type |"));
         assert!(page.contains("### lmma\n\n```\nlmma.ty a, w, grid, first, wait, signal\n```\n"));
         assert!(page.contains("loop count {"));
         assert!(!page.contains("\n\n\n"));

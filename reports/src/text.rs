@@ -93,6 +93,7 @@ fn what_ran(record: &Record) -> String {
         "ideal" => "IDEAL: latency and bandwidth only, no banks and no refresh",
         other => other,
     };
+    let tables = w.tables.as_ref().map_or(String::new(), |kind| format!(" in tables of {kind} entries"));
     let rows = [
         (
             "weights",
@@ -106,7 +107,7 @@ fn what_ran(record: &Record) -> String {
                 si(w.parameters as f64, "").trim()
             ),
         ),
-        ("formats", format!("activations {}, KV cache {}", w.activations, w.kv)),
+        ("formats", format!("activations {}{tables}, KV cache {}", w.activations, w.kv)),
         ("work", work),
         (
             "chip",

@@ -8,7 +8,8 @@
 //! ```
 //! Tables and operands come in while the array works, so that a group lasts as long as the slowest of them; cycles
 //! beyond the array's own are `builder` or `broadcast`. With K = 1 there are no tables: the cores' multiply-accumulate lanes take
-//! the array's place, all planes of a weight at once.
+//! the array's place, all planes of a weight at once. Entries that are rounded to 8 bits need the largest of their group first: a pass
+//! of its activations through the builders, beside the group before; in front of an idle array it is waited for.
 //!
 //! An `lmma` is a row of groups: g activations against R m rows and C n columns, every bit-plane in turn. The operands
 //! of the next group are asked for while the array works on this one. The drain adds a finished group into the partial
@@ -19,7 +20,7 @@ mod walk;
 use std::collections::VecDeque;
 
 use lutsim_isa::control::TileRef;
-use lutsim_isa::field::{AType, DrainMode};
+use lutsim_isa::field::{AType, DrainMode, Entries};
 use lutsim_isa::{Dispatch, Format, Grid, LmmaType, Op, Queue};
 
 use crate::activity::{Activity, Cause};
@@ -218,7 +219,10 @@ impl Lut {
         }
         let Some(pass) = &mut self.pass else { return };
         let earliest = self.active.map_or(now + shared.core_period, |(_, until)| until);
-        let group = pass.group(&self.config);
+        let mut group = pass.group(&self.config);
+        if pass.next == 0 && self.active.is_none() {
+            group.late[0] += group.scale_cycles;
+        }
         let mut runs = [0; 3];
         for (i, run) in pass.runs(&group, self.word).into_iter().enumerate() {
             shared.scratchpad.post(now, OPERANDS[i], Run { earliest, ..run }, &mut shared.wakes);
@@ -320,6 +324,8 @@ struct GroupShape {
     cycles: u64,
     late: [u64; 2],
     drain_cycles: u64,
+    /// What the builders take to find the largest entry; none if entries stay as they are.
+    scale_cycles: u64,
 }
 
 impl Pass {
@@ -357,7 +363,12 @@ impl Pass {
             .div_ceil(8 * u64::from(lut.weight_link_bytes))
             .max(activations.div_ceil(lut.activation_link_bytes.into()));
         let late = [build, links].map(|needed| needed.saturating_sub(cycles));
-        GroupShape { k0, k, cycles, late, drain_cycles }
+        let scale_cycles = if self.rounds() { build } else { 0 };
+        GroupShape { k0, k, cycles, late, drain_cycles, scale_cycles }
+    }
+    /// Whether table entries are rounded to 8 bits.
+    fn rounds(&self) -> bool {
+        self.ty.entries == Entries::Int8
     }
     /// Whether there are no tables.
     fn on_lanes(&self) -> bool {
@@ -432,8 +443,13 @@ impl Pass {
                     work.table_reads += rows * columns * self.activation_bytes(g.k);
                 } else {
                     // Each core's builders make the tables of its own rows: 12 additions for the 8 entries of four activations.
-                    work.table_adds +=
-                        rows * tables * columns * u64::from(lutsim_tech::table_additions(self.ty.k.into()));
+                    let built = rows * tables * columns;
+                    work.table_adds += built * u64::from(lutsim_tech::table_additions(self.ty.k.into()));
+                    if self.rounds() {
+                        // The largest entry is the sum of magnitudes: k - 1 additions and a comparison. The stored half is rounded.
+                        work.table_adds += built * u64::from(self.ty.k);
+                        work.table_roundings += built << (self.ty.k - 1);
+                    }
                 }
             }
         }

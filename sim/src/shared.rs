@@ -299,6 +299,8 @@ work! {
     mac_fp16,
     /// Bytes of stored tables read by the cores.
     table_reads,
+    /// Entries that the builders rounded to 8 bits.
+    table_roundings,
 }
 
 /// What is known of the machine at the moment an operator's last operation retires.

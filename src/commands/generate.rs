@@ -54,6 +54,9 @@ pub struct Generate {
     /// Activations: int8, fp16
     #[arg(long, value_name = "FORMAT")]
     activations: Option<String>,
+    /// Entries of the tables: exact, or int8 (rounded to 8 bits, as T-MAC does)
+    #[arg(long, value_name = "KIND")]
+    tables: Option<String>,
     /// KV cache: int8, int4, fp16
     #[arg(long, value_name = "FORMAT")]
     kv: Option<String>,
@@ -176,7 +179,8 @@ impl Generate {
             set("batch", "1".into()),
             set("sampling", sampling.to_string()),
         ]);
-        for (name, value) in [("activations", &self.activations), ("kv", &self.kv)] {
+        for (name, value) in [("activations", &self.activations), ("tables", &self.tables), ("kv", &self.kv)]
+        {
             let flag = |v: &String| Override::flag(&format!("--{name}"), &format!("workload.{name}"), v);
             overrides.extend(value.as_ref().map(flag));
         }

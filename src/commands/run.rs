@@ -95,6 +95,9 @@ pub struct WorkloadArgs {
     /// Activation format: int8, fp16
     #[arg(long, value_name = "FORMAT")]
     activations: Option<String>,
+    /// Entries of the tables: exact, or int8 (rounded to 8 bits)
+    #[arg(long, value_name = "KIND")]
+    tables: Option<String>,
     /// KV cache format: int8, int4, fp16
     #[arg(long, value_name = "FORMAT")]
     kv: Option<String>,
@@ -112,6 +115,7 @@ impl WorkloadArgs {
             ("weights", &self.weights),
             ("group", &self.group),
             ("activations", &self.activations),
+            ("tables", &self.tables),
             ("kv", &self.kv),
         ];
         let given = flags.iter().filter_map(|(name, value)| value.as_ref().map(|v| (name, v)));

@@ -196,6 +196,7 @@ fn events(t: &Totals, chip: &Chip) -> Events {
         lut_pe_cycles: u64::from(lut.cores) * u64::from(lut.m) * u64::from(lut.n) * t.cycles,
         table_adds: t.work.table_adds,
         table_reads: t.work.table_reads,
+        table_roundings: t.work.table_roundings,
         mac_int8: t.work.mac_int8,
         mac_fp16: t.work.mac_fp16,
         mac_lane_cycles: u64::from(lut.cores) * u64::from(lut.mac_lanes) * t.cycles,

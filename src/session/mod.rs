@@ -157,6 +157,7 @@ impl Session {
             weights: WeightFormat::new(w.weights, w.group),
             head: WeightFormat::new(w.head, w.head_group),
             activations: w.activations,
+            tables: w.tables,
             kv: w.kv,
             sampling: w.sampling,
         }

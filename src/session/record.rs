@@ -3,7 +3,7 @@
 use lutsim_host::model::{Model, Positions, WindowLayers};
 use lutsim_host::plan::Plan;
 use lutsim_host::routing;
-use lutsim_isa::field::AType;
+use lutsim_isa::field::{AType, Entries};
 use lutsim_isa::format::{WeightFormat, WeightKind};
 use lutsim_record::{
     Clocks, DecodePhase, Energy, EnergyBreakdown, MachineSummary, OperatorRecord, Ordered, PhaseTotals,
@@ -191,6 +191,7 @@ fn workload(session: &Session, plan: &Plan, tokens: Option<Vec<u32>>) -> Workloa
             AType::Fp16 => "fp16",
         }
         .into(),
+        tables: (w.tables == Entries::Int8).then(|| w.tables.name().into()),
         kv: match w.kv {
             WeightKind::Kv4 => "int4",
             WeightKind::KvF16 => "fp16",

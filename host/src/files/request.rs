@@ -88,19 +88,20 @@ impl Importance {
         let mut cache = reference.cache(0);
         let mut layers: Vec<[Vec<f64>; 4]> = vec![Default::default(); file.model.layers as usize];
         for &id in ids {
-            let mut layer = 0;
+            // Layers that have begun.
+            let mut begun = 0;
             // What was heard last of each input: a norm comes behind what it norms.
             let mut last: [Vec<f32>; 4] = Default::default();
-            reference.watched_step(&mut cache, id, &mut |name, y| {
+            reference.watched(&mut cache, &[id], &mut |name, y| {
+                begun += usize::from(name == "attn_norm");
                 if let Some(input) = Input::heard(name) {
-                    last[input as usize] = y.to_vec();
+                    last[input as usize] = y.concat();
                 }
                 if name == "down_proj" {
-                    for (sums, y) in layers[layer].iter_mut().zip(&last) {
-                        sums.resize(y.len(), 0.0);
+                    for (sums, y) in layers[begun - 1].iter_mut().zip(&last) {
+                        sums.resize(sums.len().max(y.len()), 0.0);
                         sums.iter_mut().zip(y).for_each(|(sum, y)| *sum += f64::from(*y).powi(2));
                     }
-                    layer += 1;
                 }
             })?;
         }

@@ -28,7 +28,7 @@ mod step;
 mod tests;
 mod vector;
 
-use lutsim_isa::field::{AType, AccType, Grid, LmmaType, OType};
+use lutsim_isa::field::{AccType, Grid, LmmaType, OType};
 use lutsim_isa::format::{Elem, WeightKind};
 use lutsim_isa::{Program, Reg, Sem};
 
@@ -345,13 +345,11 @@ impl<'a> Lower<'a> {
     /// The type of an `lmma` with some weights: without tables if attention has lanes of its own.
     fn ty(&self, w: WeightKind) -> LmmaType {
         let a = self.workload.activations;
-        let acc = match a {
-            AType::Int8 => self.target.accumulator(),
-            AType::Fp16 => AccType::F32,
-        };
         let table = if w.is_kv() && self.target.mac_attention { 1 } else { self.target.k };
+        let entries = self.workload.entries(table);
         let [m, n, k] = [self.target.m, self.target.n, table].map(|x| x as u16);
-        LmmaType { m, n, k, a, w, acc, o: OType::F32 }
+        let ty = LmmaType { m, n, k, entries, a, w, acc: AccType::F32, o: OType::F32 };
+        LmmaType { acc: if ty.is_integer() { self.target.accumulator() } else { AccType::F32 }, ..ty }
     }
     /// The gang for `rows` x `cols`.
     fn grid(&self, rows: u32, cols: u32) -> Grid {

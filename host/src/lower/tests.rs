@@ -104,6 +104,7 @@ fn same_tokens(plan: &Plan) {
         kv: workload.kv,
         kv_tile: 128,
         activations: workload.activations,
+        entries: workload.entries(target.k),
         attention_table: target.k,
         table: target.k,
         half_hidden: plan.mapping.hidden == Hidden::F16,

@@ -1,6 +1,6 @@
 //! Choosing a mapping without measuring: what fits, and what is then sane.
 
-use lutsim_isa::field::{AType, Act};
+use lutsim_isa::field::Act;
 use lutsim_isa::format::{Group, WeightFormat, WeightKind};
 
 use super::{Hidden, KBlock, Mapping, Operand};
@@ -110,10 +110,7 @@ impl Mapping {
         workload: &Workload,
         (cores, n_tile, k_block): (u32, u32, u32),
     ) -> Option<Mapping> {
-        let longest = |kind: WeightKind| match workload.activations {
-            AType::Int8 => target.longest_sum(kind.max_odd()),
-            AType::Fp16 => u64::MAX,
-        };
+        let longest = |kind: WeightKind| workload.longest_sum(kind, target);
         let columns = n_tile.div_ceil(target.n);
         if columns > cores || columns > 255 {
             return None;

@@ -3,7 +3,10 @@
 use lutsim_isa::WeightKind;
 use lutsim_isa::exec::math::{exp, tanh};
 
-use super::linear::{Row, dot, half, half_dot, plane_bits, round_row};
+use lutsim_isa::field::{AType, Entries};
+
+use super::linear::{Row, dot, half, half_dot, half_sum, plane_bits, plane_weights, round_row};
+use super::rounded::Tables;
 use super::{Machine, Numerics};
 
 /// Keys or values of one head: a row per token.
@@ -20,6 +23,11 @@ impl Rows {
     /// Rows that were never written.
     pub(super) fn zero(tokens: usize, dim: usize) -> Self {
         Self { codes: vec![0; tokens * dim], scales: vec![0.0; tokens], values: vec![0.0; tokens * dim] }
+    }
+
+    /// Rows that are there, `dim` wide.
+    pub(super) fn tokens(&self, dim: usize) -> usize {
+        self.scales.len().max(self.values.len() / dim.max(1))
     }
 
     pub(super) fn push(&mut self, row: &[f32], numerics: &Numerics) {
@@ -57,24 +65,24 @@ impl Scores {
     }
 }
 
-/// One query head against one head of the cache.
+/// One query head against the first `seen` rows of one head of the cache.
 pub(super) fn attend(
     query: &[f32],
-    keys: &Rows,
-    values: &Rows,
+    [keys, values]: [&Rows; 2],
+    seen: usize,
     of: &Scores,
     numerics: &Numerics,
 ) -> Vec<f32> {
     let dim = query.len();
     match numerics {
         Numerics::Machine(machine) => {
-            let mut p = scores(query, keys, machine);
+            let mut p = scores(query, keys, seen, machine);
             softmax(&mut p, of);
             weigh(&p, values, dim, machine)
         }
         Numerics::Float => {
             let score = |k: &[f32]| k.iter().zip(query).map(|(k, q)| k * q).sum();
-            let mut p: Vec<f32> = keys.values.chunks_exact(dim).map(score).collect();
+            let mut p: Vec<f32> = keys.values.chunks_exact(dim).take(seen).map(score).collect();
             softmax(&mut p, of);
             let mut out = vec![0.0; dim];
             for (v, p) in values.values.chunks_exact(dim).zip(&p) {
@@ -91,9 +99,15 @@ fn bits(kind: WeightKind, codes: impl Iterator<Item = i16>) -> Vec<u8> {
 }
 
 /// The query with every key.
-fn scores(query: &[f32], keys: &Rows, machine: &Machine) -> Vec<f32> {
-    let keys = keys.codes.chunks_exact(query.len()).zip(&keys.scales);
-    match Row::new(query, machine.activations) {
+fn scores(query: &[f32], keys: &Rows, seen: usize, machine: &Machine) -> Vec<f32> {
+    let keys = keys.codes.chunks_exact(query.len()).zip(&keys.scales).take(seen);
+    let row = Row::new(query, machine.activations);
+    if let Some(rounded) = Looked::new(&row, machine) {
+        let planes = |key: &[i16]| bits(machine.kv, key.iter().copied());
+        let term = |(key, s): (&[i16], &f32)| 0.0 + s * 0.5 * rounded.terms(&planes(key), 1)[0];
+        return keys.map(|key| term(key) * rounded.scale).collect();
+    }
+    match row {
         // q' = 2 code + 1 and z' = 1: the integer is twice the product of the codes.
         Row::Rounded(q, scale) => {
             keys.map(|(key, s)| (0.0 + s * 0.5 * (2 * dot(key, &q)) as f32) * scale).collect()
@@ -108,6 +122,43 @@ fn scores(query: &[f32], keys: &Rows, machine: &Machine) -> Vec<f32> {
     }
 }
 
+/// Activations as tables with entries of 8 bits.
+struct Looked {
+    tables: Tables,
+    planes: &'static [i64],
+    entries: Vec<i16>,
+    /// Of the entries.
+    step: f32,
+    /// Of the activations.
+    sum: f32,
+    scale: f32,
+}
+
+impl Looked {
+    /// None if the machine keeps entries exact, or has no tables in attention.
+    fn new(row: &Row, machine: &Machine) -> Option<Self> {
+        let table = machine.attention_table as usize;
+        if machine.entries == Entries::Exact || table == 1 {
+            return None;
+        }
+        let tables = Tables { table, half: machine.activations == AType::Fp16 };
+        let integers = |codes: &[i16]| codes.iter().map(|&a| i64::from(a)).sum::<i64>() as f32;
+        let (a, sum, scale) = match row {
+            Row::Rounded(codes, scale) => {
+                (codes.iter().map(|&a| f32::from(a)).collect(), integers(codes), *scale)
+            }
+            Row::Half(a) => (a.clone(), half_sum(a, table), 1.0),
+        };
+        let (entries, step) = tables.of(&a);
+        Some(Self { tables, planes: plane_weights(machine.kv), entries, step, sum, scale })
+    }
+    /// With the planes of a row of weights for each activation, as many terms as the rows have columns.
+    fn terms(&self, planes: &[u8], columns: usize) -> Vec<f32> {
+        let sums = self.tables.columns(&self.entries, planes, columns, self.planes);
+        sums.into_iter().map(|sum| self.step * sum as f32 - self.sum).collect()
+    }
+}
+
 /// The sum of the values, weighted: tile by tile of tokens, the values' scales folded into the weights.
 fn weigh(p: &[f32], values: &Rows, dim: usize, machine: &Machine) -> Vec<f32> {
     let tile = machine.kv_tile as usize;
@@ -115,8 +166,15 @@ fn weigh(p: &[f32], values: &Rows, dim: usize, machine: &Machine) -> Vec<f32> {
     for (i, (p, s)) in p.chunks(tile).zip(values.scales.chunks(tile)).enumerate() {
         let folded: Vec<f32> = p.iter().zip(s).map(|(p, s)| p * s).collect();
         let values = &values.codes[i * tile * dim..][..p.len() * dim];
-        let terms: Vec<f32> = match Row::new(&folded, machine.activations) {
-            Row::Rounded(a, scale) => {
+        let row = Row::new(&folded, machine.activations);
+        let column = |d: usize| bits(machine.kv, values.iter().skip(d).step_by(dim).copied());
+        let looked = Looked::new(&row, machine);
+        let terms: Vec<f32> = match (row, looked) {
+            (_, Some(looked)) => {
+                let planes = bits(machine.kv, values.iter().copied());
+                looked.terms(&planes, dim).into_iter().map(|t| (0.0 + 0.5 * t) * looked.scale).collect()
+            }
+            (Row::Rounded(a, scale), None) => {
                 // Exact: a tile has at most 128 tokens (65536 would fit).
                 let mut sums = vec![0i32; dim];
                 for (row, &a) in values.chunks_exact(dim).zip(&a) {
@@ -125,8 +183,7 @@ fn weigh(p: &[f32], values: &Rows, dim: usize, machine: &Machine) -> Vec<f32> {
                 }
                 sums.into_iter().map(|t| (0.0 + 0.5 * (2 * i64::from(t)) as f32) * scale).collect()
             }
-            Row::Half(a) => {
-                let column = |d: usize| bits(machine.kv, values.iter().skip(d).step_by(dim).copied());
+            (Row::Half(a), None) => {
                 let term = |d| half_dot(machine.kv, &column(d), &a, 1.0, machine.attention_table as usize);
                 (0..dim).map(|d| 0.0 + 0.5 * term(d)).collect()
             }

@@ -1,10 +1,11 @@
 //! A matrix in the reference: integers as the machine multiplies them, or plain floats.
 
 use half::f16;
-use lutsim_isa::field::AType;
+use lutsim_isa::field::{AType, Entries};
 use lutsim_isa::{Group, WeightKind};
 
 use super::Machine;
+use super::rounded::{LANES, Lanes, Tables};
 use crate::blocks::{BlockTensor, Matrix};
 use crate::quantize::QuantisedTensor;
 
@@ -69,6 +70,29 @@ enum Codes {
     Odd(Vec<i16>),
     /// The bit-planes, for floats: there the order of additions matters.
     Planes { kind: WeightKind, bits: Vec<u8>, table: usize },
+    /// The bits of every plane and table of a run, run after run and row after row, for entries of 8 bits.
+    Indices { of_row: usize, planes: &'static [i64], indices: Vec<u8>, tables: Tables },
+}
+
+impl Codes {
+    /// Rows of planes as the machine's tables take them.
+    fn of_planes(kind: WeightKind, bits: Vec<u8>, (k, cuts): (usize, &[usize]), machine: &Machine) -> Self {
+        let table = machine.table as usize;
+        if machine.entries == Entries::Exact {
+            return Codes::Planes { kind, bits, table };
+        }
+        let tables = Tables { table, half: machine.activations == AType::Fp16 };
+        let planes = plane_weights(kind);
+        let mut indices = Vec::new();
+        for row in bits.chunks_exact(k.max(1)) {
+            for cut in cuts.windows(2) {
+                (0..planes.len())
+                    .for_each(|plane| indices.extend(tables.indices(&row[cut[0]..cut[1]], plane)));
+            }
+        }
+        let of_row = indices.len() / (bits.len() / k.max(1)).max(1);
+        Codes::Indices { of_row, planes, indices, tables }
+    }
 }
 
 impl Linear {
@@ -85,7 +109,7 @@ impl Linear {
 
     fn blocks(t: &BlockTensor, machine: &Machine) -> Self {
         let b = t.blocks();
-        let cuts = (0..=t.k).step_by(b.group as usize).map(|k| k as usize).collect();
+        let cuts: Vec<usize> = (0..=t.k).step_by(b.group as usize).map(|k| k as usize).collect();
         let zero = t.kind.zero_odd(0);
         let (mut scales, mut zeros, mut offsets, mut odd, mut bits) =
             (vec![], vec![], vec![], vec![], vec![]);
@@ -97,9 +121,9 @@ impl Linear {
             scales.extend(row.scales.iter().map(|s| s * 0.5));
             offsets.extend(row.offsets.iter().filter(|_| b.offset));
         }
-        let codes = match machine.activations {
-            AType::Int8 => Codes::Odd(odd),
-            AType::Fp16 => Codes::Planes { kind: t.kind, bits, table: machine.table as usize },
+        let codes = match (machine.activations, machine.entries) {
+            (AType::Int8, Entries::Exact) => Codes::Odd(odd),
+            _ => Codes::of_planes(t.kind, bits, (t.k as usize, &cuts), machine),
         };
         Linear::Machine(Odd { k: t.k as usize, cuts, codes, scales, zeros, offsets })
     }
@@ -125,71 +149,184 @@ impl Linear {
                 });
             }
         }
-        let codes = match machine.activations {
-            AType::Int8 => Codes::Odd(t.codes.iter().map(|&code| odd(kind, code)).collect()),
-            AType::Fp16 => {
+        let codes = match (machine.activations, machine.entries) {
+            (AType::Int8, Entries::Exact) => {
+                Codes::Odd(t.codes.iter().map(|&code| odd(kind, code)).collect())
+            }
+            _ => {
                 let bits = t.codes.iter().map(|&code| plane_bits(kind, code)).collect();
-                Codes::Planes { kind, bits, table: machine.table as usize }
+                Codes::of_planes(kind, bits, (t.k as usize, &cuts), machine)
             }
         };
         Linear::Machine(Odd { k: t.k as usize, cuts, codes, scales, zeros, offsets: vec![] })
     }
 
-    /// y = W x.
-    pub(super) fn apply(&self, x: &[f32]) -> Vec<f32> {
-        self.apply_times(x, 1.0)
+    /// y = W x, of every row x on its own.
+    pub(super) fn apply(&self, x: &[Vec<f32>]) -> Vec<Vec<f32>> {
+        self.apply_times(x, &vec![1.0; x.len()])
     }
-    /// The product times a factor, which the machine multiplies into the activations' scale.
-    pub(super) fn apply_times(&self, x: &[f32], factor: f32) -> Vec<f32> {
+    /// The products times a factor for each row, which the machine multiplies into the activations' scale.
+    pub(super) fn apply_times(&self, x: &[Vec<f32>], factors: &[f32]) -> Vec<Vec<f32>> {
         match self {
-            Linear::Machine(w) => match &w.codes {
-                Codes::Odd(odd) => {
-                    let (x, scale) = round_row(x, 127.0, |s| s);
-                    let sum = |c: &[usize]| x[c[0]..c[1]].iter().map(|&a| i64::from(a)).sum();
-                    let sums: Vec<i64> = w.cuts.windows(2).map(sum).collect();
-                    let term = |g: usize, odd: &[i16], z: i64| {
-                        (dot(odd, &x[w.cuts[g]..w.cuts[g + 1]]) - z * sums[g]) as f32
-                    };
-                    w.sum(odd, scale * factor, term, |g| sums[g] as f32)
-                }
-                Codes::Planes { kind, bits, table } => {
-                    let x: Vec<f32> = x.iter().map(|&x| half(x)).collect();
-                    let run = |g: usize| &x[w.cuts[g]..w.cuts[g + 1]];
-                    let term = |g, bits: &[u8], z| half_dot(*kind, bits, run(g), z as f32, *table);
-                    w.sum(bits, factor, term, |g| half_sum(run(g), *table))
-                }
-            },
+            Linear::Machine(w) => w.apply(x, factors),
             Linear::Float { k, weights } => {
-                let dot =
-                    |w: &[f32]| w.iter().zip(x).map(|(&w, &x)| f64::from(w) * f64::from(x)).sum::<f64>();
-                weights.chunks_exact(*k).map(|w| dot(w) as f32 * factor).collect()
+                let mut y: Vec<Vec<f32>> =
+                    x.chunks(FLOATS).flat_map(|x| float_rows(x, *k, weights)).collect();
+                y.iter_mut().zip(factors).for_each(|(y, factor)| y.iter_mut().for_each(|y| *y *= factor));
+                y
             }
         }
     }
 }
 
+/// Rows that pass a matrix of floats together.
+const FLOATS: usize = 8;
+
+/// Sums in double precision, in order, rounded once.
+fn float_rows(x: &[Vec<f32>], k: usize, weights: &[f32]) -> Vec<Vec<f32>> {
+    let mut lanes = vec![[0.0f64; FLOATS]; k];
+    for (lane, x) in x.iter().enumerate() {
+        lanes.iter_mut().zip(x).for_each(|(to, &x)| to[lane] = f64::from(x));
+    }
+    let mut out = vec![Vec::with_capacity(weights.len() / k.max(1)); x.len()];
+    for w in weights.chunks_exact(k) {
+        let mut sums = [0.0f64; FLOATS];
+        for (&w, x) in w.iter().zip(&lanes) {
+            sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += f64::from(w) * x);
+        }
+        out.iter_mut().zip(sums).for_each(|(out, sum)| out.push(sum as f32));
+    }
+    out
+}
+
+/// A row of activations, and sums of its runs.
+struct Prepared<T, S> {
+    row: Vec<T>,
+    sums: Vec<S>,
+    scale: f32,
+}
+
 impl Odd {
-    /// The sum over the runs, in order, in single precision; `term` of (run, its codes, its z'), `activations` summed.
-    fn sum<T>(
+    fn apply(&self, x: &[Vec<f32>], factors: &[f32]) -> Vec<Vec<f32>> {
+        let x: Vec<(&Vec<f32>, f32)> = x.iter().zip(factors.iter().copied()).collect();
+        let runs = || self.cuts.windows(2).map(|cut| cut[0]..cut[1]);
+        let integers = |&(x, factor): &(&Vec<f32>, f32)| {
+            let (row, scale) = round_row(x, 127.0, |s| s);
+            let sums: Vec<i64> = runs().map(|run| row[run].iter().map(|&a| i64::from(a)).sum()).collect();
+            Prepared { row, sums, scale: scale * factor }
+        };
+        let halves = |&(x, factor): &(&Vec<f32>, f32), table: usize| {
+            let row: Vec<f32> = x.iter().map(|&x| half(x)).collect();
+            let sums: Vec<f32> = runs().map(|run| half_sum(&row[run], table)).collect();
+            Prepared { row, sums, scale: factor }
+        };
+        match &self.codes {
+            Codes::Odd(odd) => {
+                let rows: Vec<_> = x.iter().map(integers).collect();
+                self.sum(odd, &rows, |p, g, odd, z| {
+                    let a = &p.row[self.cuts[g]..self.cuts[g + 1]];
+                    ((dot(odd, a) - z * p.sums[g]) as f32, p.sums[g] as f32)
+                })
+            }
+            Codes::Planes { kind, bits, table } => {
+                let rows: Vec<_> = x.iter().map(|x| halves(x, *table)).collect();
+                self.sum(bits, &rows, |p, g, bits, z| {
+                    let a = &p.row[self.cuts[g]..self.cuts[g + 1]];
+                    (half_dot(*kind, bits, a, z as f32, *table), p.sums[g])
+                })
+            }
+            Codes::Indices { of_row, planes, indices, tables } => {
+                let prepared = |x: &(&Vec<f32>, f32)| match tables.half {
+                    true => halves(x, tables.table),
+                    false => {
+                        let Prepared { row, sums, scale } = integers(x);
+                        let sums = sums.iter().map(|&sum| sum as f32).collect();
+                        Prepared { row: row.iter().map(|&a| f32::from(a)).collect(), sums, scale }
+                    }
+                };
+                let each = |x: &[(&Vec<f32>, f32)]| {
+                    let rows: Vec<Prepared<f32, f32>> = x.iter().map(prepared).collect();
+                    let lanes = |run: std::ops::Range<usize>| {
+                        Lanes::new(*tables, rows.iter().map(|p| &p.row[run.clone()]))
+                    };
+                    let lanes: Vec<Lanes> = runs().map(lanes).collect();
+                    self.looked_up(
+                        indices.chunks_exact((*of_row).max(1)),
+                        planes,
+                        &rows,
+                        &lanes,
+                        tables.table,
+                    )
+                };
+                x.chunks(LANES).flat_map(each).collect()
+            }
+        }
+    }
+
+    /// For each row of activations the sum over the runs, in order, in single precision; `term` of (activations, run, its codes, its z')
+    /// is that of the run and the sum of its activations.
+    fn sum<T, A, S>(
         &self,
         codes: &[T],
-        scale: f32,
-        term: impl Fn(usize, &[T], i64) -> f32,
-        activations: impl Fn(usize) -> f32,
-    ) -> Vec<f32> {
+        rows: &[Prepared<A, S>],
+        term: impl Fn(&Prepared<A, S>, usize, &[T], i64) -> (f32, f32),
+    ) -> Vec<Vec<f32>> {
         let runs = self.cuts.len() - 1;
-        let row = |(n, codes): (usize, &[T])| {
-            let mut psum = 0.0f32;
-            for (g, cut) in self.cuts.windows(2).enumerate() {
-                let i = n * runs + g;
-                psum += self.scales[i] * term(g, &codes[cut[0]..cut[1]], self.zeros[i]);
-                if let Some(offset) = self.offsets.get(i) {
-                    psum += offset * activations(g);
+        let mut out = vec![Vec::with_capacity(codes.len() / self.k.max(1)); rows.len()];
+        for (n, codes) in codes.chunks_exact(self.k).enumerate() {
+            for (out, p) in out.iter_mut().zip(rows) {
+                let mut psum = 0.0f32;
+                for (g, cut) in self.cuts.windows(2).enumerate() {
+                    let i = n * runs + g;
+                    let (term, sum) = term(p, g, &codes[cut[0]..cut[1]], self.zeros[i]);
+                    psum = self.added(psum, i, term, sum);
+                }
+                out.push(psum * p.scale);
+            }
+        }
+        out
+    }
+
+    /// The same of tables with rounded entries: `indices` of each row of weights, `lanes` of each run.
+    fn looked_up<'a>(
+        &self,
+        indices: impl Iterator<Item = &'a [u8]>,
+        planes: &[i64],
+        rows: &[Prepared<f32, f32>],
+        lanes: &[Lanes],
+        table: usize,
+    ) -> Vec<Vec<f32>> {
+        let mut out = vec![Vec::new(); rows.len()];
+        for (n, mut indices) in indices.enumerate() {
+            let mut psums = [0.0f32; LANES];
+            for (g, lanes) in lanes.iter().enumerate() {
+                let i = n * (self.cuts.len() - 1) + g;
+                let tables = (self.cuts[g + 1] - self.cuts[g]).div_ceil(table);
+                let mut acc = [0i64; LANES];
+                for &weight in planes {
+                    let (plane, rest) = indices.split_at(tables);
+                    lanes.add(plane, weight, &mut acc);
+                    indices = rest;
+                }
+                for (lane, p) in rows.iter().enumerate() {
+                    let term = lanes.scales[lane] * acc[lane] as f32 - self.zeros[i] as f32 * p.sums[g];
+                    psums[lane] = self.added(psums[lane], i, term, p.sums[g]);
                 }
             }
-            psum * scale
-        };
-        codes.chunks_exact(self.k).enumerate().map(row).collect()
+            for ((out, p), psum) in out.iter_mut().zip(rows).zip(psums) {
+                out.push(psum * p.scale);
+            }
+        }
+        out
+    }
+
+    /// A partial sum and a run's term, scaled; each rounded.
+    fn added(&self, psum: f32, i: usize, term: f32, sum: f32) -> f32 {
+        let psum = psum + self.scales[i] * term;
+        match self.offsets.get(i) {
+            Some(offset) => psum + offset * sum,
+            None => psum,
+        }
     }
 }
 
@@ -202,6 +339,14 @@ fn odd(kind: WeightKind, code: u8) -> i16 {
         WeightKind::Int3 => 2 * i16::from(code) - 7,
         WeightKind::Int4 => 2 * i16::from(code) - 15,
         _ => 2 * (i16::from(code as i8) + 128) - 255,
+    }
+}
+
+/// What each plane counts.
+pub(super) fn plane_weights(kind: WeightKind) -> &'static [i64] {
+    match kind {
+        kind if kind.is_ternary() => &[1, 1],
+        kind => &[1, 2, 4, 8, 16, 32, 64, 128][..kind.planes().len()],
     }
 }
 
@@ -233,21 +378,17 @@ pub(super) fn dot(a: &[i16], b: &[i16]) -> i64 {
 pub(super) fn half_dot(kind: WeightKind, bits: &[u8], a: &[f32], zero: f32, table: usize) -> f32 {
     let mut acc = 0.0f32;
     for (bits, a) in bits.chunks(table).zip(a.chunks(table)) {
-        let planes: &[f32] = match kind {
-            kind if kind.is_ternary() => &[1.0, 1.0],
-            kind => &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0][..kind.planes().len()],
-        };
-        for (plane, weight) in planes.iter().enumerate() {
+        for (plane, &weight) in plane_weights(kind).iter().enumerate() {
             let signed = |(b, a): (&u8, &f32)| if b >> plane & 1 == 1 { *a } else { -a };
             let entry = bits.iter().zip(a).map(signed).reduce(|sum, a| sum + a).unwrap_or(0.0);
-            acc += weight * half(entry);
+            acc += weight as f32 * half(entry);
         }
     }
     acc - zero * half_sum(a, table)
 }
 
 /// The sum of FP16 activations in single precision: of each table, then of the tables.
-fn half_sum(a: &[f32], table: usize) -> f32 {
+pub(super) fn half_sum(a: &[f32], table: usize) -> f32 {
     let of_table = |a: &[f32]| a.iter().copied().reduce(|sum, a| sum + a).unwrap_or(0.0);
     a.chunks(table).fold(0.0, |sum, a| sum + of_table(a))
 }

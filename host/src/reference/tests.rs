@@ -126,7 +126,7 @@ fn a_product_by_hand() {
     x[0] = 127.0;
     // Group 1: q - z = 2, 142 in all, s = 0.5: 142. Group 2: q - z = -3 for the first, 0 for the others: -0.75.
     assert_eq!(product(&t, 20, &Machine::default(), &x), [141.25]);
-    assert_eq!(Linear::float(&t).apply(&x), [141.25]);
+    assert_eq!(Linear::float(&t).apply(&[x]), [[141.25]]);
 }
 
 #[test]

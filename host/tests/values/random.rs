@@ -6,7 +6,7 @@ use lutsim_host::model::{Experts, LearnedPositions, Model, Positions, RopeConfig
 use lutsim_host::plan::plan;
 use lutsim_host::target::Target;
 use lutsim_host::workload::Workload;
-use lutsim_isa::field::{AType, Act, Norm, Rope};
+use lutsim_isa::field::{AType, Act, Entries, Norm, Rope};
 use lutsim_isa::format::STORED_TABLE;
 use lutsim_isa::{Group, WeightFormat, WeightKind};
 use proptest::prelude::*;
@@ -85,21 +85,24 @@ fn workloads() -> impl Strategy<Value = Workload> {
         1u32..=3,
         0u32..=4,
         prop::bool::weighted(0.2),
-        prop::bool::weighted(0.8),
+        (prop::bool::weighted(0.8), prop::sample::select(Entries::ALL)),
     )
-        .prop_map(|(kind, group, head, kv, (prompt, context), batch, generate, half, sampling)| {
-            Workload {
-                batch,
-                prompt,
-                context,
-                generate: if prompt == 0 { generate + 1 } else { generate },
-                weights: WeightFormat { kind, group },
-                head: WeightFormat { kind: WeightKind::Int8, group: head },
-                activations: if half { AType::Fp16 } else { AType::Int8 },
-                kv,
-                sampling,
-            }
-        })
+        .prop_map(
+            |(kind, group, head, kv, (prompt, context), batch, generate, half, (sampling, tables))| {
+                Workload {
+                    batch,
+                    prompt,
+                    context,
+                    generate: if prompt == 0 { generate + 1 } else { generate },
+                    weights: WeightFormat { kind, group },
+                    head: WeightFormat { kind: WeightKind::Int8, group: head },
+                    activations: if half { AType::Fp16 } else { AType::Int8 },
+                    tables,
+                    kv,
+                    sampling,
+                }
+            },
+        )
 }
 
 /// A type for each matrix of each layer, or one for all.
@@ -138,6 +141,9 @@ proptest! {
         let (kind, size, cores, chunk, fewer, half) = cut;
         let layers = if mix.is_some() { 3 } else { model.layers };
         let model = Model { mix, layers, ..model };
+        // Tables that the vector unit makes have exact entries.
+        let tables = if target.stored_tables { Entries::Exact } else { workload.tables };
+        let workload = Workload { tables, ..workload };
         // A default mapping, or one of another grid and other tiles, and then fewer rows and slots than it could have.
         let mapping = match kind {
             0 => Mapping::default_for(&target, &model, &workload).ok(),

@@ -5,14 +5,16 @@
 //! The product is rounded, then the sum: there is no fused multiply-add.
 
 use half::f16;
+use half::slice::HalfFloatSliceExt;
 
-use super::fast::{dot, odd_row};
+use super::activations::{Activations, Column};
+use super::fast::{by_tables, odd_row};
 use super::planes::{Layout, bits_at};
-use super::tables::{Cut, Tables, indices};
-use super::{LutShape, State, View, refuse, to_half};
+use super::tables::{Cut, indices};
+use super::{LutShape, State, refuse};
 use crate::blocks::Blocks;
 use crate::control::{FaultKind, TileRef, check_lmma};
-use crate::field::{AType, AccType, DrainMode, Grid, LmmaType};
+use crate::field::{AType, AccType, DrainMode, Entries, Grid, LmmaType};
 use crate::format::{Elem, Group, STORED_TABLE, WeightFormat};
 
 /// Most activations that one table serves.
@@ -35,12 +37,13 @@ impl State {
         if ty.k > MAX_K || ty.k == 0 {
             return refuse(format!("lmma: tables of {} activations; they go up to {MAX_K}", ty.k));
         }
-        let (elems, integer) = match ty.a {
-            AType::Int8 => ([Elem::I8, Elem::T8], true),
-            AType::Fp16 => ([Elem::F16, Elem::T16], false),
+        let elems = match ty.a {
+            AType::Int8 => [Elem::I8, Elem::T8],
+            AType::Fp16 => [Elem::F16, Elem::T16],
         };
-        if integer == (ty.acc == AccType::F32) {
-            return refuse(format!("lmma: {} activations do not accumulate in {}", ty.a, ty.acc));
+        if ty.is_integer() == (ty.acc == AccType::F32) {
+            let what = if ty.entries == Entries::Int8 { "rounded table entries" } else { "activations" };
+            return refuse(format!("lmma: {} {what} do not accumulate in {}", ty.a, ty.acc));
         }
         let a = self.plain(&"lmma: the activations", a, &elems)?;
         if a.elem.is_table() && u32::from(ty.k) != STORED_TABLE {
@@ -48,42 +51,24 @@ impl State {
         }
         let (base, format) = self.weights(&"lmma: the weights", w)?;
         let cut = Cut::new(w.cols as usize, format.group.size(w.cols) as usize, usize::from(ty.k));
-        let activations = self.activations(a, &cut)?;
+        let activations = self.activations(ty, a, &cut)?;
         let layout = Layout::new(format, w.rows, w.cols);
         let weights =
             Weights { bytes: &self.scratchpad[base..base + layout.end], format, layout, n: w.rows as usize };
-        let planes = format.kind.planes();
-        let mut column = Column { planes, indices: Vec::new(), odd: Vec::new() };
-        let mut sums = Vec::new();
-        let bits = acc_bits(ty.acc);
         let rows: Vec<usize> = (0..a.rows).map(|m| gang.row(m)).collect();
-        for n in 0..weights.n {
-            match activations {
-                Activations::Plain { .. } => odd_row(&weights, n, &mut sums, &mut column.odd),
-                _ => indices(&weights, n, &cut, &mut column.indices),
-            }
-            if first {
-                rows.iter().for_each(|row| self.psum[row + gang.column(n)] = 0.0);
-            }
-            for group in 0..cut.groups() {
-                let (zero, scale) = (weights.zero(group, n), weights.scale(group, n));
-                let offset = weights.offset(group, n);
-                for (m, row) in rows.iter().enumerate() {
-                    let t = activations.term(&cut, m, group, &column, zero, bits).map_err(|acc| {
-                        let what = format!(
-                            "lmma: accumulator of {bits} bits overflows: {acc} at row {m}, column {n}, group {group}"
-                        );
-                        FaultKind::Operands { what }
-                    })?;
-                    let psum = &mut self.psum[row + gang.column(n)];
-                    *psum += scale * t;
-                    if let Some(offset) = offset {
-                        *psum += offset * activations.sum(&cut, m, group);
-                    }
-                }
-            }
+        let columns: Vec<usize> = (0..weights.n).map(|n| gang.column(n)).collect();
+        if first {
+            columns.iter().for_each(|n| rows.iter().for_each(|m| self.psum[m + n] = 0.0));
         }
-        Ok(())
+        let (bits, core_columns) = (acc_bits(ty.acc), self.lut.n as usize);
+        let product = Product { activations, weights, cut, rows, columns, core_columns, bits };
+        let tables =
+            product.cut.bytes && (product.activations.are_tables() || by_tables(format.kind, a.rows));
+        let nibbles = (tables && !self.look_ups).then(|| product.activations.nibbles(&product.cut));
+        match nibbles.flatten() {
+            Some(nibbles) => product.by_bytes(nibbles, &mut self.psum),
+            None => product.by_columns(&mut self.psum),
+        }
     }
 
     pub(super) fn drain(
@@ -111,134 +96,56 @@ impl State {
         }
         Ok(())
     }
-
-    /// The rows of A as they meet the weights.
-    fn activations(&self, a: View, cut: &Cut) -> Result<Activations, FaultKind> {
-        match a.elem {
-            Elem::F16 => Ok(self.halves(a, cut)),
-            Elem::T16 => Ok(self.stored_halves(a, cut)),
-            Elem::T8 => Ok(self.stored_integers(a, cut)),
-            _ => self.integers(a, cut),
-        }
-    }
-
-    /// FP16 activations, made into tables.
-    fn halves(&self, a: View, cut: &Cut) -> Activations {
-        let (mut tables, mut sums, mut row) = (Tables::default(), Vec::new(), Vec::new());
-        for m in 0..a.rows {
-            self.floats(a, m, &mut row);
-            tables.push_row(&row, cut, to_half);
-            sums.extend((0..cut.groups()).map(|group| cut.sum(group, |table| sum_of(&row[table]))));
-        }
-        Activations::Half { tables, sums }
-    }
-
-    /// Tables of FP16 activations, as `vtable` left them.
-    fn stored_halves(&self, a: View, cut: &Cut) -> Activations {
-        let (mut tables, mut sums) = (Tables::default(), Vec::new());
-        for m in 0..a.rows {
-            let stored = self.row(a, m).chunks_exact(Elem::T16.bytes() as usize);
-            let of: Vec<f32> = stored.map(|table| tables.push_halves(table)).collect();
-            let sum = |group| cut.sum(group, |table| of[table.start / STORED_TABLE as usize]);
-            sums.extend((0..cut.groups()).map(sum));
-        }
-        Activations::Half { tables, sums }
-    }
-
-    /// Tables of INT8 activations, likewise.
-    fn stored_integers(&self, a: View, cut: &Cut) -> Activations {
-        let (mut tables, mut sums) = (Tables::default(), Vec::new());
-        for m in 0..a.rows {
-            let stored = self.row(a, m).chunks_exact(Elem::T8.bytes() as usize);
-            let of: Vec<i64> = stored.map(|table| i64::from(tables.push_packed(table))).collect();
-            let first = |group| cut.span(group).step_by(STORED_TABLE as usize);
-            let sum = |group| first(group).map(|k| of[k / STORED_TABLE as usize]).sum::<i64>();
-            sums.extend((0..cut.groups()).map(sum));
-        }
-        Activations::Int { tables, sums }
-    }
-
-    /// INT8 activations: as they are, or made into tables if products are to be looked up.
-    fn integers(&self, a: View, cut: &Cut) -> Result<Activations, FaultKind> {
-        let (mut tables, mut sums, mut rows) = (Tables::default(), Vec::new(), Vec::new());
-        for m in 0..a.rows {
-            let start = rows.len();
-            rows.extend(self.row(a, m).iter().map(|&b| i16::from(b as i8)));
-            let row = &rows[start..];
-            if let Some(k) = row.iter().position(|&a| a == -128) {
-                return refuse(format!("lmma: activation {k} of row {m} is -128; activations keep to +-127"));
-            }
-            if self.look_ups {
-                tables.push_row(row, cut, |entry| entry);
-            }
-            let sum = |group| row[cut.span(group)].iter().map(|&a| i64::from(a)).sum::<i64>();
-            sums.extend((0..cut.groups()).map(sum));
-        }
-        Ok(if self.look_ups { Activations::Int { tables, sums } } else { Activations::Plain { rows, sums } })
-    }
 }
 
-/// The sum of a table's activations in single precision, in order.
-pub(super) fn sum_of(table: &[f32]) -> f32 {
-    table.iter().copied().reduce(|sum, a| sum + a).unwrap_or(0.0)
+/// What an `lmma` adds to the partial sums.
+pub(super) struct Product<'a> {
+    pub(super) activations: Activations,
+    pub(super) weights: Weights<'a>,
+    pub(super) cut: Cut,
+    /// The first partial sum of each row of activations, and how far each column's is from it.
+    pub(super) rows: Vec<usize>,
+    pub(super) columns: Vec<usize>,
+    /// Columns of a core, whose partial sums lie together.
+    pub(super) core_columns: usize,
+    /// Width of an integer accumulator.
+    pub(super) bits: u32,
 }
 
-/// Activations and the sums of their groups.
-enum Activations {
-    /// Half precision, tables.
-    Half { tables: Tables<f32>, sums: Vec<f32> },
-    /// Integers, tables.
-    Int { tables: Tables<i16>, sums: Vec<i64> },
-    /// Integers as they are.
-    Plain { rows: Vec<i16>, sums: Vec<i64> },
-}
-
-/// A column of weights, as tables or products want it.
-struct Column {
-    planes: &'static [u32],
-    indices: Vec<u8>,
-    odd: Vec<i16>,
-}
-
-impl Activations {
-    /// Sum of a group's activations, in single precision.
-    fn sum(&self, cut: &Cut, m: usize, group: usize) -> f32 {
-        let number = m * cut.groups() + group;
-        match self {
-            Activations::Half { sums, .. } => sums[number],
-            Activations::Int { sums, .. } | Activations::Plain { sums, .. } => sums[number] as f32,
+impl Product<'_> {
+    /// As it is defined: column by column, group by group, row by row.
+    fn by_columns(&self, psum: &mut [f32]) -> Result<(), FaultKind> {
+        let Product { activations, weights, cut, .. } = self;
+        let planes = weights.format.kind.planes();
+        let mut column = Column { planes, indices: Vec::new(), odd: Vec::new() };
+        let mut sums = Vec::new();
+        for (n, at) in self.columns.iter().enumerate() {
+            match activations {
+                Activations::Plain { .. } => odd_row(weights, n, &mut sums, &mut column.odd),
+                _ => indices(weights, n, cut, &mut column.indices),
+            }
+            for group in 0..cut.groups() {
+                let (zero, scale) = (weights.zero(group, n), weights.scale(group, n));
+                let offset = weights.offset(group, n);
+                for (m, row) in self.rows.iter().enumerate() {
+                    let t = activations.term(cut, m, group, &column, zero, self.bits);
+                    let psum = &mut psum[row + at];
+                    *psum += scale * t.map_err(|acc| self.overflow(acc, m, n, group))?;
+                    if let Some(offset) = offset {
+                        *psum += offset * activations.sum(cut, m, group);
+                    }
+                }
+            }
         }
+        Ok(())
     }
-    /// acc - z' * sum of activations: exact for integers (and rounded to single precision then). An accumulator that
-    /// does not fit `bits` is the error.
-    fn term(
-        &self,
-        cut: &Cut,
-        m: usize,
-        group: usize,
-        column: &Column,
-        zero: i32,
-        bits: u32,
-    ) -> Result<f32, i64> {
-        let number = m * cut.groups() + group;
-        let (acc, sum) = match self {
-            Activations::Half { tables, sums } => {
-                let acc = tables.sum(cut, m, group, &column.indices, column.planes);
-                return Ok(acc - zero as f32 * sums[number]);
-            }
-            Activations::Int { tables, sums } => {
-                (tables.sum(cut, m, group, &column.indices, column.planes), sums[number])
-            }
-            Activations::Plain { rows, sums } => {
-                let span = cut.span(group);
-                let row = &rows[m * cut.len..(m + 1) * cut.len];
-                (dot(&row[span.clone()], &column.odd[span]), sums[number])
-            }
-        };
-        if acc.abs() >> (bits - 1) != 0 {
-            return Err(acc);
-        }
-        Ok((acc - i64::from(zero) * sum) as f32)
+    /// What is wrong with an accumulator.
+    pub(super) fn overflow(&self, acc: i64, m: usize, n: usize, group: usize) -> FaultKind {
+        let bits = self.bits;
+        let what = format!(
+            "lmma: accumulator of {bits} bits overflows: {acc} at row {m}, column {n}, group {group}"
+        );
+        FaultKind::Operands { what }
     }
 }
 
@@ -285,7 +192,7 @@ pub(super) struct Weights<'a> {
     pub(super) format: WeightFormat,
     pub(super) layout: Layout,
     /// Columns.
-    n: usize,
+    pub(super) n: usize,
 }
 impl Weights<'_> {
     /// The bits of column n in a plane.
@@ -295,7 +202,7 @@ impl Weights<'_> {
     }
     /// The scale of q' that the core multiplies with. The scales of values stand for tokens: they are folded into the
     /// activations, and the core multiplies with 1.
-    fn scale(&self, group: usize, n: usize) -> f32 {
+    pub(super) fn scale(&self, group: usize, n: usize) -> f32 {
         let factor = self.format.kind.scale_factor();
         if self.format.kind.is_kv() && self.format.group != Group::Row {
             return factor;
@@ -306,8 +213,39 @@ impl Weights<'_> {
         let at = 2 * (group * self.n + n);
         f16::from_le_bytes([self.bytes[at], self.bytes[at + 1]]).to_f32() * factor
     }
+    /// [`Self::scale`] of every column.
+    pub(super) fn scales(&self, group: usize, out: &mut Vec<f32>) {
+        let folded = self.format.kind.is_kv() && self.format.group != Group::Row;
+        if folded || self.format.kind.blocks().is_some() {
+            return out.extend((0..self.n).map(|n| self.scale(group, n)));
+        }
+        let factor = self.format.kind.scale_factor();
+        let stored = &self.bytes[2 * group * self.n..][..2 * self.n];
+        let first = out.len();
+        let halves: Vec<f16> = stored.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b)).collect();
+        out.resize(first + self.n, 0.0);
+        halves.convert_to_f32_slice(&mut out[first..]);
+        out[first..].iter_mut().for_each(|scale| *scale *= factor);
+    }
+    /// [`Self::zero`] of every column.
+    pub(super) fn zeros(&self, group: usize, out: &mut Vec<i32>) {
+        let (kind, bits) = (self.format.kind, self.format.kind.zero_bits());
+        let (first, end) = (group * self.n, (group + 1) * self.n);
+        if bits == 0 {
+            return out.resize(out.len() + self.n, kind.zero_odd(0));
+        }
+        // Eight at a time are whole bytes, if the first one begins with a byte.
+        let eights = if first.is_multiple_of(8) { self.n / 8 } else { 0 };
+        let stored = &self.bytes[self.layout.zeros + first * bits as usize / 8..][..eights * bits as usize];
+        let odd: [i32; 16] = std::array::from_fn(|z| kind.zero_odd(z as u32 & ((1 << bits) - 1)));
+        for bytes in stored.chunks_exact(bits as usize) {
+            let eight = bytes.iter().rev().fold(0u32, |eight, &byte| eight << 8 | u32::from(byte));
+            out.extend((0..8).map(|i| odd[(eight >> (i * bits)) as usize & ((1 << bits) - 1)]));
+        }
+        out.extend((first + 8 * eights..end).map(|i| self.zero(group, i - first)));
+    }
     /// What is added to every weight of a group, if the type has such.
-    fn offset(&self, group: usize, n: usize) -> Option<f32> {
+    pub(super) fn offset(&self, group: usize, n: usize) -> Option<f32> {
         let Some(Blocks { offset: true, .. }) = self.format.kind.blocks() else { return None };
         Some(self.single(self.layout.zeros, group, n))
     }
@@ -316,7 +254,7 @@ impl Weights<'_> {
         self.bytes[at..].first_chunk().map_or(0.0, |&bytes| f32::from_le_bytes(bytes))
     }
     /// z' of a group.
-    fn zero(&self, group: usize, n: usize) -> i32 {
+    pub(super) fn zero(&self, group: usize, n: usize) -> i32 {
         let bits = self.format.kind.zero_bits();
         let at = (group * self.n + n) * bits as usize;
         self.format.kind.zero_odd(bits_at(&self.bytes[self.layout.zeros..self.layout.planes], at, bits))

@@ -116,6 +116,9 @@ pub fn unpack_row(kind: WeightKind, codes: &[u8], at: usize, planes: &mut [u8], 
             spread_row::<1>(planes, n, layout, |i| window(codes, (at + 8 * i) / 8) >> (at % 8))
         }
         WeightKind::Int158 => spread_row::<2>(planes, n, layout, |i| transpose(ternary(codes, at + 8 * i))),
+        WeightKind::Int2 if at.is_multiple_of(4) => {
+            pairs_row(codes.get(at / 4..).unwrap_or_default(), planes, n, layout)
+        }
         WeightKind::Int2 => spread_row::<2>(planes, n, layout, |i| transpose(spread::<2>(codes, at + 8 * i))),
         WeightKind::Int3 => spread_row::<3>(planes, n, layout, eight),
         WeightKind::Int4 => spread_row::<4>(planes, n, layout, |i| transpose(spread::<4>(codes, at + 8 * i))),
@@ -144,9 +147,63 @@ pub fn unpack_blocks(
         for g in 0..groups {
             scale(i * groups + g, block.scales[g], block.offsets[g]);
         }
-        for (eight, codes) in block.codes[..weights].as_chunks::<8>().0.iter().enumerate() {
-            let bits = transpose(u64::from_le_bytes(codes.map(|code| kind.plane_bits(blocks, code))));
-            put(kind, planes, n * layout.row + i * weights / 8 + eight, layout.plane, bits.to_le_bytes());
+        let eights =
+            block.codes[..weights].as_chunks::<8>().0.iter().map(|&codes| plane_bits(kind, blocks, codes));
+        let first = n * layout.row + i * weights / 8;
+        if kind.planes().len() > FEW {
+            for (at, eight) in (first..).zip(eights) {
+                put(kind, planes, at, layout.plane, transpose(eight).to_le_bytes());
+            }
+            continue;
+        }
+        let mut words = [0; 32];
+        words.iter_mut().zip(eights).for_each(|(word, eight)| *word = eight);
+        for plane in 0..kind.planes().len() {
+            let row = &mut planes[first + plane * layout.plane..][..weights / 8];
+            row.iter_mut().zip(&words).for_each(|(to, &eight)| *to = gather(eight, plane));
+        }
+    }
+}
+
+/// Planes up to which one at a time is less work than a whole transpose.
+const FEW: usize = 4;
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// Bit `plane` of each of eight bytes, in a byte.
+fn gather(eight: u64, plane: usize) -> u8 {
+    // Bit 8 j moves to 56 + j, and no two meet.
+    ((eight >> plane & ONES).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8
+}
+
+/// Eight codes of a block as the planes' bits.
+fn plane_bits(kind: WeightKind, blocks: &Blocks, codes: [u8; 8]) -> u64 {
+    let eight = u64::from_le_bytes(codes);
+    match blocks.levels {
+        Some(_) => u64::from_le_bytes(codes.map(|code| kind.plane_bits(blocks, code))),
+        // 0, 1, 2 -> 00, 01, 11, and so 3.
+        None if kind.is_ternary() => eight | eight >> 1 & ONES,
+        None => eight,
+    }
+}
+
+/// The even bits of a word, together.
+fn even_bits(word: u64) -> u32 {
+    let x = word & 0x5555_5555_5555_5555;
+    let x = (x | x >> 1) & 0x3333_3333_3333_3333;
+    let x = (x | x >> 2) & 0x0f0f_0f0f_0f0f_0f0f;
+    let x = (x | x >> 4) & 0x00ff_00ff_00ff_00ff;
+    let x = (x | x >> 8) & 0x0000_ffff_0000_ffff;
+    (x | x >> 16) as u32
+}
+
+/// Codes of two bits that begin with a byte: 32 of them at a time.
+fn pairs_row(codes: &[u8], planes: &mut [u8], n: usize, layout: &Layout) {
+    for i in (0..layout.row).step_by(4) {
+        let word = window(codes, 2 * i);
+        let len = 4.min(layout.row - i);
+        for (plane, bits) in [even_bits(word), even_bits(word >> 1)].into_iter().enumerate() {
+            let at = plane * layout.plane + n * layout.row + i;
+            planes[at..at + len].copy_from_slice(&bits.to_le_bytes()[..len]);
         }
     }
 }

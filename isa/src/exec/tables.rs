@@ -10,7 +10,9 @@ pub(super) struct Cut {
     /// Activations of a table.
     k: usize,
     /// Every table is one half of a byte of a plane.
-    nibbles: bool,
+    pub(super) nibbles: bool,
+    /// Every group begins with a byte of a plane.
+    pub(super) bytes: bool,
     /// First activation of each table and how many there are.
     tables: Vec<(usize, usize)>,
     /// Tables of each group.
@@ -26,8 +28,13 @@ impl Cut {
             tables.extend((start..end).step_by(k).map(|at| (at, k.min(end - at))));
             groups.push(first..tables.len());
         }
-        let nibbles = k == 4 && (group.is_multiple_of(4) || groups.len() <= 1);
-        Self { len, k, nibbles, tables, groups }
+        let alone = groups.len() <= 1;
+        let nibbles = k == 4 && (group.is_multiple_of(4) || alone);
+        Self { len, k, nibbles, bytes: group.is_multiple_of(8) || alone, tables, groups }
+    }
+    /// Tables of a row.
+    pub(super) fn tables(&self) -> usize {
+        self.tables.len()
     }
     /// Groups of K.
     pub(super) fn groups(&self) -> usize {
@@ -48,11 +55,22 @@ impl Cut {
 
 /// An element of a table.
 pub(super) trait Entry:
-    Copy + Default + std::ops::Add<Output = Self> + std::ops::Neg<Output = Self>
+    Copy + Default + Into<f32> + std::ops::Add<Output = Self> + std::ops::Neg<Output = Self>
 {
 }
 impl Entry for i16 {}
 impl Entry for f32 {}
+/// Most entries of a stored half: tables of six.
+const MOST_STORED: usize = 32;
+/// Largest rounded entry.
+const ROUNDED: f32 = 127.0;
+
+/// Half to even, within +-[`ROUNDED`]; what is no number becomes 0.
+fn round(x: f32) -> i16 {
+    // Added to this, a small number loses its fraction: a vector of them has no other way at SSE2.
+    const WHOLE: f32 = 12_582_912.0;
+    (x.clamp(-ROUNDED, ROUNDED) + WHOLE - WHOLE) as i16
+}
 
 /// Tables of 2^k entries (the stored half and its mirror) of every row of activations.
 #[derive(Default)]
@@ -70,12 +88,38 @@ impl<T: Entry> Tables<T> {
             let start = self.entries.len();
             self.entries.resize(start + 2 * half, T::default());
             let table = &mut self.entries[start..];
-            for i in half..2 * half {
-                let signed = |j: usize| if i >> j & 1 == 1 { a(j) } else { -a(j) };
-                table[i] = stored((1..cut.k).fold(signed(0), |sum, j| sum + signed(j)));
-                table[2 * half - 1 - i] = -table[i];
+            // All sums of the activations before the last, by their bits: each doubles them.
+            let mut sums = [T::default(); MOST_STORED];
+            (sums[0], sums[half.min(2) - 1]) = (-a(0), a(0));
+            for j in 1..cut.k - 1 {
+                let (clear, set) = sums[..2 << j].split_at_mut(1 << j);
+                for (clear, set) in clear.iter_mut().zip(set) {
+                    (*clear, *set) = (*clear + -a(j), *clear + a(j));
+                }
+            }
+            let (mirrored, upper) = table.split_at_mut(half);
+            for ((upper, mirrored), &sum) in upper.iter_mut().zip(mirrored.iter_mut().rev()).zip(&sums) {
+                *upper = stored(if cut.k == 1 { sum } else { sum + a(cut.k - 1) });
+                *mirrored = -*upper;
             }
         }
+    }
+    /// Every entry rounded to +-127: scale = largest of the row's group / 127, entry = entry / scale rounded half to even. The scales
+    /// are one per row and group.
+    pub(super) fn rounded(&self, cut: &Cut, rows: usize) -> (Tables<i16>, Vec<f32>) {
+        let (mut rounded, mut scales) = (Tables::default(), Vec::with_capacity(rows * cut.groups()));
+        let size = 1 << cut.k;
+        for m in 0..rows {
+            for group in 0..cut.groups() {
+                let tables = m * cut.tables.len() + cut.groups[group].start;
+                let entries = &self.entries[tables * size..][..cut.groups[group].len() * size];
+                let entries = || entries.iter().map(|&entry| entry.into());
+                let scale = entries().fold(0.0f32, |m, x| if x.abs() > m { x.abs() } else { m }) / ROUNDED;
+                rounded.entries.extend(entries().map(|x| if scale == 0.0 { 0 } else { round(x / scale) }));
+                scales.push(scale);
+            }
+        }
+        (rounded, scales)
     }
     /// The tables of one row and group.
     fn of(&self, cut: &Cut, m: usize, group: usize) -> std::slice::ChunksExact<'_, T> {
@@ -125,6 +169,10 @@ pub(super) fn pack(half: [i16; STORED]) -> [u8; 10] {
 }
 
 impl Tables<i16> {
+    /// Tables of four.
+    pub(super) fn fours(&self) -> &[[i16; 16]] {
+        self.entries.as_chunks().0
+    }
     /// A stored table; returns the sum of its activations, the entry with every bit set.
     pub(super) fn push_packed(&mut self, bytes: &[u8]) -> i16 {
         let entry = |i: usize| (bits_at(bytes, i * ENTRY_BITS as usize, ENTRY_BITS) << 6) as u16 as i16 >> 6;

@@ -4,7 +4,7 @@
 //! Elements are `f32` or `f16`, computed in `f32`, rounded to nearest even on the way out. Sums along a row are taken in
 //! order in double precision and rounded to `f32` once: the rounding of the hardware's adder tree is not modelled.
 
-use super::lut::sum_of;
+use super::activations::sum_of;
 use super::math;
 use super::tables::{Cut, Tables, pack};
 use super::{State, View, quantise, refuse, to_half};

@@ -233,6 +233,7 @@ pub(crate) fn llama() -> Record {
             group: "128".to_owned(),
             stored_bits_per_weight: 2.140625,
             activations: "int8".to_owned(),
+            tables: None,
             kv: "int8".to_owned(),
             batch: 1,
             prompt: 128,

@@ -95,6 +95,8 @@ counters! {
         table_adds: Each, "Integer additions in the table builders, the group's activation sum included.";
         table_reads: Byte, "Bytes of stored tables read instead of built (build = vector, or a mode that stores tables).";
         #[serde(skip_serializing_if = "is_zero")]
+        table_roundings: Each, "Table entries multiplied with the inverse of their scale and rounded to 8 bits (`workload.tables = int8`); left out if none.";
+        #[serde(skip_serializing_if = "is_zero")]
         mac_int8: Each, "Multiply-accumulates on lanes that multiply INT8 by INT8 (`attention.mac.lanes`); left out if none.";
         #[serde(skip_serializing_if = "is_zero")]
         mac_fp16: Each, "Multiply-accumulates on lanes that multiply FP16 by INT8; left out if none.";

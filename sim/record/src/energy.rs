@@ -84,6 +84,7 @@ lines! {
     "table_builder" Chip {
         "table_add": table_adds Each "tables",
         "table_read": table_reads Byte "tables",
+        "mac_int8": table_roundings Each "tables",
     }
     "mac_lanes" Chip {
         "mac_int8": mac_int8 Each "products",

@@ -18,7 +18,8 @@ use crate::units::UnitCycles;
 /// 1.1: `events` may have `dram_others_read_bytes` and `dram_others_write_bytes`, traffic of other masters; where they are
 /// missing there was none. They belong to no class and to no operator. 1.2: `mac_int8`, `mac_fp16` and `mac_lane_cycles` likewise,
 /// and the energy component `mac_lanes`. 1.3: `area_*` are filled, `cost_*` is new; energy of broadcast wires inside cores is part of
-/// the component `wires`. 1.4: `energy_by_purpose_*`.
+/// the component `wires`. 1.4: `energy_by_purpose_*`; `table_roundings` of the events, and `tables` of the workload: where it is
+/// missing, table entries were exact.
 pub const SCHEMA_VERSION: &str = "1.4";
 
 /// What a run leaves behind.
@@ -95,6 +96,9 @@ pub struct WorkloadSummary {
     pub stored_bits_per_weight: f64,
     /// Activation format.
     pub activations: String,
+    /// `int8` if table entries were rounded to 8 bits; left out if they were exact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables: Option<String>,
     /// KV cache format.
     pub kv: String,
     /// Sequences at a time.

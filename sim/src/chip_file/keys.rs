@@ -176,6 +176,8 @@ keys! {
     WorkloadHead "workload.head": Choice(WEIGHTS), Or("int8"), "Weight format of the output head.";
     WorkloadHeadGroup "workload.head_group": Group, Or("128"), "The head's weights that share a scale, or `row`.";
     WorkloadActivations "workload.activations": Choice(&["int8", "fp16"]), Or("int8"), "Activation format.";
+    WorkloadTables "workload.tables": Choice(&["exact", "int8"]), Or("exact"),
+        "Entries of the tables: as they are summed, or rounded to 8 bits with a scale per row and group of weights (needs `lut.build = \"ingress\"`).";
     WorkloadKv "workload.kv": Choice(&["int8", "int4", "fp16"]), Or("int8"), "KV cache format.";
     WorkloadSampling "workload.sampling": Flag, Or("false"),
         "The host samples: all logits are read back as FP32, in place of the arg-max's 4 bytes.";

@@ -13,7 +13,7 @@ mod quantity;
 mod standards;
 mod value;
 
-use lutsim_isa::field::AType;
+use lutsim_isa::field::{AType, Entries};
 use lutsim_isa::format::STORED_TABLE;
 use lutsim_isa::{Group, WeightKind};
 use lutsim_tech::{Shape, SiliconError};
@@ -77,6 +77,8 @@ pub struct Workload {
     pub head_group: Group,
     /// Activation format.
     pub activations: AType,
+    /// Entries of the tables.
+    pub tables: Entries,
     /// KV cache format.
     pub kv: WeightKind,
     /// The host samples: all logits are read back.
@@ -274,6 +276,7 @@ fn build(values: Vec<Option<Value>>, ideal: bool) -> ChipFile {
         head: text(Key::WorkloadHead).parse().expect("the key table lists weight formats"),
         head_group: group(Key::WorkloadHeadGroup),
         activations: text(Key::WorkloadActivations).parse().expect("the key table lists activation formats"),
+        tables: text(Key::WorkloadTables).parse().expect("the key table lists kinds of entries"),
         kv: match text(Key::WorkloadKv).as_str() {
             "int4" => WeightKind::Kv4,
             "fp16" => WeightKind::KvF16,

@@ -48,8 +48,25 @@ fn pick<T: Copy + std::fmt::Debug>(all: &'static [T]) -> impl Strategy<Value = T
 }
 
 fn types() -> impl Strategy<Value = LmmaType> {
-    (1..4u16, 1..10u16, 0..9u16, pick(AType::ALL), pick(WeightKind::ALL), pick(AccType::ALL))
-        .prop_map(|(m, n, k, a, w, acc)| LmmaType { m, n, k: k.max(1), a, w, acc, o: OType::F32 })
+    (
+        1..4u16,
+        1..10u16,
+        0..9u16,
+        pick(AType::ALL),
+        pick(WeightKind::ALL),
+        pick(AccType::ALL),
+        pick(Entries::ALL),
+    )
+        .prop_map(|(m, n, k, a, w, acc, entries)| LmmaType {
+            m,
+            n,
+            k: k.max(1),
+            entries,
+            a,
+            w,
+            acc,
+            o: OType::F32,
+        })
 }
 
 fn ops() -> impl Strategy<Value = Op> {
@@ -108,10 +125,8 @@ fn fitting(op: Op, rows: u32, cols: u32) -> Op {
             Op::Load { unpack, tile, addr: addr % (1 << 19), stride: stride % 512, class }
         }
         Op::Lmma { ty, a, w, grid, first } => {
-            let (elem, acc) = match ty.a {
-                AType::Int8 => (Elem::I8, AccType::I32),
-                AType::Fp16 => (Elem::F16, AccType::F32),
-            };
+            let elem = if ty.a == AType::Int8 { Elem::I8 } else { Elem::F16 };
+            let acc = if ty.is_integer() { AccType::I32 } else { AccType::F32 };
             let ty = LmmaType { m: 2, n: 8, acc, ..ty };
             let group = match w.format {
                 Format::Weights(w) => w.group,

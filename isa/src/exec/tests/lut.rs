@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::control::FaultKind;
-use crate::field::{AType, AccType, DrainMode, Grid, LmmaType, OType};
+use crate::field::{AType, AccType, DrainMode, Entries, Grid, LmmaType, OType};
 
 #[derive(Clone, Debug)]
 struct Case {
@@ -59,7 +59,7 @@ impl Case {
         self
     }
     fn ty(&self, a: AType, acc: AccType) -> LmmaType {
-        LmmaType { m: 2, n: 16, k: self.table, a, w: self.kind, acc, o: OType::F32 }
+        LmmaType { m: 2, n: 16, k: self.table, entries: Entries::Exact, a, w: self.kind, acc, o: OType::F32 }
     }
     /// The weights in scratchpad, by way of DRAM and the unpacker.
     fn load(&self, state: &mut State) -> TileRef {
@@ -89,18 +89,20 @@ impl Case {
         state.exec(&load(Unpack::Weights, tile, 64, 0)).unwrap();
         tile
     }
+    /// z' of a group.
+    fn zero(&self, n: u32, group: u32) -> i32 {
+        let (z, b) = (self.zeros[(group * self.n + n) as usize], self.kind.zero_bits());
+        match self.kind {
+            WeightKind::Int1 | WeightKind::Int158 => 0,
+            WeightKind::Int2 | WeightKind::Int3 | WeightKind::Int4 => 2 * z as i32 + 1 - (1 << b),
+            _ => 1,
+        }
+    }
     /// The plain integer product of a group: sum of (q' - z') a.
     fn product(&self, m: u32, n: u32, group: u32) -> i64 {
-        let z = self.zeros[(group * self.n + n) as usize];
-        let size = self.group.size(self.k);
+        let (size, z) = (self.group.size(self.k), self.zero(n, group));
         (group * size..self.k.min((group + 1) * size))
             .map(|k| {
-                let b = self.kind.zero_bits();
-                let z = match self.kind {
-                    WeightKind::Int1 | WeightKind::Int158 => 0,
-                    WeightKind::Int2 | WeightKind::Int3 | WeightKind::Int4 => 2 * z as i32 + 1 - (1 << b),
-                    _ => 1,
-                };
                 let q = odd(self.kind, self.codes[(n * self.k + k) as usize]);
                 i64::from(q - z) * i64::from(self.a[(m * self.k + k) as usize])
             })
@@ -178,7 +180,120 @@ fn equals_the_integer_product(case: Case, mut state: State) -> Result<(), TestCa
     Ok(())
 }
 
+proptest! {
+    #[test]
+    fn rounded_entries(case in cases(), half in any::<bool>()) {
+        let case = Case { table: case.table.max(2), ..case };
+        rounds_entries(&case, half, state().by_look_ups())?;
+        rounds_entries(&case, half, state())?;
+    }
+}
+
+/// Entries written out one by one, rounded with a scale per row and group.
+fn rounds_entries(case: &Case, half: bool, mut state: State) -> Result<(), TestCaseError> {
+    let w = case.load(&mut state);
+    let (activations, a) = match half {
+        true => (AType::Fp16, plain(Elem::F16, A, case.m, case.k)),
+        false => (AType::Int8, plain(Elem::I8, A, case.m, case.k)),
+    };
+    // Of FP16, numbers whose sums are exact.
+    let x: Vec<f32> = case.a.iter().map(|&x| if half { f32::from(x) / 8.0 } else { f32::from(x) }).collect();
+    match half {
+        true => put_f16(&mut state, A as usize, &x),
+        false => state.scratchpad[..x.len()].iter_mut().zip(&case.a).for_each(|(to, &x)| *to = x as u8),
+    }
+    put_f32(&mut state, S as usize, &vec![1.0; case.m as usize]);
+    let ty = LmmaType { entries: Entries::Int8, ..case.ty(activations, AccType::I32) };
+    state.exec(&Op::Lmma { ty, a, w, grid: Grid { r: 2, c: 3 }, first: true }).unwrap();
+    state.exec(&drain(case.m, case.n, DrainMode::Store)).unwrap();
+    let found = get_f32(&state, O as usize, (case.m * case.n) as usize);
+    let (k, table, size) = (case.k as usize, usize::from(case.table), case.group.size(case.k) as usize);
+    for (m, row) in x.chunks(k).enumerate() {
+        for n in 0..case.n as usize {
+            let mut psum = 0.0f32;
+            for (g, a) in row.chunks(size).enumerate() {
+                // The largest entry is the sum of a table's magnitudes.
+                let sizes = a.chunks(table).map(|a| a.iter().map(|a| a.abs()).sum::<f32>());
+                let scale = sizes.fold(0.0, f32::max) / 127.0;
+                let q = |i: usize| odd(case.kind, case.codes[n * k + g * size + i]);
+                let mut acc = 0i64;
+                for (p, shift) in case.kind.planes().iter().enumerate() {
+                    for (t, a) in a.chunks(table).enumerate() {
+                        let sign = |i: usize| plane_sign(case.kind, q(t * table + i), p);
+                        let entry: f32 = a.iter().enumerate().map(|(i, a)| sign(i) * a).sum();
+                        let code = if scale == 0.0 { 0.0 } else { (entry / scale).round_ties_even() };
+                        acc += (code.clamp(-127.0, 127.0) as i64) << shift;
+                    }
+                }
+                let zero = case.zero(n as u32, g as u32) as f32;
+                let term = scale * acc as f32 - zero * a.iter().sum::<f32>();
+                psum += case.scale(n as u32, g as u32) * term;
+            }
+            prop_assert_eq!(found[m * case.n as usize + n], psum, "row {}, column {}", m, n);
+        }
+    }
+    Ok(())
+}
+
+/// +1 or -1: the plane of q', which is the sum of 2^shift * plane.
+fn plane_sign(kind: WeightKind, q: i32, plane: usize) -> f32 {
+    let planes = kind.planes();
+    // Ternary has two equal planes, the first of which is +1 unless q' is -2.
+    let bit = match planes {
+        [0, 0] => [q > -2, q == 2][plane],
+        _ => ((q + kind.max_odd() as i32) / 2) >> plane & 1 == 1,
+    };
+    if bit { 1.0 } else { -1.0 }
+}
+
+#[test]
+fn rounded_entries_need_an_accumulator_per_table() {
+    // 255 * 127 * 259 < 2^23 <= 255 * 127 * 260: tables, not activations.
+    let run = |k| extreme_of(WeightKind::Int8, k, AccType::I24, Entries::Int8).0;
+    assert!(run(4 * 259).is_ok());
+    assert_eq!(
+        run(4 * 260).unwrap_err().to_string(),
+        "lmma: accumulator of 24 bits overflows: 8420100 at row 0, column 0, group 0"
+    );
+}
+
+#[test]
+fn not_every_table_has_entries_to_round() {
+    let mut state = state();
+    let w = weights(WeightKind::Int2, Group::Of(16), 0x100, 20, 16);
+    let ty = LmmaType {
+        m: 2,
+        n: 16,
+        k: 4,
+        entries: Entries::Int8,
+        a: AType::Int8,
+        w: WeightKind::Int2,
+        acc: AccType::I24,
+        o: OType::F32,
+    };
+    let mut say = |ty, elem| {
+        let a = plain(elem, 0, 2, 16);
+        state.exec(&Op::Lmma { ty, a, w, grid: Grid { r: 1, c: 2 }, first: true }).unwrap_err().to_string()
+    };
+    assert_eq!(
+        say(LmmaType { k: 1, ..ty }, Elem::I8),
+        "lmma: a table of one activation is that activation: no entry to round"
+    );
+    assert_eq!(
+        say(ty, Elem::T8),
+        "lmma: m2n16k4t8.int8.int2.i24.f32 from tables of t8, whose entries stay as they are"
+    );
+    let half = LmmaType { a: AType::Fp16, acc: AccType::F32, ..ty };
+    assert_eq!(say(half, Elem::F16), "lmma: fp16 rounded table entries do not accumulate in f32");
+    assert_eq!(half.to_string().parse(), Ok(half));
+    assert_eq!(crate::field::Field::from_bits(crate::field::Field::to_bits(half)), Some(half));
+}
+
 fn extreme(kind: WeightKind, k: u32, acc: AccType) -> (Result<(), FaultKind>, State) {
+    extreme_of(kind, k, acc, Entries::Exact)
+}
+
+fn extreme_of(kind: WeightKind, k: u32, acc: AccType, entries: Entries) -> (Result<(), FaultKind>, State) {
     let case = Case {
         kind,
         group: Group::Row,
@@ -195,8 +310,8 @@ fn extreme(kind: WeightKind, k: u32, acc: AccType) -> (Result<(), FaultKind>, St
     let w = case.load(&mut state);
     state.scratchpad[..k as usize].fill(127);
     let a = plain(Elem::I8, A, 1, k);
-    let op = Op::Lmma { ty: case.ty(AType::Int8, acc), a, w, grid: Grid { r: 1, c: 1 }, first: true };
-    (state.exec(&op), state)
+    let ty = LmmaType { entries, ..case.ty(AType::Int8, acc) };
+    (state.exec(&Op::Lmma { ty, a, w, grid: Grid { r: 1, c: 1 }, first: true }), state)
 }
 
 #[test]
@@ -252,8 +367,16 @@ fn the_chip_is_as_large_as_it_is() {
     let mut state = state();
     let w = weights(WeightKind::Int2, Group::Of(16), 0x100, 20, 16);
     let a = plain(Elem::I8, 0, 2, 16);
-    let ty =
-        LmmaType { m: 2, n: 16, k: 4, a: AType::Int8, w: WeightKind::Int2, acc: AccType::I24, o: OType::F32 };
+    let ty = LmmaType {
+        m: 2,
+        n: 16,
+        k: 4,
+        entries: Entries::Exact,
+        a: AType::Int8,
+        w: WeightKind::Int2,
+        acc: AccType::I24,
+        o: OType::F32,
+    };
     let mut say = |ty, r, c| {
         state.exec(&Op::Lmma { ty, a, w, grid: Grid { r, c }, first: true }).unwrap_err().to_string()
     };
