@@ -12,6 +12,7 @@ pub mod explore;
 pub mod gemm;
 pub mod generate;
 pub mod ppa;
+pub mod roofline;
 pub mod run;
 pub mod types;
 pub mod validate;
