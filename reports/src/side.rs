@@ -44,7 +44,8 @@ fn heading(canvas: &Canvas<'_>, x: f64, y: f64, text: &str) -> Result<(), PlotEr
 
 fn ceilings(canvas: &Canvas<'_>, x: f64, mut y: f64, roofline: &Roofline) -> Result<f64, PlotError> {
     heading(canvas, x, y, "Ceilings and ridge points")?;
-    canvas.text("ridge, ops/byte of", (x + WIDE, y - 8.0), Anchor::End, plain(10.5))?;
+    let end = if roofline.scratchpad_bytes_per_s > 0.0 { WIDE } else { 380.0 };
+    canvas.text("ridge, ops/byte of", (x + end, y - 8.0), Anchor::End, plain(10.5))?;
     canvas.text("DRAM", (x + 380.0, y + 4.0), Anchor::End, plain(10.5))?;
     if roofline.scratchpad_bytes_per_s > 0.0 {
         canvas.text("scratchpad", (x + WIDE, y + 4.0), Anchor::End, plain(10.5))?;

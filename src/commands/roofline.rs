@@ -115,27 +115,29 @@ enum Style {
 }
 
 /// A flag's positive number up to `most`.
-fn number<T: FromStr + PartialOrd + Copy + std::fmt::Display>(
+fn number<T: FromStr + PartialOrd + Copy>(
     flag: &str,
     text: &str,
-    (zero, most): (T, T),
+    (zero, most, why): (T, T, &str),
 ) -> Result<T, Failure> {
     match text.parse::<T>() {
         Ok(value) if value > zero && value <= most => Ok(value),
         _ => Err(UserError::Flag {
             flag: flag.into(),
             value: text.into(),
-            why: format!("it is not a number above 0 and up to {most}"),
-            help: "sizes, rates and widths are positive".into(),
+            why: why.into(),
+            help: "lengths, widths, rates and sizes are positive".into(),
         }
         .into()),
     }
 }
 
 /// Most bits of a number.
-const BITS: (f64, f64) = (0.0, 64.0);
+const BITS: (f64, f64, &str) = (0.0, 64.0, "it is not a number of bits above 0 and up to 64");
 /// Largest rate or size.
-const RATE: (f64, f64) = (0.0, 1e30);
+const RATE: (f64, f64, &str) = (0.0, 1e30, "it is not a positive number");
+/// Most tokens or sequences.
+const COUNT: (u32, u32, &str) = (0, u32::MAX, "it is not a whole number above 0");
 
 /// The bits of a format's name.
 fn format_bits(flag: &str, name: &str, known: &[(&str, f64)]) -> Result<f64, Failure> {
@@ -209,8 +211,8 @@ impl RooflineCommand {
     fn asked(&self) -> Result<Asked, Failure> {
         let rate =
             |flag: &str, text: &Option<String>| text.as_deref().map(|t| number(flag, t, RATE)).transpose();
-        let length = number("--seq", &self.seq, (0, u32::MAX))?;
-        let batch = number("--batch", &self.batch, (0, u32::MAX))?;
+        let length = number("--seq", &self.seq, COUNT)?;
+        let batch = number("--batch", &self.batch, COUNT)?;
         let mut hardware = resolve::hardware(&self.hardware)?;
         hardware.replace(
             rate("--bandwidth", &self.bandwidth)?,

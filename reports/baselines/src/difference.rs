@@ -1,6 +1,6 @@
 //! Where LLM-Viewer's accounting and the physical one part, line by line, with the reason.
 
-use crate::analysis::{Analysis, Bytes, Operator, StageKind};
+use crate::analysis::{Analysis, Bound, Bytes, Operator, StageKind};
 use crate::shape::{Setting, Shape};
 
 /// Why a line differs.
@@ -230,7 +230,8 @@ impl Place<'_> {
     /// What changes the time alone.
     fn rates(&self, tool: &Operator, physical: &Operator, list: &mut Vec<Reason>) {
         let mut only_time = |text: String| list.push(Reason { ops: false, bytes: false, text });
-        if tool.peak != physical.peak {
+        let matters = tool.bound == Bound::Compute || physical.bound == Bound::Compute;
+        if matters && tool.peak != physical.peak {
             let why = match physical.matrix {
                 true => "the fastest type that holds both operands",
                 false => "no matrices: the FP32 units",

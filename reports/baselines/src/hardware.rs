@@ -195,12 +195,27 @@ macro_rules! builtin {
             &[$(($name, include_str!(concat!("../../../configs/baselines/", $name, ".toml")))),*];
     };
 }
-builtin!("a6000");
+builtin!(
+    "a6000",
+    "a100",
+    "a100-80g",
+    "h100",
+    "rtx4090",
+    "orin-gpu",
+    "m2-ultra-gpu",
+    "mi250",
+    "13900k",
+    "x-elite",
+    "8gen3",
+    "pi5",
+    "orin-cpu",
+);
 
 /// What a name is compared as: `nvidia_A6000` is `a6000`.
 fn plain(name: &str) -> String {
     let name = name.strip_suffix(".toml").unwrap_or(name).to_lowercase().replace('_', "-");
-    name.strip_prefix("nvidia-").unwrap_or(&name).to_owned()
+    let maker = ["nvidia-", "intel-"].iter().find_map(|maker| name.strip_prefix(maker));
+    maker.unwrap_or(&name).to_owned()
 }
 
 impl RawQuoted {
@@ -235,7 +250,7 @@ impl Hardware {
         if let Some((n, text)) = BUILTIN.iter().find(|(n, _)| *n == bare) {
             return Hardware::parse(&format!("{n}.toml"), text);
         }
-        let near = Hardware::names().map(|n| (strsim::levenshtein(n, &bare), n)).min();
+        let near = Hardware::names().map(|n| (strsim::levenshtein(n, &bare), n)).min_by_key(|near| near.0);
         // No more than half of what was typed may be wrong.
         let near = near.filter(|(d, _)| *d <= 4.min(bare.len() / 2)).map(|(_, n)| n);
         Err(HardwareError::Unknown { name: name.into(), near })

@@ -212,6 +212,9 @@ fn machines_are_read_and_near_misses_named() {
     assert_eq!(Hardware::builtin("nvidia_A6000").unwrap(), a6000());
     let unknown = |name: &str| Hardware::builtin(name).unwrap_err().to_string();
     assert_eq!(unknown("a600"), "there is no hardware `a600`; did you mean `a6000`?");
+    assert_eq!(Hardware::builtin("intel_13900k").unwrap().name, "Intel Core i9-13900K");
+    let error = Hardware::builtin("13900k").unwrap().tool_limits([8.0; 3]).unwrap_err();
+    assert!(error.to_string().starts_with("Intel Core i9-13900K has no peak of int8, which"), "{error}");
     assert_eq!(unknown("abacus"), "there is no hardware `abacus`");
     let text = "name = \"x\"\nclass = \"gpu\"\nbandwidth = { value = 1e9, unit = \"GB/s\", basis = \"sourced\", source = \"y\" }\nonchip = { value = 1, unit = \"B\", basis = \"sourced\", source = \"y\" }\n[peaks]\nfp16 = { value = 1e12, unit = \"OP/s\", basis = \"sourced\", source = \"y\" }\n";
     let wrong = |old: &str, new: &str| {
@@ -231,6 +234,22 @@ fn machines_are_read_and_near_misses_named() {
         assert_eq!(error.to_string(), format!("x.toml: {why}"));
         assert!(matches!(error, HardwareError::File { span: Some(_), .. }));
     }
+}
+
+#[test]
+fn the_tools_own_machines_are_its_own() {
+    let heads = CASES.lines().filter_map(|l| l.strip_prefix("case,"));
+    let mut seen = 0;
+    for head in heads {
+        let f: Vec<&str> = head.split(',').collect();
+        let Ok(machine) = Hardware::builtin(f[7]) else { continue };
+        let tool = machine.llm_viewer.unwrap();
+        let expected = [f[8], f[9], f[11]].map(|x| x.parse::<f64>().unwrap());
+        assert_eq!([tool.bandwidth, tool.fp16, tool.onchip], expected, "{}", f[7]);
+        assert_eq!(tool.int8, f[10].parse().ok(), "{}", f[7]);
+        seen += 1;
+    }
+    assert!(seen > 15, "{seen}");
 }
 
 #[test]
