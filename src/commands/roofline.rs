@@ -154,6 +154,25 @@ fn format_bits(flag: &str, name: &str, known: &[(&str, f64)]) -> Result<f64, Fai
     })
 }
 
+/// Refuses what neither accounting knows, so that nobody takes its numbers for the model's.
+fn not_accounted(model: &Model, length: u32) -> Result<(), Failure> {
+    let (what, help) = match (model.experts, model.window) {
+        (Some(experts), _) => (
+            format!("{} has MLPs of {} experts: no roofline of those yet", model.name, experts.count),
+            "choose a model without experts",
+        ),
+        (None, Some(window)) if window.tokens < length => (
+            format!(
+                "attention of {} looks back {} tokens: no roofline beyond that yet; --seq is {length}",
+                model.name, window.tokens
+            ),
+            "lower --seq to the window",
+        ),
+        _ => return Ok(()),
+    };
+    Err(UserError::Refused { what, help: help.into() }.into())
+}
+
 /// Everything that was asked.
 struct Asked {
     model: Model,
@@ -182,6 +201,10 @@ impl RooflineCommand {
             Accounting::True => &found.physical,
             Accounting::LlmViewer => &found.tool.as_ref().map_err(|e| Failure::from(e.clone()))?.1,
         };
+        if self.csv.is_some() && self.csv == self.svg {
+            let what = "--csv and --svg name the same file";
+            return Err(UserError::Refused { what: what.into(), help: "give each its own".into() }.into());
+        }
         let prepare = |path: &Option<PathBuf>| path.as_deref().map(|p| self.fresh(p)).transpose();
         let (to_csv, to_svg) = (prepare(&self.csv)?, prepare(&self.svg)?);
         if let Some(file) = to_csv {
@@ -227,6 +250,7 @@ impl RooflineCommand {
             }
             .into());
         }
+        not_accounted(&model, length)?;
         let bits =
             |flag: &str, text: &Option<String>| text.as_deref().map(|t| number(flag, t, BITS)).transpose();
         let weights = self.weight_types(bits("--weight-bits", &self.weight_bits)?, file)?;

@@ -165,6 +165,10 @@ impl Place<'_> {
             let text = "causal: a token sees those before it, S (S + 1) / 2 pairs and not S x S";
             list.push(Reason { ops: true, bytes: name != "fused_attention", text: text.into() });
         }
+        if s.score_cap && matches!(name, "softmax" | "fused_attention") {
+            let text = "scores are capped: three operations more each";
+            list.push(Reason { ops: true, bytes: false, text: text.into() });
+        }
         if name == "softmax" {
             return;
         }

@@ -144,6 +144,10 @@ impl Physical<'_> {
             all.push(self.norm("attn_sub_norm", layers, rows, q));
             all.push(self.norm("ffn_sub_norm", layers, rows, f));
         }
+        if s.post_norms {
+            all.push(self.norm("attn_post_norm", layers, rows, h));
+            all.push(self.norm("mlp_post_norm", layers, rows, h));
+        }
         all.push(self.vector("attn_add", layers, residual, 1, 2.0));
         all.push(self.vector("mlp_add", layers, residual, 1, 2.0));
         let gate = u128::from(s.gated);
@@ -175,6 +179,8 @@ impl Physical<'_> {
         let products = 2 * scores * dim;
         let query = (batch * self.tokens(kind) * heads * dim) as f64 * self.a;
         let units = Units::Matrix(self.setting.kv_bits.max(self.setting.activation_bits));
+        // Largest, subtract, exp, add, divide; a cap multiplies, takes the tanh and multiplies.
+        let softmax = if s.score_cap { 8 } else { 5 };
         if self.setting.flash {
             let rows = self.cached_rows(kind);
             let bytes = Bytes {
@@ -183,7 +189,13 @@ impl Physical<'_> {
                 kv_read: (2 * batch * kv_heads * dim * rows) as f64 * self.c,
                 ..Bytes::default()
             };
-            return vec![self.operator("fused_attention", s.layers, units, 2 * products + 5 * scores, bytes)];
+            return vec![self.operator(
+                "fused_attention",
+                s.layers,
+                units,
+                2 * products + softmax * scores,
+                bytes,
+            )];
         }
         let score_bytes = scores as f64 * self.a;
         let cached = (batch * kv_heads * dim * length) as f64 * self.c;
@@ -192,7 +204,7 @@ impl Physical<'_> {
         vec![
             self.operator("qk_matmul", s.layers, units, products, qk),
             self.operator("sv_matmul", s.layers, units, products, sv),
-            self.vector("softmax", s.layers, scores, 5, 1.0),
+            self.vector("softmax", s.layers, scores, softmax, 1.0),
         ]
     }
 
@@ -223,6 +235,9 @@ impl Physical<'_> {
         // Only the last token of a sequence is asked about.
         all.push(self.norm("final_norm", 1, batch, s.hidden));
         all.push(self.head(batch));
+        if s.logit_cap {
+            all.push(self.vector("logit_cap", 1, batch * u128::from(s.vocab), 3, 1.0));
+        }
         let memory = self.memory(&all);
         Stage::new(kind, all, memory)
     }

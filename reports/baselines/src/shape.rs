@@ -27,6 +27,12 @@ pub struct Shape {
     pub centred_norms: bool,
     /// Whether there are norms before the output and the down projection.
     pub sub_norms: bool,
+    /// Whether there are norms behind attention and behind the MLP.
+    pub post_norms: bool,
+    /// Whether scores pass a tanh before the softmax.
+    pub score_cap: bool,
+    /// Whether logits pass a tanh.
+    pub logit_cap: bool,
     /// Whether there is a norm behind the embedding.
     pub embedding_norm: bool,
     /// Dimensions of a head that are rotated; 0 without rotary embedding.

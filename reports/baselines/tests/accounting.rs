@@ -27,6 +27,9 @@ fn shape(dims: [u32; 6]) -> Shape {
         activation: Activation::Silu,
         centred_norms: false,
         sub_norms: false,
+        post_norms: false,
+        score_cap: false,
+        logit_cap: false,
         embedding_norm: false,
         rotated: hidden / heads,
         learned_positions: false,
@@ -168,6 +171,7 @@ fn every_difference_has_its_reason() {
     (opt.rotated, opt.learned_positions) = (0, true);
     let mut wide = shape([2048, 2048, 8, 1, 18, 256000]);
     (wide.head_dim, wide.rotated, wide.activation) = (320, 320, Activation::Gelu);
+    (wide.post_norms, wide.score_cap, wide.logit_cap) = (true, true, true);
     shapes.extend([bitnet, opt, wide]);
     let mut seen = 0;
     for model in &shapes {
