@@ -4,8 +4,8 @@ use clap::{Args, Parser, Subcommand};
 use lutsim_sim::chip_file::{ChipFile, Override};
 
 use crate::commands::{
-    asm, check, config, disasm, docs, dram, eval, exec, explore, gemm, generate, ppa, quality, run, types,
-    validate,
+    asm, check, config, disasm, docs, dram, eval, exec, explore, gemm, generate, ppa, quality, roofline, run,
+    types, validate,
 };
 use crate::failure::Failure;
 use crate::resolve;
@@ -40,6 +40,8 @@ pub enum Command {
     Ppa(ppa::Ppa),
     /// Sweep a design and print what is best
     Explore(explore::Explore),
+    /// A model on the roofline of a GPU or a CPU: what no implementation can pass
+    Roofline(Box<roofline::RooflineCommand>),
     /// Hold the model against what is published
     Validate(validate::Validate),
     /// List the weight types: what each stores, and what a product with it takes
@@ -79,6 +81,7 @@ impl Command {
             Command::Dram(c) => c.execute(),
             Command::Ppa(c) => c.execute(),
             Command::Explore(c) => c.execute(),
+            Command::Roofline(c) => c.execute(),
             Command::Validate(c) => c.execute(),
             Command::Types(c) => c.execute(),
             Command::Asm(c) => c.execute(),

@@ -2,6 +2,7 @@
 
 use std::{fmt, io};
 
+use lutsim_baselines::{Hardware, HardwareError};
 use lutsim_host::error::HostError;
 use lutsim_isa::Program;
 use lutsim_isa::asm::AsmError;
@@ -261,6 +262,72 @@ impl Diagnostic for HostFault {
 
 impl From<HostFault> for Failure {
     fn from(error: HostFault) -> Self {
+        Failure::User(Box::new(error))
+    }
+}
+
+/// What is wrong with a machine of a roofline, with its file's text where there is one.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct HardwareFault {
+    error: HardwareError,
+    source_code: Option<NamedSource<String>>,
+}
+
+impl HardwareFault {
+    /// An error in a file whose text is at hand.
+    pub fn of_file(error: HardwareError, text: String) -> Self {
+        let source_code = match &error {
+            HardwareError::File { file, .. } => Some(NamedSource::new(file, text)),
+            _ => None,
+        };
+        Self { error, source_code }
+    }
+}
+
+impl Diagnostic for HardwareFault {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(match &self.error {
+            HardwareError::Unknown { .. } => "hardware::unknown",
+            HardwareError::File { .. } => "hardware::file",
+            HardwareError::Peak { .. } => "hardware::peak",
+        }))
+    }
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        let help = match &self.error {
+            HardwareError::Unknown { .. } => {
+                let names = Hardware::names().collect::<Vec<_>>().join(", ");
+                format!("built in: {names}; a path to a file works too")
+            }
+            HardwareError::Peak { .. } => {
+                "choose other widths, add the peak to a hardware file, or use --accounting true".into()
+            }
+            HardwareError::File { .. } => return None,
+        };
+        Some(Box::new(help))
+    }
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.source_code.as_ref().map(|s| s as _)
+    }
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        match &self.error {
+            HardwareError::File { span: Some((start, end)), .. } if self.source_code.is_some() => {
+                let span = LabeledSpan::new(Some("here".into()), *start, end - start);
+                Some(Box::new(std::iter::once(span)))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<HardwareError> for Failure {
+    fn from(error: HardwareError) -> Self {
+        Failure::User(Box::new(HardwareFault { error, source_code: None }))
+    }
+}
+
+impl From<HardwareFault> for Failure {
+    fn from(error: HardwareFault) -> Self {
         Failure::User(Box::new(error))
     }
 }

@@ -26,6 +26,7 @@ pub mod ppa;
 mod progress;
 pub mod requested;
 pub mod resolve;
+pub mod roofline;
 pub mod session;
 pub mod shell;
 pub mod silicon;

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use lutsim_baselines::Hardware;
 use lutsim_dram::{Policy, Standard, configuration};
 use lutsim_host::mapping::Mapping;
 use lutsim_host::model::Model;
 use lutsim_sim::chip_file::{self, ChipFile, Override};
 
-use crate::failure::{DramFault, Failure, HostFault, UserError};
+use crate::failure::{DramFault, Failure, HardwareFault, HostFault, UserError};
 use crate::model_file;
 
 /// Reads a text file.
@@ -66,6 +67,19 @@ pub fn standard(name: &str) -> Result<(Standard, Policy), Failure> {
     }
     let stem = name.strip_suffix(".toml").unwrap_or(name);
     configuration(stem).map_err(|e| DramFault::from(e).into())
+}
+
+/// The machine that `name` means.
+///
+/// # Errors
+/// There is no such machine, or something in its file is wrong.
+pub fn hardware(name: &str) -> Result<Hardware, Failure> {
+    let path = Path::new(name);
+    if path.is_file() {
+        let text = read_text(path)?;
+        return Hardware::parse(name, &text).map_err(|e| HardwareFault::of_file(e, text).into());
+    }
+    Ok(Hardware::builtin(name)?)
 }
 
 /// The model that `name` means.

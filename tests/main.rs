@@ -10,4 +10,5 @@ mod gemm;
 mod generate;
 mod laws;
 mod ppa;
+mod roofline;
 mod run;

@@ -65,13 +65,23 @@ pub struct Roofline {
     pub subtitle: String,
     /// Peak of the DRAM pins.
     pub dram_bytes_per_s: f64,
-    /// Peak of all scratchpad banks.
+    /// Peak of all scratchpad banks; 0 where it is no roof.
     pub scratchpad_bytes_per_s: f64,
     /// Peaks of the look-up cores by weight width.
     pub compute: Vec<Ceiling>,
     /// Phases first, then operators in order of execution.
     pub points: Vec<Point>,
+    /// What the points' numbers are, in lines of about 70 characters.
+    pub notes: Vec<&'static str>,
 }
+
+/// What the numbers of a run are.
+const MEASURED: [&str; 4] = [
+    "Size of a marker: its part of the phase's time. Operators are summed",
+    "over layers; their bytes are those that moved during their interval,",
+    "prefetch included. Grey: vector operators, counted in lane operations.",
+    "Without DRAM bytes (-) a marker stands at the right edge.",
+];
 
 impl Roofline {
     /// The roofline of a saved record.
@@ -122,6 +132,7 @@ impl Roofline {
                 .map(|(bits, peak)| Ceiling { label: format!("{bits}-bit weights"), ops_per_s: *peak })
                 .collect(),
             points,
+            notes: MEASURED.to_vec(),
         }
     }
 

@@ -34,7 +34,7 @@ pub(crate) fn draw(
 ) -> Result<(), PlotError> {
     let y = ceilings(canvas, x, y + 6.0, roofline)?;
     let y = operators(canvas, x, y + 1.2 * ROW, roofline, items)?;
-    notes(canvas, x, y + 0.8 * ROW)
+    notes(canvas, x, y + 0.8 * ROW, roofline)
 }
 
 fn heading(canvas: &Canvas<'_>, x: f64, y: f64, text: &str) -> Result<(), PlotError> {
@@ -44,12 +44,18 @@ fn heading(canvas: &Canvas<'_>, x: f64, y: f64, text: &str) -> Result<(), PlotEr
 
 fn ceilings(canvas: &Canvas<'_>, x: f64, mut y: f64, roofline: &Roofline) -> Result<f64, PlotError> {
     heading(canvas, x, y, "Ceilings and ridge points")?;
-    canvas.text("ridge, ops/byte of", (x + WIDE, y - 8.0), Anchor::End, plain(10.5))?;
+    let end = if roofline.scratchpad_bytes_per_s > 0.0 { WIDE } else { 380.0 };
+    canvas.text("ridge, ops/byte of", (x + end, y - 8.0), Anchor::End, plain(10.5))?;
     canvas.text("DRAM", (x + 380.0, y + 4.0), Anchor::End, plain(10.5))?;
-    canvas.text("scratchpad", (x + WIDE, y + 4.0), Anchor::End, plain(10.5))?;
+    if roofline.scratchpad_bytes_per_s > 0.0 {
+        canvas.text("scratchpad", (x + WIDE, y + 4.0), Anchor::End, plain(10.5))?;
+    }
     for (name, rate) in
         [("DRAM pins", roofline.dram_bytes_per_s), ("scratchpad, all banks", roofline.scratchpad_bytes_per_s)]
     {
+        if rate <= 0.0 {
+            continue;
+        }
         y += ROW;
         let (from, to) = ((x, y + 5.0), (x + 30.0, y + 5.0));
         if name == "DRAM pins" {
@@ -138,13 +144,8 @@ fn shortened(name: &str) -> String {
     name.chars().take(15).chain(['~']).collect()
 }
 
-fn notes(canvas: &Canvas<'_>, x: f64, mut y: f64) -> Result<(), PlotError> {
-    for line in [
-        "Size of a marker: its part of the phase's time. Operators are summed",
-        "over layers; their bytes are those that moved during their interval,",
-        "prefetch included. Grey: vector operators, counted in lane operations.",
-        "Without DRAM bytes (-) a marker stands at the right edge.",
-    ] {
+fn notes(canvas: &Canvas<'_>, x: f64, mut y: f64, roofline: &Roofline) -> Result<(), PlotError> {
+    for line in &roofline.notes {
         canvas.text(line, (x, y), Anchor::Start, plain(10.5))?;
         y += 15.0;
     }

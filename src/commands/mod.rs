@@ -13,6 +13,7 @@ pub mod gemm;
 pub mod generate;
 pub mod ppa;
 pub mod quality;
+pub mod roofline;
 pub mod run;
 pub mod types;
 pub mod validate;

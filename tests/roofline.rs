@@ -1,0 +1,93 @@
+//! `lutsim roofline` as users meet it.
+
+use std::path::Path;
+
+use crate::cli_cases::lutsim;
+
+const MODEL: [&str; 7] = ["roofline", "--hardware", "a6000", "--model", "llama-2-7b", "--seq", "2048"];
+
+fn data(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/roofline").join(name);
+    std::fs::read_to_string(path).unwrap().replace('\r', "")
+}
+
+fn run(folder: &Path, more: &[&str]) -> String {
+    let (code, out, err) = lutsim(folder, &[&MODEL, more].concat());
+    assert_eq!((code, err.as_str()), (0, ""));
+    out
+}
+
+#[test]
+fn the_slide_comes_string_for_string() {
+    assert_eq!(run(Path::new("."), &["--style", "slide"]), data("amlc2024_table.csv"));
+}
+
+/// Every cell of the tool's own run; files are kept unless they may be written over.
+#[test]
+fn the_csv_is_the_tools_and_is_not_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("a.csv");
+    let args = ["--accounting", "llm-viewer", "--csv", "a.csv", "--svg", "a.svg"];
+    run(folder.path(), &args);
+    let expected = data("llm_viewer_llama2_7b_a6000.csv");
+    let expected: Vec<&str> = expected.lines().filter(|l| !l.starts_with('#')).collect();
+    let found = std::fs::read_to_string(&csv).unwrap();
+    assert_eq!(found.lines().collect::<Vec<_>>(), expected);
+    let svg = std::fs::read_to_string(folder.path().join("a.svg")).unwrap();
+    for text in
+        ["llama-2-7b on NVIDIA RTX A6000", "DRAM 768 GB/s", "155 TOPS", "ridge 202", "gate_proj", "18.6 ms"]
+    {
+        assert!(svg.contains(text), "{text}");
+    }
+    std::fs::write(&csv, "mine").unwrap();
+    let (code, _, _) = lutsim(folder.path(), &[&MODEL[..], &args].concat());
+    assert_eq!((code, std::fs::read_to_string(&csv).unwrap().as_str()), (2, "mine"));
+    run(folder.path(), &[&args[..], &["--force"]].concat());
+    assert_eq!(std::fs::read_to_string(&csv).unwrap(), found);
+}
+
+#[test]
+fn differences_are_printed_with_their_reasons() {
+    let text = run(Path::new("."), &[]);
+    let (_, difference) = text.split_once("Where LLM-Viewer's accounting differs").unwrap();
+    for why in [
+        "causal: a token sees those before it",
+        "both operands are read, not one",
+        "the MLP is 11008 wide, not 4096",
+        "two operations per weight and sequence, not one",
+        "prefill of the whole model: 227 ms by LLM-Viewer",
+    ] {
+        assert!(difference.contains(why), "{why}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&run(Path::new("."), &["--json"])).unwrap();
+    assert_eq!(json["accounting"], "true");
+    let list = json["differences"].as_array().unwrap();
+    assert!(list.iter().all(|d| !d["why"].as_array().unwrap().is_empty()) && list.len() > 15);
+}
+
+/// Names, files of dimensions and files with weights; the types are the file's.
+#[test]
+fn models_come_from_everywhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    for (model, words) in [
+        ("architectures/llama-q4_k_m.gguf", "weights q4_k (the file's)"),
+        ("architectures/llama-f16.gguf", "weights 16-bit floats (the file's)"),
+        ("checkpoints/bf16", "weights 16-bit floats (the file's)"),
+        ("checkpoints/bf16/config.json", "weights 16 bits"),
+        ("../../configs/models/llama-3-8b.toml", "weights 16 bits"),
+    ] {
+        let path = root.join(model).display().to_string();
+        let args = ["roofline", "--hardware", "nvidia_A6000", "--model", &path, "--seq", "16"];
+        let (code, out, err) = lutsim(Path::new("."), &args);
+        assert_eq!((code, err.as_str()), (0, ""));
+        assert!(out.contains(words), "{model}: {out}");
+    }
+}
+
+#[test]
+fn overrides_replace_the_machines_numbers() {
+    let args = ["--bandwidth", "1536e9", "--peak", "309.677e12", "--accounting", "llm-viewer", "--json"];
+    let json: serde_json::Value = serde_json::from_str(&run(Path::new("."), &args)).unwrap();
+    let seconds = |i: usize| json["stages"][i]["seconds"].as_f64().unwrap();
+    assert_eq!([seconds(0), seconds(1)], [0.22687859086500456 / 2.0, 0.01863691533333334 / 2.0]);
+}
