@@ -154,7 +154,7 @@ mod tests {
         let int8 = WeightFormat { kind: WeightKind::Int8, group: Group::Of(128) };
         assert_eq!(
             said("llama-2-13b", Workload { weights: int8, ..base() }, Target::PHONE),
-            "llama-2-13b needs 13488717824 bytes of DRAM (603815936 more than the chip's 12884901888)\n\
+            "llama-2-13b needs 13521485824 bytes of DRAM (636583936 more than the chip's 12884901888)\n\
              choose fewer --weights bits, a smaller model or context, or raise dram.bytes"
         );
         let small = Target { scratchpad_bytes: 64 << 10, ..Target::PHONE };
