@@ -124,8 +124,8 @@ impl State {
         for n in 0..w.rows {
             self.floats(w, n, &mut weights);
             for (x, out) in rows.iter().zip(&mut out) {
-                out[n] =
-                    x.iter().zip(&weights).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum::<f64>() as f32;
+                let products = x.iter().zip(&weights).map(|(&x, &w)| f64::from(x) * f64::from(w));
+                out[n] = products.fold(0.0, |sum, product| sum + product) as f32;
             }
         }
         out.iter().enumerate().for_each(|(r, row)| self.put_floats(d, r, row));
