@@ -42,6 +42,12 @@ fn vector(name: &str) -> String {
     let (sweeps, special, reductions) = match name {
         "vnorm" | "vquant" | "vfold" => (2, 0, 1),
         "vsoftmax" | "valibi" | "vwindow" => (2, 1, 2),
+        "vdot" => {
+            return format!(
+                "for each row of `x` one sweep of `N * ceil(K / vector.lanes)` cycles over `w`, a multiply-add per lane \
+                 and cycle; {FILL}"
+            );
+        }
         "vtable" => {
             return format!("one sweep of `rows * ceil(3 * columns / vector.lanes)` cycles; {FILL}");
         }

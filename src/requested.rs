@@ -29,6 +29,9 @@ pub struct WeightArgs {
     /// Choose their scales by what this text feeds them, its first 512 tokens, instead of rounding to nearest
     #[arg(long, value_name = "FILE", requires = "weights")]
     calibrate: Option<PathBuf>,
+    /// Keep float matrices as floats: FP16 on the vector unit, instead of rounding them to int8
+    #[arg(long)]
+    exact_float: bool,
 }
 
 impl WeightArgs {
@@ -46,7 +49,12 @@ impl WeightArgs {
         file: &FileModel<'a>,
         tokenizer: Option<&Tokenizer<'_>>,
     ) -> Result<Option<FileModel<'a>>, Failure> {
-        let Some(weights) = &self.weights else { return Ok(None) };
+        let exact = if self.exact_float {
+            Some(file.clone().exact_float().map_err(|e| wrong(path, e))?)
+        } else {
+            None
+        };
+        let Some(weights) = &self.weights else { return Ok(exact) };
         let kind = parse_weights(weights).map_err(HostFault::from)?;
         let group = self.group.as_deref().unwrap_or("128");
         let group: Group = group.parse().map_err(|why| UserError::Flag {
@@ -57,7 +65,7 @@ impl WeightArgs {
         })?;
         let format = WeightFormat::new(kind, group);
         if file.model.mix.is_none() && format == file.weights && self.calibrate.is_none() {
-            return Ok(None);
+            return Ok(exact);
         }
         if kind.blocks().is_some() {
             return Err(UserError::Flag {
@@ -70,7 +78,7 @@ impl WeightArgs {
         }
         let importance = self.calibrate.as_deref().map(|text| importance(path, file, tokenizer, text));
         let request = Request { format, importance: importance.transpose()? };
-        file.clone().requested(request).map(Some).map_err(|e| wrong(path, e))
+        exact.unwrap_or_else(|| file.clone()).requested(request).map(Some).map_err(|e| wrong(path, e))
     }
 }
 

@@ -79,6 +79,26 @@ fn logits() {
     }
 }
 
+/// Float matrices on the vector unit, all of an F16 file's or a coded file's embedding: nothing is rounded, the tokens are those of the
+/// floats, and time passes alike in every engine.
+#[test]
+fn floats_that_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    for (model, weights) in [("tiny-llama-f16", "f16"), ("tiny-bitnet-tq2_0", "tq2_0")] {
+        let case = &expected(model)["greedy"][0];
+        let prompt = case["prompt"].as_str().unwrap();
+        let args = |engine| ["--prompt", prompt, "-n", "3", "--exact-float", "--engine", engine];
+        let found = ["leap", "skip", "tick"].map(|engine| generate(folder.path(), model, &args(engine)));
+        assert_eq!(found[0]["rounded_tensors"], serde_json::json!([]));
+        assert_eq!(found[0]["record"]["workload"]["weights"], weights);
+        assert_eq!(ids(&found[0]["token_ids"])[..1], ids(&case["f32"]["tokens"])[..1]);
+        for other in &found[1..] {
+            assert_eq!(other["token_ids"], found[0]["token_ids"]);
+            assert_eq!(other["record"], found[0]["record"]);
+        }
+    }
+}
+
 /// Files that llama.cpp mixed types in, and architectures with instructions of their own: what it says, by way of the instructions; and
 /// the types by name.
 #[test]

@@ -141,13 +141,26 @@ fn set_scales(kind: WeightKind, bytes: &mut [u8], unit: f32, random: impl Fn(u64
     }
 }
 
-/// A matrix of either sort.
+/// FP16, as it lies in a file or is rounded to.
+#[derive(Clone, PartialEq, Debug)]
+pub struct FloatTensor {
+    /// Outputs.
+    pub n: u32,
+    /// Inputs.
+    pub k: u32,
+    /// Row behind row.
+    pub values: Vec<half::f16>,
+}
+
+/// A matrix of some sort.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Matrix {
     /// Codes, scales and zero points of our own making.
     Codes(QuantisedTensor),
     /// As a file has it.
     Blocks(BlockTensor),
+    /// Floats.
+    Floats(FloatTensor),
 }
 
 impl Matrix {
@@ -156,6 +169,7 @@ impl Matrix {
         match self {
             Matrix::Codes(t) => (t.n, t.k),
             Matrix::Blocks(t) => (t.n, t.k),
+            Matrix::Floats(t) => (t.n, t.k),
         }
     }
     /// Its format.
@@ -163,6 +177,7 @@ impl Matrix {
         match self {
             Matrix::Codes(t) => t.format,
             Matrix::Blocks(t) => t.format(),
+            Matrix::Floats(_) => WeightFormat::FLOAT,
         }
     }
     /// The values that it stands for, row-major.
@@ -172,6 +187,10 @@ impl Matrix {
             match self {
                 Matrix::Codes(t) => t.dequantise_row(n, &mut out),
                 Matrix::Blocks(t) => t.dequantise_row(n, &mut out),
+                Matrix::Floats(t) => {
+                    let row = n as usize * t.k as usize..(n as usize + 1) * t.k as usize;
+                    out.extend(t.values[row].iter().map(|w| w.to_f32()));
+                }
             }
         }
         out
@@ -186,14 +205,25 @@ impl Matrix {
         (n0, n_len): (u32, u32),
         (k0, k_len): (u32, u32),
     ) -> Result<(), PackError> {
+        let (n, k) = self.shape();
+        let fits = |at: u32, len: u32, all: u32| u64::from(at) + u64::from(len) <= u64::from(all);
+        if !fits(n0, n_len, n) || !fits(k0, k_len, k) || k_len == 0 {
+            return Err(PackError::Outside { n0, n_len, k0, k_len, n, k });
+        }
         let t = match self {
             Matrix::Codes(t) => return pack_into(out, t, n0, n_len, k0, k_len),
             Matrix::Blocks(t) => t,
+            Matrix::Floats(t) => {
+                let start = out.len();
+                for n in n0..n0 + n_len {
+                    let first = n as usize * k as usize + k0 as usize;
+                    let row = &t.values[first..first + k_len as usize];
+                    out.extend(row.iter().flat_map(|w| w.to_le_bytes()));
+                }
+                out.resize(start + WeightFormat::FLOAT.record_bytes(n_len, k_len) as usize, 0);
+                return Ok(());
+            }
         };
-        let fits = |at: u32, len: u32, all: u32| u64::from(at) + u64::from(len) <= u64::from(all);
-        if !fits(n0, n_len, t.n) || !fits(k0, k_len, t.k) || k_len == 0 {
-            return Err(PackError::Outside { n0, n_len, k0, k_len, n: t.n, k: t.k });
-        }
         if !t.format().divides(k0) || !t.format().divides(k_len) {
             return Err(PackError::Group { k0, k_len, size: t.blocks().weights });
         }

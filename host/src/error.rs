@@ -243,7 +243,7 @@ mod tests {
             say(parse_weights("int5").unwrap_err()),
             "weights cannot be kept as `int5`\n\
              the nearest legal choice is int4 (of int1, int1.58, int2, int3, int4, int8, \
-             q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k, q6_k, tq1_0, tq2_0, i2_s, iq4_nl, mxfp4)"
+             q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k, q6_k, tq1_0, tq2_0, i2_s, iq4_nl, mxfp4, f16)"
         );
         assert_eq!(
             say(parse_kv("fp8").unwrap_err()),

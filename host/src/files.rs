@@ -1,7 +1,7 @@
 //! A model file as a model and its numbers: what [`lutsim_formats`] reads, in the host's words.
 //!
-//! Matrices in codes keep the file's own bits. Those of floats are rounded to INT8 in groups of 128, and it is said how
-//! far that took them.
+//! Matrices in codes keep the file's own bits. Those of floats are rounded to INT8 in groups of 128, or kept in FP16
+//! ([`FileModel::exact_float`]), and it is said how far that took them.
 
 mod request;
 mod stored;
@@ -90,6 +90,8 @@ pub struct FileModel<'a> {
     file: Source<'a>,
     /// Of the layers' matrices, if they are not to be as in the file.
     request: Option<Request>,
+    /// Float matrices stay floats: FP16 on the vector unit.
+    exact: bool,
 }
 
 impl<'a> FileModel<'a> {
@@ -115,8 +117,15 @@ impl<'a> FileModel<'a> {
 
     fn new(name: &str, file: Source<'a>) -> Result<Self, FileError> {
         let model = model(name, file.dimensions())?;
-        let head = file.tensor(head_place(file.dimensions()))?.format()?;
-        let mut found = Self { model, weights: ROUNDED, head, file, request: None };
+        let mut found = Self { model, weights: ROUNDED, head: ROUNDED, file, request: None, exact: false };
+        found.choose_types()?;
+        Ok(found)
+    }
+
+    /// The types of the machine's matrices.
+    fn choose_types(&mut self) -> Result<(), FileError> {
+        let found = self;
+        found.head = found.format_of(&found.file.tensor(head_place(found.file.dimensions()))?)?;
         let mut layers = Vec::new();
         for layer in 0..found.model.layers {
             let mut formats = Formats::new();
@@ -124,9 +133,9 @@ impl<'a> FileModel<'a> {
                 let Some((tensor, ..)) = found.matrix(name, layer, 0) else { continue };
                 if matches!((found.file.dimensions().family, tensor), (Family::Bitnet, Stored::Floats(_))) {
                     let what = "float weights that are rounded to ternary ones when they are loaded".into();
-                    return Err(FileError::Unsupported { family: found.model.family, what });
+                    return Err(FileError::Unsupported { family: found.model.family.clone(), what });
                 }
-                formats.insert(name, tensor.format()?);
+                formats.insert(name, found.format_of(&tensor)?);
             }
             layers.push(formats);
         }
@@ -136,7 +145,26 @@ impl<'a> FileModel<'a> {
         if types.len() == 1 {
             found.model.mix = None;
         }
-        Ok(found)
+        Ok(())
+    }
+
+    /// The same with float matrices kept as floats, FP16, which the vector unit multiplies with; to be asked before [`Self::requested`].
+    ///
+    /// # Errors
+    /// A tensor without a type.
+    pub fn exact_float(mut self) -> Result<Self, FileError> {
+        self.exact = true;
+        self.choose_types()?;
+        Ok(self)
+    }
+    fn format_of(&self, tensor: &Stored<'_>) -> Result<WeightFormat, FileError> {
+        if self.exact && tensor.is_float() { Ok(WeightFormat::FLOAT) } else { tensor.format() }
+    }
+    fn matrix_of(&self, tensor: &Stored<'_>, first: usize, rows: usize) -> Result<Matrix, FileError> {
+        match self.exact && tensor.is_float() {
+            true => tensor.halves(first, rows).map(Matrix::Floats),
+            false => tensor.matrix(first, rows),
+        }
     }
 
     /// The same with the layers' matrices in another type.
@@ -184,8 +212,11 @@ impl<'a> FileModel<'a> {
                     let input = Input::of_role(place.role);
                     self.made(request, (tensor, 0, tensor.rows()), (place.layer, input))?
                 }
-                None => (tensor.values()?, tensor.matrix(0, tensor.rows())?),
+                None => (tensor.values()?, self.matrix_of(&tensor, 0, tensor.rows())?),
             };
+            if matches!(made, Matrix::Floats(_)) && made.dequantise() == values {
+                continue;
+            }
             let (from, to, nmse) = (tensor.kind(), made.format(), nmse(&values, &made.dequantise()));
             out.push(Rounding { tensor: tensor.name().into(), from, to, nmse });
         }
@@ -280,7 +311,7 @@ impl WeightSource for FileModel<'_> {
             let made = self.made(request, (tensor, first, rows), (layer, Input::of(name)));
             return made.map(|(_, matrix)| matrix).map_err(read);
         }
-        tensor.matrix(first, rows).map_err(read)
+        self.matrix_of(&tensor, first, rows).map_err(read)
     }
     fn vector(&self, name: &str, layer: Option<u32>) -> Result<Vec<f16>, WeightError> {
         let missing = || WeightError::Missing { what: "vector", name: name.into(), layer };

@@ -290,13 +290,14 @@ impl Layout {
         };
         let final_norm = norm("final_norm");
         let embedding_norm = model.embedding_norm.then(|| norm("embedding_norm"));
+        let (n_tile, k_block) = mapping.record("head", workload.head, (model.vocab, model.hidden));
         let mut head = Tensor {
             name: "head",
             n: model.vocab,
             k: model.hidden,
             format: workload.head,
-            n_tile: mapping.n_tile.min(model.vocab),
-            k_block: mapping.k_block.head,
+            n_tile,
+            k_block,
             addr: 0,
             per_layer: false,
             kind: 0,
@@ -326,13 +327,20 @@ impl Layout {
         for kind in 0..kinds {
             cursor.at = first;
             for (name, n, k) in shapes(model) {
+                let format = workload.format(model, kind, name);
+                let (mut n_tile, k_block) = mapping.record(name, format, (n, k));
+                // Gate and up go tile by tile.
+                for with in ["w_gate", "w_up"].into_iter().filter(|_| matches!(name, "w_gate" | "w_up")) {
+                    let format = workload.format(model, kind, with);
+                    n_tile = n_tile.min(mapping.record(with, format, (n, k)).0);
+                }
                 let mut tensor = Tensor {
                     name,
                     n,
                     k,
-                    format: workload.format(model, kind, name),
-                    n_tile: mapping.n_tile.min(n),
-                    k_block: mapping.k_block.of(name).min(k),
+                    format,
+                    n_tile,
+                    k_block,
                     addr: 0,
                     per_layer: true,
                     kind,
@@ -431,7 +439,7 @@ impl Layout {
     }
 }
 
-/// Inputs of one record at most: whole groups, provably without overflow, within `slot` bytes of scratchpad.
+/// Inputs of one record at most: all, of floats, whose records have as few outputs as it takes; else whole groups, provably without overflow, within `slot` bytes of scratchpad.
 pub(crate) fn largest_block(
     format: WeightFormat,
     n: u32,
@@ -439,6 +447,9 @@ pub(crate) fn largest_block(
     slot: u64,
     longest_sum: u64,
 ) -> Option<u32> {
+    if format.kind.is_float() {
+        return (format.scratchpad_bytes(1, k) <= slot).then_some(k);
+    }
     let unit = format.unit();
     let limit = match format.group {
         Group::Of(_) => u64::from(k),

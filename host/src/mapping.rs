@@ -2,6 +2,7 @@
 
 mod choose;
 
+use lutsim_isa::WeightFormat;
 use serde::{Deserialize, Serialize};
 
 use crate::error::HostError;
@@ -118,6 +119,15 @@ impl Mapping {
         toml::to_string(self).unwrap_or_default()
     }
 
+    /// Outputs and inputs of a record of a tensor of `n` outputs and `k` inputs. Those of floats have all inputs, so that a sum is
+    /// taken in one instruction, and as many outputs as a slot holds.
+    pub(crate) fn record(&self, name: &str, format: WeightFormat, (n, k): (u32, u32)) -> (u32, u32) {
+        if format.kind.is_float() {
+            let fit = u64::from(self.slot_bytes) / format.scratchpad_bytes(1, k).max(1);
+            return ((fit as u32).min(self.n_tile).min(n).max(1), k);
+        }
+        (self.n_tile.min(n), self.k_block.of(name).min(k))
+    }
     /// Whether a mapping that a user wrote can be used.
     pub(crate) fn check(&self, target: &Target, model: &Model, workload: &Workload) -> Result<(), HostError> {
         let refuse = |what: String, help: String| Err(HostError::Mapping { what, help });

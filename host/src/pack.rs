@@ -206,7 +206,7 @@ pub fn unpack_record(
     k: u32,
 ) -> Result<QuantisedTensor, PackError> {
     let expected = format.record_bytes(n, k);
-    if bytes.len() as u64 != expected || format.kind.is_kv() {
+    if bytes.len() as u64 != expected || format.kind.is_kv() || format.kind.is_float() {
         return Err(PackError::Bytes { format, n, k, expected, found: bytes.len() as u64 });
     }
     let (groups, n_len) = (format.group.count(k) as usize, n as usize);

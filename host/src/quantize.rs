@@ -87,7 +87,7 @@ impl QuantisedTensor {
     /// Sizes that do not match, values without a quantised form, a KV cache kind.
     pub fn quantise(values: &[f32], n: u32, k: u32, format: WeightFormat) -> Result<Self, QuantiseError> {
         let (kind, expected) = (format.kind, u64::from(n) * u64::from(k));
-        if kind.is_kv() || kind.blocks().is_some() {
+        if kind.is_kv() || kind.is_float() || kind.blocks().is_some() {
             return Err(QuantiseError::NotOurs { kind });
         }
         if values.len() as u64 != expected {

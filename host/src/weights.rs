@@ -12,7 +12,7 @@ use half::f16;
 use half::vec::HalfFloatVecExt;
 use lutsim_isa::{WeightFormat, WeightKind};
 
-use crate::blocks::{Matrix, synthetic_blocks};
+use crate::blocks::{FloatTensor, Matrix, synthetic_blocks};
 use crate::model::{Model, Positions};
 use crate::quantize::QuantisedTensor;
 
@@ -240,6 +240,12 @@ impl WeightSource for Synthetic {
             0 => Stream::new(self.seed, name, layer),
             _ => Stream::new(self.seed, &format!("{name}.{expert}"), layer),
         };
+        if format.kind.is_float() {
+            let unit = gain / (k as f32).sqrt();
+            let values =
+                (0..u64::from(n) * u64::from(k)).map(|i| f16::from_f32(unit * stream.normal(i))).collect();
+            return Ok(Matrix::Floats(FloatTensor { n, k, values }));
+        }
         Ok(match format.kind.blocks() {
             Some(_) => Matrix::Blocks(synthetic_blocks(stream, n, k, format.kind, gain)),
             None => Matrix::Codes(synthetic_tensor(stream, n, k, format, gain)),

@@ -135,6 +135,11 @@ impl Workload {
                 ));
             }
         }
+        let float = |m: &Sort| m.name == "w_down" && m.format.kind.is_float();
+        if model.experts.is_some() && self.matrices(model).iter().any(float) {
+            let what = "the down projections of experts, which are weighed in the cores, cannot be floats";
+            return Err(types(what.into(), "int8 (leave --exact-float out)"));
+        }
         let kv = WeightFormat { kind: self.kv, group: Group::Of(KV_TILE) };
         if !self.kv.is_kv() {
             return Err(types(format!("the KV cache cannot be kept as {}", self.kv), "int8"));
@@ -169,6 +174,10 @@ impl Workload {
             "head" => self.head,
             _ => mixed.copied().unwrap_or(self.weights),
         }
+    }
+    /// Whether the vector unit multiplies with some matrix.
+    pub(crate) fn any_floats(&self, model: &Model) -> bool {
+        self.matrices(model).iter().any(|m| m.format.kind.is_float())
     }
     /// What sorts of matrices the model has: of each kind of layers, those that no kind before it has; the head last.
     pub(crate) fn matrices(&self, model: &Model) -> Vec<Sort> {

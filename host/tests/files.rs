@@ -7,8 +7,8 @@ use lutsim_formats::gguf::Gguf;
 use lutsim_host::files::FileModel;
 use lutsim_host::model::{Model, RopeConfig};
 use lutsim_host::reference::{Machine, Numerics, Reference, argmax};
-use lutsim_isa::WeightKind;
 use lutsim_isa::field::Act;
+use lutsim_isa::{WeightFormat, WeightKind};
 
 fn data(name: &str) -> Vec<u8> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/data/models").join(name);
@@ -95,6 +95,31 @@ fn the_machine_says_the_same() {
     }
 }
 
+/// F16 files with their matrices as they are: closer to what others computed than with matrices rounded to INT8.
+#[test]
+fn floats_that_are_kept_are_closer() {
+    let nmse = |bytes: &[u8], prompt: &[u32], expected: &[Vec<f32>]| {
+        let file = FileModel::of("f16", &Gguf::parse(bytes).unwrap()).unwrap();
+        [file.clone(), file.exact_float().unwrap()].map(|file| {
+            let machine = Numerics::Machine(Machine::default());
+            let reference = Reference::new(file.model.clone(), &file, machine).unwrap();
+            compare(&reference.prefill(&mut reference.cache(0), prompt).unwrap(), expected).0
+        })
+    };
+    let trained = (data("tiny-llama-f16.gguf"), prompt("tiny-llama-f16"));
+    let random = data("../architectures/llama-f16.gguf");
+    for [rounded, exact] in [
+        nmse(&trained.0, &trained.1, &npy("expected/tiny-llama-f16.logits.llama_cpp.npy")),
+        nmse(&random, &ARCHITECTURE_PROMPT, &rows("../architectures/llama-f16.logits.npy", 300)),
+    ] {
+        println!("rounded {rounded:.2e}, exact {exact:.2e}");
+        assert!(exact < rounded / 2.0, "{exact:.2e} of {rounded:.2e}");
+    }
+    let file = FileModel::of("f16", &Gguf::parse(&trained.0).unwrap()).unwrap().exact_float().unwrap();
+    assert_eq!((file.weights, file.head), (WeightFormat::FLOAT, WeightFormat::FLOAT));
+    assert_eq!(file.roundings().unwrap(), []);
+}
+
 /// See tests/data/architectures/README.md.
 const ARCHITECTURES: [&str; 17] = [
     "llama-q5_1",
@@ -116,20 +141,21 @@ const ARCHITECTURES: [&str; 17] = [
     "mixtral-q8_0",
 ];
 
+const ARCHITECTURE_PROMPT: [u32; 24] = [
+    41, 78, 259, 266, 78, 291, 287, 12, 268, 33, 120, 299, 17, 280, 64, 271, 205, 98, 262, 285, 44, 150, 276,
+    293,
+];
+
 /// A small model of random weights per architecture: the machine's numbers beside those of llama.cpp, or of NumPy.
 #[test]
 fn architectures_say_what_others_say() {
-    const PROMPT: [u32; 24] = [
-        41, 78, 259, 266, 78, 291, 287, 12, 268, 33, 120, 299, 17, 280, 64, 271, 205, 98, 262, 285, 44, 150,
-        276, 293,
-    ];
     for name in ARCHITECTURES {
         let bytes = data(&format!("../architectures/{name}.gguf"));
         let file = FileModel::of(name, &Gguf::parse(&bytes).unwrap()).unwrap();
         let expected = rows(&format!("../architectures/{name}.logits.npy"), 300);
         for numerics in [Numerics::Float, Numerics::Machine(Machine::default())] {
             let reference = Reference::new(file.model.clone(), &file, numerics).unwrap();
-            let found = reference.prefill(&mut reference.cache(0), &PROMPT).unwrap();
+            let found = reference.prefill(&mut reference.cache(0), &ARCHITECTURE_PROMPT).unwrap();
             let (nmse, flips) = compare(&found, &expected);
             println!("{name}: NMSE {nmse:.1e}, {} flips", flips.len());
             assert!(nmse < 2e-3, "{name}: {nmse:.2e}");

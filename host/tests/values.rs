@@ -98,6 +98,34 @@ fn weight_kinds_and_groups() {
     }
 }
 
+/// Floats, on the vector unit: all matrices, the head alone, and some of the layers' with codes in the others.
+#[test]
+fn floats() {
+    let float = WeightFormat::FLOAT;
+    check(&tiny(), Workload { head: float, ..small() });
+    check(&tiny(), Workload { weights: float, ..small() });
+    check(&tiny(), Workload { weights: float, head: float, batch: 2, ..small() });
+    check(&tiny(), Workload { weights: float, head: float, sampling: false, ..small() });
+    check(&tiny(), Workload { weights: float, head: float, activations: AType::Fp16, ..small() });
+    for model in [opt(), bloom(), gemma2()] {
+        check(&model, Workload { weights: float, head: float, ..small() });
+    }
+    for names in [&["wq", "wo", "w_up"][..], &["wk", "w_gate"], &["w_down", "wv"]] {
+        let formats = |layer: u32| -> Formats {
+            names.iter().filter(|_| layer == 0).map(|&name| (name, float)).collect()
+        };
+        let all = |layer| {
+            let mut all: Formats = ["wk", "wv", "wq", "wo", "w_gate", "w_up", "w_down"]
+                .map(|name| (name, small().weights))
+                .into();
+            all.extend(formats(layer));
+            all
+        };
+        let mix = Some(Mix::new((0..2).map(all)));
+        check(&Model { mix, ..tiny() }, small());
+    }
+}
+
 /// The types of model files, in the files' own blocks.
 #[test]
 fn blocks_of_files() {

@@ -66,6 +66,7 @@ pub enum VectorOp {
     Glu { f: Act, d: TileRef, x: TileRef, y: TileRef },
     Add { d: TileRef, x: TileRef, y: TileRef },
     Mul { d: TileRef, x: TileRef, y: TileRef },
+    Dot { d: TileRef, x: TileRef, w: TileRef },
     Copy { d: TileRef, x: TileRef },
     Table { d: TileRef, x: TileRef },
     Quant { d: TileRef, s: TileRef, x: TileRef, bits: u32 },
@@ -97,6 +98,7 @@ impl Op {
             Op::Drain { o, scale, .. } => [o, scale].into_iter().for_each(f),
             Op::Vector(op) => match op {
                 VectorOp::Norm { d, x, w: y, .. }
+                | VectorOp::Dot { d, x, w: y }
                 | VectorOp::Rope { d, x, tab: y, .. }
                 | VectorOp::Alibi { d, x, slope: y, .. }
                 | VectorOp::Glu { d, x, y, .. }
@@ -404,6 +406,7 @@ impl Control {
             Inst::VGlu { f, d, x, y, .. } => vector(VectorOp::Glu { f, d: t(d)?, x: t(x)?, y: t(y)? }),
             Inst::VAdd { d, x, y, .. } => vector(VectorOp::Add { d: t(d)?, x: t(x)?, y: t(y)? }),
             Inst::VMul { d, x, y, .. } => vector(VectorOp::Mul { d: t(d)?, x: t(x)?, y: t(y)? }),
+            Inst::VDot { d, x, w, .. } => vector(VectorOp::Dot { d: t(d)?, x: t(x)?, w: t(w)? }),
             Inst::VCopy { d, x, .. } => vector(VectorOp::Copy { d: t(d)?, x: t(x)? }),
             Inst::VQuant { d, s, x, bits, .. } => {
                 vector(VectorOp::Quant { d: t(d)?, s: t(s)?, x: t(x)?, bits: bits.get() })
@@ -489,6 +492,7 @@ impl Inst {
             | Inst::VGlu { wait, signal, .. }
             | Inst::VAdd { wait, signal, .. }
             | Inst::VMul { wait, signal, .. }
+            | Inst::VDot { wait, signal, .. }
             | Inst::VCopy { wait, signal, .. }
             | Inst::VQuant { wait, signal, .. }
             | Inst::VFold { wait, signal, .. }

@@ -103,12 +103,18 @@ closed_set!(/// A weight type that the LUT cores multiply with.
     Iq4Nl = "iq4_nl",
     /// Blocks of a GGUF file: E2M1 (doubled, so that levels are integers), a power of two per 32.
     Mxfp4 = "mxfp4",
+    /// FP16 of rows behind each other, without scales: the vector unit multiplies with them (`vdot`), no core does.
+    F16 = "f16",
 });
 
 impl WeightKind {
     /// Whether this is a KV cache and not a weight of the model.
     pub const fn is_kv(self) -> bool {
         matches!(self, WeightKind::Kv8 | WeightKind::Kv4 | WeightKind::KvF16)
+    }
+    /// Whether these are floats, which lie in plain tiles and not in records of bit-planes.
+    pub const fn is_float(self) -> bool {
+        matches!(self, WeightKind::F16)
     }
     /// Whether levels are -1, 0, +1, in two planes of equal weight.
     pub const fn is_ternary(self) -> bool {
@@ -129,6 +135,7 @@ impl WeightKind {
             WeightKind::Int8 | WeightKind::Kv8 | WeightKind::KvF16 | WeightKind::Q80 | WeightKind::Iq4Nl => {
                 &[0, 1, 2, 3, 4, 5, 6, 7]
             }
+            WeightKind::F16 => &[],
         }
     }
     /// What the stored scale is multiplied by to give the scale of q'.
@@ -151,7 +158,7 @@ impl WeightKind {
     pub const fn zero_odd(self, z: u32) -> i32 {
         match self {
             kind if kind.is_ternary() => 0,
-            WeightKind::Int1 => 0,
+            WeightKind::Int1 | WeightKind::F16 => 0,
             // q is stored as two's complement; q + 2^(b-1) is the unsigned code, so z = 2^(b-1) and z' = 1.
             WeightKind::Int8 | WeightKind::Kv8 | WeightKind::KvF16 | WeightKind::Kv4 => 1,
             WeightKind::Int2 => 2 * z as i32 + 1 - 4,
@@ -175,7 +182,7 @@ impl WeightKind {
             WeightKind::Int2 => n.div_ceil(4),
             WeightKind::Int3 => (3 * n).div_ceil(8),
             WeightKind::Int4 | WeightKind::Kv4 => n.div_ceil(2),
-            WeightKind::KvF16 => 2 * n,
+            WeightKind::KvF16 | WeightKind::F16 => 2 * n,
             _ => n,
         }
     }
@@ -259,10 +266,13 @@ pub struct WeightFormat {
 pub const RECORD_ALIGN: u64 = 64;
 
 impl WeightFormat {
+    /// Floats.
+    pub const FLOAT: Self = Self { kind: WeightKind::F16, group: Group::Row };
     /// Of weights in groups; blocks have groups of their own.
     pub const fn new(kind: WeightKind, group: Group) -> Self {
         match kind.blocks() {
             Some(blocks) => Self { kind, group: Group::Of(blocks.group) },
+            None if kind.is_float() => Self::FLOAT,
             None => Self { kind, group },
         }
     }
@@ -283,6 +293,7 @@ impl WeightFormat {
             (Some(b), _) => {
                 u64::from(b.head) + u64::from(n) * u64::from(k.div_ceil(b.weights)) * u64::from(b.scale_bytes)
             }
+            (None, _) if self.kind.is_float() => 0,
             (None, Group::Of(_)) if self.kind.is_kv() => 2 * u64::from(k),
             (None, group) => 2 * u64::from(n) * u64::from(group.count(k)),
         }
@@ -319,8 +330,11 @@ impl WeightFormat {
         (self.scale_bytes(n, k) + self.zero_bytes(n, k) + self.code_bytes(n, k))
             .next_multiple_of(RECORD_ALIGN)
     }
-    /// Bit-planes of the record in scratchpad, bytes; K is padded to a multiple of 8.
+    /// Bit-planes of the record in scratchpad, bytes; K is padded to a multiple of 8. Floats are what they were.
     pub fn plane_bytes(self, n: u32, k: u32) -> u64 {
+        if self.kind.is_float() {
+            return self.code_bytes(n, k);
+        }
         self.kind.planes().len() as u64 * u64::from(n) * u64::from(k.div_ceil(8))
     }
     /// The record as it lies in scratchpad: `[scales | zeros | planes]`, bytes, padded to 64.
@@ -362,7 +376,7 @@ impl Format {
         let kind = WeightKind::from_bits(bits & 0x7f)?;
         let group = Group::from_code(bits >> 7 & 0xf)?;
         let format = WeightFormat::new(kind, group);
-        (format.group == group).then_some(Format::Weights(format))
+        (format.group == group && !kind.is_float()).then_some(Format::Weights(format))
     }
 }
 impl fmt::Display for Format {
@@ -384,7 +398,10 @@ impl FromStr for Format {
                 "`{text}` is not a format: an element type such as `f32`, or a weight type such as `int2g128`"
             )
         })?;
-        let (kind, group) = (kind.parse()?, group.parse()?);
+        let (kind, group): (WeightKind, Group) = (kind.parse()?, group.parse()?);
+        if kind.is_float() {
+            return Err(format!("`{text}`: floats lie in tiles of `f16`"));
+        }
         let format = WeightFormat::new(kind, group);
         if format.group != group {
             return Err(format!("`{text}`: blocks of {kind} have groups of {}", format.group));

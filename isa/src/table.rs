@@ -88,6 +88,8 @@ define_isa! {
     0x4e "vwindow." VWindow { mask: Mask, d: TileId, x: TileId, valid: Dim, window: Dim, scale: F32, wait: Wait, signal: Signal }
     /// Row-wise softmax over the `used` largest elements, the first of equals; the rest becomes 0: a token's weights of its experts.
     0x4f "vroute" VRoute { d: TileId, x: TileId, used: Imm16, wait: Wait, signal: Signal }
+    /// D (M x N) = X (M x K) x W (N x K) transposed, `w` in FP16 or FP32: matrices that are kept as floats.
+    0x50 "vdot" VDot { d: TileId, x: TileId, w: TileId, wait: Wait, signal: Signal }
 }
 
 /// SHA-256 of the table's text: two programs with the same hash were built for the same instructions.

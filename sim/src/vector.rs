@@ -22,6 +22,8 @@ struct Pass {
     more: u32,
     /// The next pass needs this one's result (a maximum, a sum): it waits for the pipeline to empty.
     reduces: bool,
+    /// What is written is one element per row that is read.
+    gathers: bool,
 }
 
 const MAX_PASSES: usize = 4;
@@ -76,6 +78,12 @@ fn passes(op: &VectorOp) -> ([Pass; MAX_PASSES], usize) {
         VectorOp::Act { d, x, f } => list(&[map(x, None, d, is_special(f))]),
         VectorOp::Glu { d, x, y, f } => list(&[map(x, Some(y), d, is_special(f))]),
         VectorOp::Add { d, x, y } | VectorOp::Mul { d, x, y } => list(&[map(x, Some(y), d, false)]),
+        // Each row of `x` beside all rows of `w`: a pass for every row, of which this is the first.
+        VectorOp::Dot { d, x, w } => {
+            let one = |t: TileRef| TileRef { rows: 1, ..t };
+            let pass = Pass { gathers: true, ..map(w, Some(one(x)), one(d), false) };
+            (list(&[pass]).0, x.rows as usize)
+        }
         VectorOp::Copy { d, x } => list(&[map(x, None, d, false)]),
         // 12 additions for the 8 entries of four activations (LUT Tensor Core, arXiv 2408.06003, section 3.1.1).
         VectorOp::Table { d, x } => list(&[Pass { more: 2, ..map(x, None, d, false) }]),
@@ -117,6 +125,22 @@ struct Running {
 }
 
 impl Running {
+    /// The pass under way.
+    fn pass(&self) -> Pass {
+        match self.job.dispatch.op {
+            Op::Vector(VectorOp::Dot { d, x, .. }) => {
+                let row = self.at as u32;
+                let moved = |t: &mut TileRef, by: TileRef| {
+                    t.base = t.base.saturating_add(row.saturating_mul(by.stride))
+                };
+                let mut pass = self.passes[0];
+                pass.reads[1].iter_mut().for_each(|t| moved(t, x));
+                pass.write.iter_mut().for_each(|t| moved(t, d));
+                pass
+            }
+            _ => self.passes[self.at],
+        }
+    }
     fn new(job: Job) -> Self {
         let (passes, count) = match &job.dispatch.op {
             Op::Vector(op) => passes(op),
@@ -203,9 +227,9 @@ impl Vector {
             r.retire = Some(if r.count == 0 { now + shared.core_period } else { now + pipeline });
             return;
         }
-        let pass = r.passes[r.at];
+        let pass = r.pass();
         // The scratchpad sees a run in the cycle after it was posted.
-        let fill = if r.at == 0 || r.passes[r.at - 1].reduces { pipeline } else { 0 };
+        let fill = if r.at == 0 || r.passes.get(r.at - 1).is_some_and(|p| p.reduces) { pipeline } else { 0 };
         let start = now + fill.max(shared.core_period);
         let Some(x) = pass.reads[0] else { return };
         let lanes = if pass.special { self.config.special_lanes } else { self.config.lanes };
@@ -216,9 +240,10 @@ impl Vector {
         for ((tile, port), (posted, runs)) in
             tiles.into_iter().zip(PORTS).zip(self.posted.iter_mut().zip(&mut r.runs))
         {
-            if let Some(run) =
-                tile.filter(|_| x.rows > 0 && x.cols > 0).map(|t| sweep(t, x, lanes, sweeps, self.word))
-            {
+            if let Some(run) = tile.filter(|_| x.rows > 0 && x.cols > 0).map(|t| match port {
+                Port::VectorWrite if pass.gathers => gather(t, sweeps, self.word),
+                _ => sweep(t, x, lanes, sweeps, self.word),
+            }) {
                 shared.scratchpad.post(now, port, Run { earliest: start, ..run }, &mut shared.wakes);
                 *posted += 1;
             }
@@ -288,8 +313,31 @@ fn sweep(tile: TileRef, x: TileRef, lanes: u32, sweeps: u32, word: u64) -> Run {
     }
 }
 
+/// Writes a row of `tile`, an element every so many cycles, a word when it is full.
+fn gather(tile: TileRef, sweeps: u32, word: u64) -> Run {
+    let words = u64::from(tile.row_bytes()).div_ceil(word).max(1);
+    let elements = u64::from(tile.cols).div_ceil(words);
+    Run {
+        word: u64::from(tile.base) / word,
+        width: 1,
+        inner: words as u32,
+        inner_step: 1,
+        outer: 1,
+        outer_step: 0,
+        period: u32::try_from(elements * u64::from(sweeps)).unwrap_or(u32::MAX).max(1),
+        earliest: 0,
+    }
+}
+
 fn count_work(op: &VectorOp, instance: u32, shared: &mut Shared) {
     let (passes, count) = passes(op);
+    if let VectorOp::Dot { w, .. } = op {
+        // A multiplication and an addition.
+        let elements = 2 * count as u64 * u64::from(w.rows) * u64::from(w.cols);
+        shared.work.vector_lane_ops += elements;
+        shared.instances[instance as usize].vector_ops += elements;
+        return;
+    }
     for pass in &passes[..count] {
         let Some(x) = pass.reads[0] else { continue };
         let elements = u64::from(x.rows) * u64::from(x.cols) * u64::from(1 + pass.more);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use lutsim_formats::tokenizer::{Special, Tokenizer};
 use lutsim_host::files::{FileModel, ROUNDED, Rounding};
+use lutsim_isa::WeightFormat;
 use lutsim_sim::chip_file::Override;
 use serde_json::json;
 
@@ -254,12 +255,15 @@ impl Said<'_> {
         let worst = self.roundings.iter().max_by(|a, b| a.nmse.total_cmp(&b.nmse));
         if let Some(worst) = worst {
             let (count, error, tensor) = (self.roundings.len(), worst.nmse, &worst.tensor);
-            let floats = self.roundings.iter().all(|r| r.to == ROUNDED);
+            let all = |format| self.roundings.iter().all(|r| r.to == format);
+            let (floats, to) = match () {
+                () if all(ROUNDED) => ("float ", " to int8 in groups of 128"),
+                () if all(WeightFormat::FLOAT) => ("float ", " to f16"),
+                () => ("", ""),
+            };
             out += &format!(
-                "; {count} {}{} rounded{} (error at most {error:.1e} of the power, in {tensor})",
-                if floats { "float " } else { "" },
+                "; {count} {floats}{} rounded{to} (error at most {error:.1e} of the power, in {tensor})",
                 if count == 1 { "matrix" } else { "matrices" },
-                if floats { " to int8 in groups of 128" } else { "" },
             );
         }
         out.push('\n');

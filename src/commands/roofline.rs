@@ -301,7 +301,7 @@ impl RooflineCommand {
             (None, Some("fp16")) => Ok(fp16),
             (None, None) => Ok(file.unwrap_or(fp16)),
             (None, Some(name)) => {
-                let kinds = || WeightKind::ALL.iter().filter(|kind| !kind.is_kv());
+                let kinds = || WeightKind::ALL.iter().filter(|kind| !kind.is_kv() && !kind.is_float());
                 let kind = kinds().find(|kind| kind.name() == name).ok_or_else(|| UserError::Flag {
                     flag: "--weights".into(),
                     value: name.into(),

@@ -31,6 +31,9 @@ pub struct Run {
     /// Which phases to run
     #[arg(long, value_enum, default_value_t = Phase::All)]
     phase: Phase,
+    /// Keep float matrices of a model file as floats: FP16 on the vector unit, instead of rounding them to int8
+    #[arg(long)]
+    exact_float: bool,
     /// Execute the values too: token ids come out; cycles are the same
     #[arg(long, value_enum, default_value_t = Switch::Off)]
     values: Switch,
@@ -206,10 +209,20 @@ impl Run {
     pub(crate) fn execute(&self) -> Result<(), Failure> {
         let chip = self.chip.resolve(self.workload.overrides())?;
         let Some(path) = model_file::weights(&chip.workload.model) else {
+            if self.exact_float {
+                let what = format!("--exact-float, and `{}` is no file with weights", chip.workload.model);
+                let help = "give --model a GGUF or safetensors file, or leave it out".into();
+                return Err(UserError::Refused { what, help }.into());
+            }
             let model = resolve::model(&chip.workload.model)?;
             return self.go(self.named(&model, [])?, model, None);
         };
         model_file::with_file(&path, |_, file| {
+            let exact = match self.exact_float {
+                true => Some(file.clone().exact_float().map_err(|e| model_file::wrong(&path, e))?),
+                false => None,
+            };
+            let file = exact.as_ref().unwrap_or(file);
             // The file's types, unless others are asked for: then its numbers are of no use.
             let chip = self.named(&file.model, model_file::types(file))?;
             let w = &chip.workload;

@@ -40,7 +40,7 @@ struct Row {
 }
 
 fn rows() -> impl Iterator<Item = Row> {
-    let coded = WeightKind::ALL.iter().filter(|kind| !kind.is_kv()).map(|&kind| {
+    let coded = WeightKind::ALL.iter().filter(|kind| !kind.is_kv() && !kind.is_float()).map(|&kind| {
         let format = WeightFormat::new(kind, Group::Of(128));
         Row { name: kind.name().into(), format, bits: format.bits_per_weight(SIZE, SIZE), exact: true }
     });

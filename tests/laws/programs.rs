@@ -371,7 +371,8 @@ impl Builder<'_> {
 
 /// One of our own types, or one of those that come in blocks.
 fn weight_kind(number: u16) -> WeightKind {
-    let kinds: Vec<_> = WeightKind::ALL.iter().copied().filter(|kind| !kind.is_kv()).collect();
+    let kinds: Vec<_> =
+        WeightKind::ALL.iter().copied().filter(|kind| !kind.is_kv() && !kind.is_float()).collect();
     let number = usize::from(number);
     kinds[if number % 4 < 3 { number % 6 } else { number % kinds.len() }]
 }

@@ -120,7 +120,7 @@ impl Request {
     /// Whether weights can be made in this type.
     pub(super) fn check(&self) -> Result<(), FileError> {
         let kind = self.format.kind;
-        if kind.is_kv() || kind.blocks().is_some() {
+        if kind.is_kv() || kind.is_float() || kind.blocks().is_some() {
             let why = QuantiseError::NotOurs { kind }.to_string();
             return Err(FileError::Weights { tensor: "--weights".into(), why });
         }

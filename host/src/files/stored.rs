@@ -20,7 +20,7 @@ use lutsim_formats::types::{Group as Grouping, Levels};
 use lutsim_isa::{Group, WeightFormat, WeightKind};
 
 use super::{FileError, ROUNDED};
-use crate::blocks::{BlockTensor, Matrix};
+use crate::blocks::{BlockTensor, FloatTensor, Matrix};
 use crate::quantize::QuantisedTensor;
 
 /// A model's file or files.
@@ -148,6 +148,23 @@ impl<'s> Stored<'s> {
             Stored::Packed(t) => packed_format(t),
         }
     }
+    /// Whether it is of floats.
+    pub(super) fn is_float(&self) -> bool {
+        match self {
+            Stored::Tensor(t) => t.coded().is_none(),
+            Stored::Floats(_) => true,
+            Stored::Packed(_) => false,
+        }
+    }
+    /// Some rows of floats in FP16, rounded to nearest even if the file has more bits.
+    pub(super) fn halves(&self, first: usize, rows: usize) -> Result<FloatTensor, FileError> {
+        let values = self.values_of(first, rows)?;
+        let halves: Vec<f16> = values.iter().map(|&x| f16::from_f32(x)).collect();
+        if let Some(i) = halves.iter().position(|x| !x.is_finite()) {
+            return Err(self.refuse(format!("{} is beyond FP16 (65504); leave --exact-float out", values[i])));
+        }
+        Ok(FloatTensor { n: rows as u32, k: self.cols() as u32, values: halves })
+    }
     /// Some of its rows, as the machine takes them.
     pub(super) fn matrix(&self, first: usize, rows: usize) -> Result<Matrix, FileError> {
         match self {
@@ -177,7 +194,8 @@ impl<'s> Stored<'s> {
 
 /// The machine's type of a file's codes; none of floats.
 fn kind_of(tensor: Tensor<'_>) -> Option<WeightKind> {
-    tensor.kind().name.to_lowercase().parse().ok()
+    let kind: Option<WeightKind> = tensor.kind().name.to_lowercase().parse().ok();
+    kind.filter(|kind| !kind.is_float())
 }
 
 /// Rows of a coded tensor, with codes and scales that are fit to be run.

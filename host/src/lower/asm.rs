@@ -252,6 +252,9 @@ impl Asm {
         let bits = self.fit(Imm16::new(bits), Imm16::default(), bits, "a number of bits");
         self.push(Inst::VQuant { d, s, x, bits, wait: tokens.w(), signal: tokens.s() });
     }
+    pub(crate) fn vdot(&mut self, d: TileId, x: TileId, w: TileId, tokens: Tokens) {
+        self.push(Inst::VDot { d, x, w, wait: tokens.w(), signal: tokens.s() });
+    }
     pub(crate) fn vadd(&mut self, d: TileId, x: TileId, y: TileId, tokens: Tokens) {
         self.push(Inst::VAdd { d, x, y, wait: tokens.w(), signal: tokens.s() });
     }

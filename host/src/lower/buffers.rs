@@ -121,9 +121,12 @@ impl Buffers {
         b.param_slot = (2 * u64::from(widest)).next_multiple_of(64);
         b.param_slots = params.len() as u64 + 1;
         b.param = c.take(b.param_slot * b.param_slots);
+        // Products with floats take the normalised rows themselves, which then lie apart from what these give.
+        let floats = workload.any_floats(model);
+        let apart = if floats { c.take(rows * d * 4) } else { 0 };
         let shared = c.0;
 
-        b.xn = shared;
+        b.xn = if floats { apart } else { shared };
         b.t0 = c.take(rows * q.max(kv).max(d) * 4);
         b.t1 = c.take(rows * q.max(kv).max(d) * 4);
         b.tq = if phase.decode { c.take(rows * q * 4) } else { b.t0 };
@@ -156,7 +159,7 @@ impl Buffers {
         if operand.is_table() {
             b.ht = c.take(rows * operand.row_bytes(model.intermediate));
         }
-        b.y = c.take(if model.post_norms { rows * d * 4 } else { 0 });
+        b.y = c.take(if model.post_norms || floats { rows * d * 4 } else { 0 });
         b.route = c.take(model.experts.map_or(0, |experts| rows * u64::from(experts.count) * 4));
         let mlp = c.0;
 

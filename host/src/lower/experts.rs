@@ -68,6 +68,13 @@ impl Lower<'_> {
         self.b.push(Inst::VMul { d: T_S, x: T_S, y: T_Y, wait: Wait(None), signal });
         self.tabulate(T_X, T_D, operand, tables);
         let stride = tables.3;
-        Operand { base: at(buf.ht), stride, rows: hidden.rows, scale: at(buf.hs), scale_stride: 4 }
+        Operand {
+            base: at(buf.ht),
+            stride,
+            rows: hidden.rows,
+            scale: at(buf.hs),
+            scale_stride: 4,
+            floats: (buf.h, hidden.elem),
+        }
     }
 }

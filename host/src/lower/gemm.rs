@@ -3,7 +3,7 @@
 use lutsim_isa::field::{DrainMode, Queue, Reg, TileId, Unpack};
 use lutsim_isa::format::{ByteClass, Elem};
 
-use super::asm::{At, FREE, Tokens, dim, t};
+use super::asm::{At, FREE, Tokens, at, dim, t};
 use super::{Lower, reg, sem};
 use crate::layout::Tensor;
 
@@ -20,6 +20,8 @@ pub(super) struct Operand {
     pub(super) scale: At,
     /// Bytes from scale to scale.
     pub(super) scale_stride: u64,
+    /// What it was made of, without gaps: first byte and element.
+    pub(super) floats: (u64, Elem),
 }
 
 /// Where an N tile's results go.
@@ -178,7 +180,9 @@ impl Lower<'_> {
     ) {
         let grid = self.grid(a.rows, n);
         let most = u32::from(grid.r) * self.target.m;
-        if a.rows <= most {
+        if tensor.format.kind.is_float() {
+            self.dot(tensor, n, stream, a, out, tokens);
+        } else if a.rows <= most {
             self.k_stream(tensor, n, stream, a);
             self.b.plain(T_O, out.base, dim(a.rows), dim(n), out.stride, Elem::F32);
             self.b.plain(T_S, a.scale, dim(a.rows), dim(1), a.scale_stride, Elem::F32);
@@ -187,6 +191,29 @@ impl Lower<'_> {
             self.k_resident(tensor, n, stream, a, out, tokens);
         }
         self.b.add(stream, stream, tensor.tile_stride(n));
+    }
+
+    /// An N tile of floats: the vector unit multiplies. The LUT queue hands it the slot and takes it back, so that the ring has one
+    /// user, and results come in one order.
+    fn dot(&mut self, tensor: &Tensor, n: u32, stream: Reg, a: Operand, out: Output, tokens: Tokens) {
+        let (w, k) = (t(T_W), tensor.k);
+        let row = Elem::F16.row_bytes(k);
+        self.b.plain(w, At(reg::RING, 0), dim(n), dim(k), row, Elem::F16);
+        let free = FREE.wait(sem::SLOT_FREE).signal(sem::LOADED);
+        self.b.load(Unpack::Plain, w, At(stream, 0), row, ByteClass::Weights, free);
+        self.next_slot();
+        if tokens.wait.is_some() {
+            self.b.sync(Queue::Lut, Tokens { signal: None, ..tokens });
+        }
+        self.b.sync(Queue::Lut, FREE.wait(sem::LOADED).signal(sem::HANDED));
+        let (base, elem) = a.floats;
+        self.b.plain(T_A, at(base), dim(a.rows), dim(k), elem.row_bytes(k), elem);
+        self.b.plain(T_O, out.base, dim(a.rows), dim(n), out.stride, Elem::F32);
+        self.b.vdot(T_O, T_A, w, FREE.wait(sem::HANDED).signal(sem::OPERAND));
+        self.b.sync(Queue::Lut, FREE.wait(sem::OPERAND).signal(sem::SLOT_FREE));
+        if tokens.signal.is_some() {
+            self.b.sync(Queue::Lut, Tokens { wait: None, ..tokens });
+        }
     }
 
     /// Loads one record into the next slot of the ring.

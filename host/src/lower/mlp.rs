@@ -21,7 +21,12 @@ impl Lower<'_> {
         let (m, buf, rows) = (self.model, self.buf, self.phase.rows);
         self.op("mlp_norm", 0, 0);
         self.b.sync(Queue::Vector, FREE.wait(sem::OUT));
-        self.normalise(self.x());
+        let first: &[&str] = match (m.experts, m.gated_mlp) {
+            (Some(_), _) => &["w_router", "w_gate", "w_up"],
+            (None, true) => &["w_gate", "w_up"],
+            (None, false) => &["w_up"],
+        };
+        self.normalise(self.x(), first);
 
         let elem = if self.mapping.hidden == Hidden::F16 { Elem::F16 } else { Elem::F32 };
         let hidden = Rows { base: buf.h, rows, cols: m.intermediate, elem };
@@ -41,10 +46,20 @@ impl Lower<'_> {
             self.norm_with(hidden, hidden, FREE);
         }
         let tables = self.hidden_operand(hidden);
-        self.quant(FREE, self.operand(), tables);
+        match self.floats("w_down") {
+            true => self.b.sync(Queue::Vector, FREE.signal(sem::OPERAND)),
+            false => self.quant(FREE, self.operand(), tables),
+        }
         let stride = tables.3;
         self.lut_waits(sem::OPERAND);
-        let h = Operand { base: at(buf.ht), stride, rows, scale: at(buf.hs), scale_stride: 4 };
+        let h = Operand {
+            base: at(buf.ht),
+            stride,
+            rows,
+            scale: at(buf.hs),
+            scale_stride: 4,
+            floats: (buf.h, elem),
+        };
         self.residual("w_down", h, m.mlp_bias, buf.y);
     }
 

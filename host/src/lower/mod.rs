@@ -250,7 +250,9 @@ mod sem {
     pub(super) const P_FREE: Sem = s(18);
     /// A tile of logits is ready for the store queue.
     pub(super) const LOGIT_OUT: Sem = s(19);
-    /// An operand is ready for the LUT cores.
+    /// A ring slot of floats is the vector unit's.
+    pub(super) const HANDED: Sem = s(20);
+    /// An operand is ready for the LUT cores, or a slot of floats is used.
     pub(super) const OPERAND: Sem = s(24);
     /// Something is ready for the store queue.
     pub(super) const TO_STORE: Sem = s(25);
@@ -366,6 +368,10 @@ impl<'a> Lower<'a> {
     /// What the products of attention take.
     fn attention_operand(&self) -> Elem {
         self.target.attention_operand(self.plain())
+    }
+    /// Whether the vector unit multiplies with a tensor.
+    fn floats(&self, name: &str) -> bool {
+        self.tensor(name).format.kind.is_float()
     }
     /// A tensor of the layout; lowering names only those that are there.
     fn tensor(&self, name: &str) -> Tensor {

@@ -5,7 +5,7 @@ use lutsim_isa::field::{Dim, DrainMode, First, Queue, Signal, Unpack, Wait};
 use lutsim_isa::format::{ByteClass, Elem};
 
 use super::asm::{At, FREE, Tokens, at, dim};
-use super::gemm::Output;
+use super::gemm::{Operand, Output};
 use super::vector::{Rows, T_D, T_X, T_Y};
 use super::{Lower, POSITION, SEQUENCE, reg, sem};
 use crate::layout::{Tensor, Vector};
@@ -158,7 +158,7 @@ impl Lower<'_> {
         let params: Vec<Vector> = self.layout.vectors.iter().filter(|v| v.per_layer).copied().collect();
         params.iter().for_each(|p| self.load_param(p));
         self.b.sync(Queue::Vector, FREE.wait(sem::OUT));
-        self.normalise(self.x());
+        self.normalise(self.x(), &["wk", "wv", "wq"]);
         self.settle();
 
         let x = self.quantised(m.hidden, rows);
@@ -216,11 +216,12 @@ impl Lower<'_> {
         self.op("o_proj", self.macs("wo"), 0);
         let sums = Rows { base: buf.t1, rows, cols: q, elem: Elem::F32 };
         let wait = self.sub_norm(sums);
-        self.quantise(sums, self.operand(), wait);
+        self.quantise_for(&["wo"], sums, wait);
         self.settle();
         self.lut_waits(sem::OPERAND);
         // The queries have left T0.
-        self.residual("wo", self.quantised(q, rows), m.output_bias, buf.t0);
+        let sums = Operand { floats: (sums.base, sums.elem), ..self.quantised(q, rows) };
+        self.residual("wo", sums, m.output_bias, buf.t0);
 
         self.mlp();
     }
@@ -267,7 +268,7 @@ impl Lower<'_> {
         vector.iter().for_each(|v| self.load_param(v));
         self.b.sync(Queue::Vector, FREE.wait(sem::OUT));
         let skipped = u64::from(self.phase.rows - rows) * 4 * u64::from(m.hidden);
-        self.normalise(Rows { base: buf.x + skipped, rows, ..self.x() });
+        self.normalise(Rows { base: buf.x + skipped, rows, ..self.x() }, &["head"]);
 
         let tensor = self.tensor("head");
         self.op("head", u64::from(rows) * u64::from(tensor.n) * u64::from(tensor.k), 0);

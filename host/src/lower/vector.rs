@@ -37,10 +37,17 @@ impl Lower<'_> {
         let cols = self.model.rope().map_or(0, |rope| rope.dims);
         Rows { base: self.buf.positions, rows: self.phase.rows, cols, elem: Elem::F32 }
     }
-    /// The operand that [`Self::quantise`] made.
+    /// The operand that [`Self::quantise`] made of normalised rows.
     pub(super) fn quantised(&self, cols: u32, rows: u32) -> Operand {
         let stride = self.operand().row_bytes(cols);
-        Operand { base: at(self.buf.xt), stride, rows, scale: at(self.buf.xs), scale_stride: 4 }
+        Operand {
+            base: at(self.buf.xt),
+            stride,
+            rows,
+            scale: at(self.buf.xs),
+            scale_stride: 4,
+            floats: (self.buf.xn, Elem::F32),
+        }
     }
     pub(super) fn tile(&mut self, id: TileId, rows: Rows) {
         let stride = u64::from(rows.cols) * u64::from(rows.elem.bytes());
@@ -84,11 +91,19 @@ impl Lower<'_> {
         self.b.norm(self.model.norm, T_D, T_X, T_W, self.model.norm_eps, tokens);
         self.next_param(reg::PARAM);
     }
-    /// Norm and quantisation of residual rows into XQ.
-    pub(super) fn normalise(&mut self, x: Rows) {
+    /// Norm and quantisation of residual rows into XQ, as what multiplies some tensors.
+    pub(super) fn normalise(&mut self, x: Rows, tensors: &[&str]) {
         let normed = Rows { base: self.buf.xn, ..x };
         self.norm_with(normed, x, FREE);
-        self.quantise(normed, self.operand(), FREE);
+        self.quantise_for(tensors, normed, FREE);
+    }
+    /// Quantises what multiplies some tensors, if not all of them are floats.
+    pub(super) fn quantise_for(&mut self, tensors: &[&str], x: Rows, tokens: Tokens) {
+        if tensors.iter().all(|name| self.floats(name)) {
+            self.b.sync(Queue::Vector, tokens.signal(sem::OPERAND));
+        } else {
+            self.quantise(x, self.operand(), tokens);
+        }
     }
     /// The norm before the output projection, if the model has it; returns what the next one must wait for.
     pub(super) fn sub_norm(&mut self, x: Rows) -> Tokens {
@@ -116,6 +131,20 @@ impl Lower<'_> {
     /// comes next waits for the cores in any case.
     pub(super) fn residual(&mut self, name: &str, a: Operand, bias: bool, aside: u64) {
         let x = self.x();
+        if self.floats(name) && !self.model.post_norms {
+            let y = Rows { base: aside, ..x };
+            self.product(name, a, y.base, y.cols, DrainMode::Store);
+            self.lut_done();
+            self.tile(T_D, x);
+            self.tile(T_X, y);
+            self.b.vadd(T_D, T_D, T_X, FREE.wait(sem::OUT));
+            self.lut_done();
+            if bias {
+                self.bias(true, x);
+                self.lut_done();
+            }
+            return;
+        }
         if self.model.post_norms {
             let y = Rows { base: aside, ..x };
             self.product(name, a, y.base, y.cols, DrainMode::Store);

@@ -15,6 +15,9 @@ use crate::workload::{KV_TILE, Sort, Workload};
 /// Slots beyond this do not help: a queue holds no more transfers.
 const MOST_SLOTS: u64 = 64;
 
+/// Outputs of a record of floats that a slot has room for.
+const FLOAT_ROWS: u32 = 4;
+
 /// Scratchpad that instructions can name: addresses have 24 bits.
 const REACH: u64 = (1 << 24) - 64;
 
@@ -119,11 +122,14 @@ impl Mapping {
         let values = WeightFormat { kind: workload.kv, group: Group::Of(KV_TILE) };
         let group = |f: WeightFormat, k: u32| f.scratchpad_bytes(n_tile, f.unit().min(k));
         let matrices = workload.matrices(model);
-        let of_layers = || matrices.iter().filter(|m| m.name != "head").map(|m| m.format);
+        let (floats, codes): (Vec<&Sort>, Vec<&Sort>) =
+            matrices.iter().partition(|m| m.format.kind.is_float());
+        let of_layers = || codes.iter().filter(|m| m.name != "head").map(|m| m.format);
         let slot_bytes = of_layers()
             .map(|format| format.scratchpad_bytes(n_tile, k_block).max(group(format, u32::MAX)))
             .chain([values.scratchpad_bytes(model.head_dim.min(cores.min(255) * target.n), KV_TILE)])
-            .chain([group(workload.head, model.hidden)])
+            .chain(codes.iter().filter(|m| m.name == "head").map(|head| group(head.format, head.k)))
+            .chain(floats.iter().map(|m| m.format.scratchpad_bytes(FLOAT_ROWS.min(m.n), m.k)))
             .max()?
             .next_multiple_of(u64::from(target.scratchpad_row_bytes.max(64)));
         // Of all matrices that share it.

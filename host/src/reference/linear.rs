@@ -100,10 +100,12 @@ impl Linear {
         Linear::Float { k: t.shape().1 as usize, weights: t.dequantise() }
     }
     /// `k_block`: weights of K in one record, where partial sums begin a new term even if the scale goes on.
-    pub(super) fn machine(t: &Matrix, k_block: u32, machine: &Machine) -> Self {
-        match t {
+    pub(super) fn machine(matrix: &Matrix, k_block: u32, machine: &Machine) -> Self {
+        match matrix {
             Matrix::Codes(t) => Self::codes(t, k_block, machine),
             Matrix::Blocks(t) => Self::blocks(t, machine),
+            // The vector unit rounds nothing but the sum.
+            Matrix::Floats(_) => Self::float(matrix),
         }
     }
 

@@ -124,6 +124,9 @@ impl State {
     /// A weight tile's first byte and format, checked.
     fn weights(&self, name: &dyn Display, t: &TileRef) -> Result<(usize, WeightFormat), FaultKind> {
         match t.format {
+            Format::Weights(format) if format.kind.is_float() => {
+                refuse(format!("{name} is a record of floats, which lie in plain tiles"))
+            }
             Format::Weights(format) => {
                 self.check_bounds(name, t)?;
                 Ok((t.base as usize, format))

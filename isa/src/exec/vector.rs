@@ -44,6 +44,7 @@ impl State {
             VectorOp::Glu { f, d, x, y } => self.zip("vglu", &d, &x, &y, |x, y| act(f, x) * y),
             VectorOp::Add { d, x, y } => self.zip("vadd", &d, &x, &y, |x, y| x + y),
             VectorOp::Mul { d, x, y } => self.zip("vmul", &d, &x, &y, |x, y| x * y),
+            VectorOp::Dot { d, x, w } => self.dot(&d, &x, &w),
             VectorOp::Copy { d, x } => self.copy(&d, &x),
             VectorOp::Table { d, x } => self.table(&d, &x),
             VectorOp::Quant { d, s, x, bits } => self.quant("vquant", &d, &s, &x, None, bits),
@@ -100,6 +101,34 @@ impl State {
             a.iter_mut().zip(&b).for_each(|(a, &b)| *a = f(*a, b));
             self.put_floats(d, r, &a);
         }
+        Ok(())
+    }
+
+    /// d = x times w transposed. A product of a single and a half is exact in double precision.
+    fn dot(&mut self, d: &TileRef, x: &TileRef, w: &TileRef) -> Result<(), FaultKind> {
+        let d = self.operand("vdot", "d", d)?;
+        let x = self.operand("vdot", "x", x)?;
+        let w = self.operand("vdot", "w", w)?;
+        if (d.rows, d.cols, w.cols) != (x.rows, w.rows, x.cols) {
+            return refuse(format!(
+                "vdot: {} x {} times {} x {} transposed is not {} x {}",
+                x.rows, x.cols, w.rows, w.cols, d.rows, d.cols
+            ));
+        }
+        let mut weights = Vec::new();
+        let mut rows = vec![Vec::new(); x.rows];
+        for (r, row) in rows.iter_mut().enumerate() {
+            self.floats(x, r, row);
+        }
+        let mut out = vec![vec![0.0; w.rows]; x.rows];
+        for n in 0..w.rows {
+            self.floats(w, n, &mut weights);
+            for (x, out) in rows.iter().zip(&mut out) {
+                let products = x.iter().zip(&weights).map(|(&x, &w)| f64::from(x) * f64::from(w));
+                out[n] = products.fold(0.0, |sum, product| sum + product) as f32;
+            }
+        }
+        out.iter().enumerate().for_each(|(r, row)| self.put_floats(d, r, row));
         Ok(())
     }
 

@@ -230,7 +230,7 @@ impl Accesses {
 
     fn vector(&mut self, op: &VectorOp) {
         match op {
-            VectorOp::Norm { d, x, w, .. } => self.result(d, &[x, w]),
+            VectorOp::Norm { d, x, w, .. } | VectorOp::Dot { d, x, w } => self.result(d, &[x, w]),
             VectorOp::Rope { d, x, tab, .. } => self.result(d, &[x, tab]),
             VectorOp::Alibi { d, x, slope, .. } => self.result(d, &[x, slope]),
             VectorOp::Softmax { d, x, .. }

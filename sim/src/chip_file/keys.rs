@@ -80,10 +80,10 @@ use Need::{Always, Background, Banked, Default as Or, Ideal, Ingress, Optional};
 
 const U32: u64 = u32::MAX as u64;
 const GIB: u64 = 1 << 30;
-/// Weight formats: of our own making, then those of model files.
+/// Weight formats: of our own making, then those of model files; floats are the vector unit's.
 const WEIGHTS: &[&str] = &[
     "int1", "int1.58", "int2", "int3", "int4", "int8", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q2_k",
-    "q3_k", "q4_k", "q5_k", "q6_k", "tq1_0", "tq2_0", "i2_s", "iq4_nl", "mxfp4",
+    "q3_k", "q4_k", "q5_k", "q6_k", "tq1_0", "tq2_0", "i2_s", "iq4_nl", "mxfp4", "f16",
 ];
 
 keys! {

@@ -88,7 +88,7 @@ fn ops() -> impl Strategy<Value = Op> {
             if which { Op::Lmma { ty, a, w, grid, first } } else { Op::Drain { mode, o: a, scale: w, grid } }
         });
     let choices = (pick(Norm::ALL), pick(Rope::ALL), pick(Act::ALL), pick(Mask::ALL));
-    let vector = (t(), t(), t(), t(), 0..15u8, choices, float, 0..20u32, 0..20u32, any::<u32>()).prop_map(
+    let vector = (t(), t(), t(), t(), 0..16u8, choices, float, 0..20u32, 0..20u32, any::<u32>()).prop_map(
         |(d, x, y, s, which, (norm, pairing, f, mask), float, head, dims, n)| {
             Op::Vector(match which {
                 0 => VectorOp::Norm { norm, d, x, w: y, eps: float },
@@ -98,6 +98,7 @@ fn ops() -> impl Strategy<Value = Op> {
                 12 => VectorOp::Cap { d, x, scale: float, cap: float },
                 13 => VectorOp::Window { mask, d, x, valid: n >> (n & 31), window: head, scale: float },
                 14 => VectorOp::Route { d, x, used: head },
+                15 => VectorOp::Dot { d, x, w: y },
                 3 => VectorOp::Act { f, d, x },
                 4 => VectorOp::Glu { f, d, x, y },
                 5 => VectorOp::Add { d, x, y },
@@ -151,6 +152,10 @@ fn fitting(op: Op, rows: u32, cols: u32) -> Op {
         }
         Op::Vector(VectorOp::Window { mask, d, x, valid, window, scale }) => {
             Op::Vector(VectorOp::Window { mask, d: float(d, cols), x: float(x, cols), valid, window, scale })
+        }
+        Op::Vector(VectorOp::Dot { d, x, w }) => {
+            let w = TileRef { rows: cols, ..float(w, cols) };
+            Op::Vector(VectorOp::Dot { d: float(d, cols), x: float(x, cols), w })
         }
         Op::Vector(VectorOp::Route { d, x, used }) => {
             Op::Vector(VectorOp::Route { d: float(d, cols), x: float(x, cols), used })

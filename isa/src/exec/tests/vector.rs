@@ -175,6 +175,22 @@ fn element_by_element() {
 }
 
 #[test]
+fn dots_are_rounded_once() {
+    let mut state = state();
+    // 2^30 + 1 - 2^30: a sum in single precision would lose the 1.
+    let big = 1024.0 * 1024.0 * 1024.0;
+    put_f32(&mut state, X as usize, &[big, 1.0, -big, 1.0, 2.0, 3.0]);
+    let halves = plain(Elem::F16, Y, 2, 3);
+    let w: Vec<u8> =
+        [1.0, 1.0, 1.0, 0.5, -2.0, 4.0].iter().flat_map(|&w| half::f16::from_f32(w).to_le_bytes()).collect();
+    state.scratchpad[Y as usize..Y as usize + 12].copy_from_slice(&w);
+    state.exec(&Op::Vector(VectorOp::Dot { d: f32s(D, 2, 2), x: f32s(X, 2, 3), w: halves })).unwrap();
+    assert_eq!(get_f32(&state, D as usize, 4), [1.0, -3.5 * big - 2.0, 6.0, 8.5]);
+    let wrong = VectorOp::Dot { d: f32s(D, 2, 3), x: f32s(X, 2, 3), w: halves };
+    assert!(state.exec(&Op::Vector(wrong)).is_err());
+}
+
+#[test]
 fn copies_convert() {
     let mut state = state();
     state.scratchpad[..4].copy_from_slice(&[1, 255, 127, 128]);
