@@ -160,8 +160,8 @@ mod tests {
         let small = Target { scratchpad_bytes: 64 << 10, ..Target::PHONE };
         assert_eq!(
             said("llama-2-7b", base(), small),
-            "a scratchpad of 65536 bytes is too small for any tile of llama-2-7b: the least that works is 115712 bytes\n\
-             raise scratchpad.bytes to at least 115712, or lower --context or --batch"
+            "a scratchpad of 65536 bytes is too small for any tile of llama-2-7b: the least that works is 132096 bytes\n\
+             raise scratchpad.bytes to at least 132096, or lower --context or --batch"
         );
     }
 
