@@ -153,6 +153,8 @@ pub fn with_tokenizer<T>(
         let beside = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
         let json = beside.join("tokenizer.json");
         if own.is_some() || !json.is_file() {
+            // Ids do without, if the file has none at all.
+            let own = own.filter(|gguf| needed || gguf.get("tokenizer.ggml.model").is_some());
             let tokenizer = own.map(Tokenizer::of).transpose().map_err(|e| wrong(path, e))?;
             return body(tokenizer.as_ref());
         }

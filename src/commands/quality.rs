@@ -159,7 +159,7 @@ impl Quality {
                 Some(format) => {
                     let request = Request { format, importance: None };
                     let other = file.clone().requested(request).map_err(|e| wrong(&self.model, e))?;
-                    judge(&other.model, &other, &[machine.clone()], ids, window, &|| count.one())
+                    judge(&other.model, &other, std::slice::from_ref(&machine), ids, window, &|| count.one())
                 }
             };
             let perplexity = judged.map_err(|e| wrong(&self.model, e))?.perplexity();
