@@ -423,6 +423,11 @@ impl From<session::Error> for Failure {
                 help: "raise --max-cycles, or ask for fewer tokens".into(),
             }
             .into(),
+            session::Error::Image(_) => UserError::Refused {
+                what: error.to_string(),
+                help: "the numbers of the model's file are at fault: give another file".into(),
+            }
+            .into(),
             other => UserError::Refused {
                 what: other.to_string(),
                 help: "change the chip file, or give another value with `--set`".into(),

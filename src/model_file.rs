@@ -117,6 +117,12 @@ fn with_checkpoint<T>(
     let described = folder.join("config.json");
     let config = Config::parse(&resolve::read_bytes(&described)?).map_err(|e| wrong(&described, e))?;
     let paths = if path.is_dir() { shards(path)? } else { vec![path.into()] };
+    if paths.is_empty() {
+        return Err(wrong(
+            path,
+            "a config.json alone can be timed, by `lutsim run`; expected a safetensors file",
+        ));
+    }
     let maps = paths.iter().map(|path| Mapped::open(path).map_err(|e| wrong(path, e)));
     let maps = maps.collect::<Result<Vec<_>, _>>()?;
     let mut files = Vec::with_capacity(maps.len());
@@ -155,7 +161,7 @@ pub fn with_tokenizer<T>(
         if own.is_some() || !json.is_file() {
             // Ids do without, if the file has none at all.
             let own = own.filter(|gguf| needed || gguf.get("tokenizer.ggml.model").is_some());
-            let tokenizer = own.map(Tokenizer::of).transpose().map_err(|e| wrong(path, e))?;
+            let tokenizer = own.map(Tokenizer::of).transpose().map_err(|e| wrong(path, lent(&e)))?;
             return body(tokenizer.as_ref());
         }
         // As the keys of a GGUF file.
@@ -164,7 +170,7 @@ pub fn with_tokenizer<T>(
             Ok(bytes) => bytes,
             // Ids do without.
             Err(_) if !needed => return body(None),
-            Err(error) => return Err(wrong(&json, format!("{error}; --tokenizer FILE.gguf lends another"))),
+            Err(error) => return Err(wrong(&json, lent(&error))),
         };
         let gguf = Gguf::parse(&bytes).map_err(|e| wrong(&json, e))?;
         let tokenizer = Tokenizer::of(&gguf).map_err(|e| wrong(&json, e))?;
@@ -176,6 +182,11 @@ pub fn with_tokenizer<T>(
     let tokenizer = Tokenizer::of(&gguf).map_err(|e| wrong(other, e))?;
     fits(&tokenizer, vocab, other)?;
     body(Some(&tokenizer))
+}
+
+/// What is wrong with a model's own tokeniser, and the way around it.
+fn lent(error: &impl std::fmt::Display) -> String {
+    format!("{error}; --tokenizer FILE.gguf lends another")
 }
 
 /// Refuses a tokeniser with more tokens than the model has.

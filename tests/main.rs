@@ -12,3 +12,4 @@ mod laws;
 mod ppa;
 mod roofline;
 mod run;
+mod wrong_models;

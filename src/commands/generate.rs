@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use lutsim_formats::tokenizer::{Special, Tokenizer};
 use lutsim_host::files::{FileModel, ROUNDED, Rounding};
+use lutsim_host::model::Model;
 use lutsim_isa::WeightFormat;
 use lutsim_sim::chip_file::Override;
 use serde_json::json;
@@ -13,10 +14,10 @@ use super::run::Engine;
 use crate::cli::ChipArgs;
 use crate::failure::{Failure, UserError};
 use crate::model_file::{self, wrong};
-use crate::output;
+use crate::output::{self, OutFile};
 use crate::progress::Bar;
 use crate::requested::{self, WeightArgs};
-use crate::session::{Finished, Phase, Sampler, Session};
+use crate::session::{self, Finished, Phase, Sampler, Session};
 
 /// Let a model file talk: its text, and what that took.
 #[derive(Debug, Args)]
@@ -104,13 +105,15 @@ impl Generate {
         let text =
             |ids: &[u32]| tokenizer.map(|t| t.decode(ids)).transpose().map_err(|e| wrong(&self.model, e));
         self.check_prompt(&prompt, file.model.vocab)?;
+        self.check_length(prompt.len(), &file.model)?;
         let roundings = file.roundings().map_err(|e| wrong(&self.model, e))?;
+        let logits_file = self.logits.as_deref().map(OutFile::prepare).transpose()?;
 
         let progress = Bar::new(0);
         let mut tokens = self.tokens;
         let finished = loop {
             let session = self.session(file, &prompt, tokens, Phase::All)?;
-            let finished = session.run_on(Some(file), &progress)?;
+            let finished = session.run_on(Some(file), &progress).map_err(|e| self.refused(e))?;
             let end = finished.tokens.iter().position(|&id| is_end(id));
             match end.filter(|_| !self.ignore_eos) {
                 // How far it goes is known now: the same again, and no further.
@@ -118,12 +121,10 @@ impl Generate {
                 _ => break finished,
             }
         };
-        let logits =
-            self.logits.as_ref().map(|_| self.prompt_logits(file, &prompt, &progress)).transpose()?;
-        progress.finish();
-        if let (Some(path), Some(logits)) = (&self.logits, logits) {
-            output::write_file(path, &npy(&logits))?;
+        if let Some(out) = logits_file {
+            out.commit(&npy(&self.prompt_logits(file, &prompt, &progress)?))?;
         }
+        progress.finish();
         let ended = finished.tokens.last().is_some_and(|&id| is_end(id));
         let said = Said {
             prompt: &prompt,
@@ -156,6 +157,21 @@ impl Generate {
             None if ids.is_empty() => refuse("there is no token to go on from".into()),
             None => Ok(()),
         }
+    }
+
+    /// Refuses more tokens than the model sees: the last one generated is not read.
+    fn check_length(&self, prompt: usize, model: &Model) -> Result<(), UserError> {
+        let limit = u64::from(model.context);
+        let room = (limit + 1).saturating_sub(prompt as u64);
+        if u64::from(self.tokens) <= room {
+            return Ok(());
+        }
+        let why = format!("{} sees at most {limit} tokens, and the prompt has {prompt}", model.name);
+        let help = match room {
+            0 => "give a shorter prompt".into(),
+            room => format!("give at most {room}, or a shorter prompt"),
+        };
+        Err(UserError::Flag { flag: "--tokens".into(), value: self.tokens.to_string(), why, help })
     }
 
     /// A session on a file's numbers: a prompt and `tokens` more; or the prompt alone, token by token.
@@ -205,7 +221,15 @@ impl Generate {
         progress: &Bar,
     ) -> Result<Vec<Vec<f32>>, Failure> {
         let session = self.session(file, prompt, 0, Phase::Decode)?;
-        Ok(session.run_on(Some(file), progress)?.logits)
+        Ok(session.run_on(Some(file), progress).map_err(|e| self.refused(e))?.logits)
+    }
+
+    /// What a run says, of the file where its numbers are at fault.
+    fn refused(&self, error: session::Error) -> Failure {
+        match error {
+            session::Error::Image(error) => wrong(&self.model, error),
+            other => other.into(),
+        }
     }
 }
 
