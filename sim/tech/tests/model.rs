@@ -23,8 +23,11 @@ fn bare(bill: &Bill, aspect: &'static str) -> f64 {
     bill.0.iter().map(each).sum()
 }
 
-/// A row of the synthesis table as a core of one element, and what it measured: area, energy, leakage.
-fn measured() -> Vec<(String, Option<Bill>, [Option<f64>; 3], f64)> {
+/// A row of the synthesis table: its name, a core of one element, area, energy and leakage, and what these are divided by.
+type Measured = (String, Option<Bill>, [Option<f64>; 3], f64);
+
+/// The synthesis table.
+fn measured() -> Vec<Measured> {
     let mut reader = csv::Reader::from_path("tests/synthesis.csv").unwrap();
     let rows = reader.records().map(Result::unwrap);
     rows.map(|row| {
