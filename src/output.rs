@@ -23,11 +23,14 @@ pub fn say(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// Prints a user's error to stderr.
+/// Prints a user's error to stderr. Lines are broken for a terminal only: in a file a sentence is searched for whole, and where a
+/// line ends must not depend on the length of a path.
 pub fn complain(report: &dyn Diagnostic) {
-    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let terminal = io::stderr().is_terminal();
+    let colour = terminal && std::env::var_os("NO_COLOR").is_none();
     let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
-    let handler = GraphicalReportHandler::new_themed(theme).with_width(100).with_links(false);
+    let handler =
+        GraphicalReportHandler::new_themed(theme).with_width(100).with_wrap_lines(terminal).with_links(false);
     let mut text = String::new();
     match handler.render_report(&mut text, report) {
         Ok(()) => say(text.trim_end()),
