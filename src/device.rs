@@ -77,9 +77,13 @@ impl SimDevice {
         self.machine.recall(memory);
     }
     /// The token of each row of the last step, if values are executed.
-    pub fn tokens(&mut self, step: &Lowered, doorbell: &Doorbell) -> Option<Vec<u32>> {
+    pub fn tokens(&mut self, step: &Lowered, doorbell: &Doorbell) -> Option<Vec<(u32, f32)>> {
         let rows = self.rows(0, step, doorbell)?;
-        Some(rows.iter().map(|row| row[4..].first_chunk().map_or(0, |&b| u32::from_le_bytes(b))).collect())
+        let token = |row: &Vec<u8>| match *row.as_chunks().0 {
+            [logit, token, ..] => (u32::from_le_bytes(token), f32::from_le_bytes(logit)),
+            _ => panic!("a result of {} bytes", row.len()),
+        };
+        Some(rows.iter().map(token).collect())
     }
     /// The logits of each row of the last step, if values are executed and the host samples.
     pub fn logits(&mut self, step: &Lowered, doorbell: &Doorbell) -> Option<Vec<Vec<f32>>> {
@@ -121,6 +125,7 @@ impl Device for SimDevice {
     fn run(&mut self, step: &Lowered, doorbell: &Doorbell) -> Result<Outcome, DeviceError> {
         let report = self.step(step, doorbell, None).map_err(|e| DeviceError(e.to_string()))?;
         let tokens = self.tokens(step, doorbell).unwrap_or_default();
+        let tokens = tokens.into_iter().map(|(token, _)| token).collect();
         let cycles = report.totals.cycles;
         self.report = Some(report);
         Ok(Outcome { cycles, tokens })

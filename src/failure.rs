@@ -423,7 +423,7 @@ impl From<session::Error> for Failure {
                 help: "raise --max-cycles, or ask for fewer tokens".into(),
             }
             .into(),
-            session::Error::Image(_) => UserError::Refused {
+            session::Error::Image(_) | session::Error::NotFinite { .. } => UserError::Refused {
                 what: error.to_string(),
                 help: "the numbers of the model's file are at fault: give another file".into(),
             }

@@ -31,7 +31,7 @@ fn data_of(bytes: &[u8], tensor: &str) -> usize {
         at + 4 + 8 * word(at, 4) + 4
     };
     let last = behind("output_norm.weight");
-    assert!(last > behind(tensor), "the last tensor of the file's list");
+    assert!(last >= behind(tensor), "the last tensor of the file's list");
     (last + 8).next_multiple_of(32) + word(behind(tensor), 8)
 }
 
@@ -53,6 +53,31 @@ fn numbers_at_fault() {
         let said = say(folder.path(), &file, &["-n", "1"]);
         assert!(said.contains(&format!("m.gguf`: tensor `{tensor}`: {why}")), "{said}");
         assert!(!said.contains("chip file"), "{said}");
+    }
+}
+
+/// Each number of the file is finite, and a sum of them is not.
+#[test]
+fn sums_that_overflow() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("m.gguf");
+    let mut bytes = std::fs::read(data()).unwrap();
+    let at = data_of(&bytes, "output_norm.weight");
+    bytes[at..at + 4 * 32].as_chunks_mut().0.iter_mut().for_each(|x| *x = 3e38f32.to_le_bytes());
+    std::fs::write(&file, bytes).unwrap();
+    for args in [&["-n", "1"][..], &["-n", "1", "--temperature", "1"], &["-n", "1", "--logits", "l.npy"]] {
+        let said = say(folder.path(), &file, args);
+        assert!(said.contains("m.gguf`: the logits of token 0 are not finite: "), "{said}");
+    }
+}
+
+/// What chooses among logits needs a temperature.
+#[test]
+fn seeds_without_a_choice() {
+    let folder = tempfile::tempdir().unwrap();
+    for flag in ["--seed", "--top-k"] {
+        let said = say(folder.path(), &data(), &["-n", "1", flag, "3"]);
+        assert!(said.contains("--temperature <T>"), "{said}");
     }
 }
 

@@ -461,11 +461,11 @@ pub fn attention(query: &[f32], keys: &[Vec<f32>], values: &[Vec<f32>], machine:
     attend(query, rows.each_ref(), keys.len(), &scores, &numerics)
 }
 
-/// The column of the largest, the first of equals.
+/// The column of the largest, the first of equals; a NaN is larger than all numbers.
 pub fn argmax(x: &[f32]) -> u32 {
     let (mut best, mut column) = (f32::NEG_INFINITY, 0);
     for (i, &x) in x.iter().enumerate() {
-        if x > best {
+        if x > best || x.is_nan() && !best.is_nan() {
             (best, column) = (x, i as u32);
         }
     }

@@ -34,12 +34,13 @@ pub(crate) fn build(chip: &Chip) -> Result<Memory, BuildError> {
             };
             policy.refresh.interval = Some(chip.refresh.interval_cycles.into());
             let timebase = timebase(standard.clock_hz)?;
+            // Clones share the compiled constraints.
+            let controller = Controller::new(&standard, &policy)?;
             let channel = |i: u32| {
-                let controller = Controller::new(&standard, &policy)?;
                 let others = others(i, standard.request_bytes, standard.channel_bursts(), standard.clock_hz);
-                Ok(Channel::new(i as usize, timebase.memory_period, controller).shared_with(others))
+                Channel::new(i as usize, timebase.memory_period, controller.clone()).shared_with(others)
             };
-            let channels = (0..chip.dram.channels).map(channel).collect::<Result<_, BuildError>>()?;
+            let channels = (0..chip.dram.channels).map(channel).collect();
             Ok(Memory { timebase, channels, burst_bytes: standard.request_bytes })
         }
         &DramKind::Ideal { latency_ns, bytes_per_second, burst_bytes } => {

@@ -48,10 +48,10 @@ pub struct Generate {
     #[arg(long, value_name = "T", default_value_t = 0.0, value_parser = temperature)]
     temperature: f32,
     /// Of the largest logits only, if chosen at random
-    #[arg(long, value_name = "K", default_value_t = 0, hide_default_value = true)]
+    #[arg(long, value_name = "K", default_value_t = 0, hide_default_value = true, requires = "temperature")]
     top_k: u32,
     /// Seed of the choice
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, requires = "temperature")]
     seed: u64,
     /// Activations: int8, fp16
     #[arg(long, value_name = "FORMAT")]
@@ -228,6 +228,7 @@ impl Generate {
     fn refused(&self, error: session::Error) -> Failure {
         match error {
             session::Error::Image(error) => wrong(&self.model, error),
+            error @ session::Error::NotFinite { .. } => wrong(&self.model, error),
             other => other.into(),
         }
     }

@@ -116,6 +116,14 @@ pub enum Error {
     /// More cycles than were allowed.
     #[error("the run was given up after {0} core cycles")]
     TooLong(u64),
+    /// Sums that no float holds.
+    #[error("the logits of token {token} are not finite: {logit}")]
+    NotFinite {
+        /// Tokens that came out before it.
+        token: usize,
+        /// The logit.
+        logit: f32,
+    },
     /// The technologies do not go together.
     #[error("{0}")]
     Technology(String),
@@ -293,10 +301,14 @@ impl Run<'_> {
             Err(stop) => panic!("the program `{}` of {}: {stop}", step.name, self.plan.model.name),
         };
         if !self.plan.workload.sampling {
-            self.tokens.extend(self.device.tokens(step, doorbell).into_iter().flatten());
+            for (token, logit) in self.device.tokens(step, doorbell).into_iter().flatten() {
+                finite(logit, self.tokens.len())?;
+                self.tokens.push(token);
+            }
         } else if let Some(logits) = self.device.logits(step, doorbell) {
             for row in logits {
                 let number = self.logits.len() as u64;
+                row.iter().try_for_each(|&logit| finite(logit, self.logits.len()))?;
                 self.tokens.push(self.session.sampler.choose(&row, number));
                 self.logits.push(row);
             }
@@ -348,6 +360,11 @@ impl Run<'_> {
         }
         ids::decode(self.plan.model.vocab, self.plan.workload.batch, index)
     }
+}
+
+/// Refuses a logit that says nothing of its token.
+fn finite(logit: f32, token: usize) -> Result<(), Error> {
+    if logit.is_finite() { Ok(()) } else { Err(Error::NotFinite { token, logit }) }
 }
 
 /// First, middle and last of `steps`, which are more than four.

@@ -340,7 +340,7 @@ impl State {
         Ok(())
     }
 
-    /// d: rows of two words, the value's `f32` bits and its column.
+    /// d: rows of two words, the value's `f32` bits and its column. The first NaN beats all numbers, so that it is seen.
     fn argmax(&mut self, d: &TileRef, x: &TileRef, base: u32, first: bool) -> Result<(), FaultKind> {
         let d = self.plain(&"vargmax: d", d, &[Elem::U32, Elem::F32])?;
         let x = self.operand("vargmax", "x", x)?;
@@ -356,7 +356,7 @@ impl State {
                 (best, column) = (f32::from_le_bytes(words[0]), u32::from_le_bytes(words[1]));
             }
             for (c, &x) in row.iter().enumerate() {
-                if x > best {
+                if x > best || x.is_nan() && !best.is_nan() {
                     (best, column) = (x, base.saturating_add(c as u32));
                 }
             }

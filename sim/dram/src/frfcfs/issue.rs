@@ -123,8 +123,8 @@ impl FrFcfs {
     /// wait alike, only when they are due. Whoever was first is ready by then, so this clock is exact.
     #[inline]
     pub(super) fn cross(&mut self, d: &Device, class: Class) {
-        self.stale |= d.timing.crosses[class as usize];
-        let raised = d.timing.raises[class as usize] & !self.stale;
+        self.stale |= d.timing.crosses()[class as usize];
+        let raised = d.timing.raises()[class as usize] & !self.stale;
         if raised != 0 {
             self.raise(d, raised);
         }
