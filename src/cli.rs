@@ -4,8 +4,8 @@ use clap::{Args, Parser, Subcommand};
 use lutsim_sim::chip_file::{ChipFile, Override};
 
 use crate::commands::{
-    asm, check, config, disasm, docs, dram, eval, exec, explore, gemm, generate, ppa, quality, roofline, run,
-    types, validate,
+    asm, check, config, disasm, docs, dram, eval, exec, explain, explore, gemm, generate, ppa, quality,
+    roofline, run, shell, types, validate,
 };
 use crate::failure::Failure;
 use crate::resolve;
@@ -52,8 +52,14 @@ pub enum Command {
     Disasm(disasm::Disasm),
     /// Check that a saved record adds up
     Check(check::Check),
-    /// Check a chip file and print what it resolves to
+    /// What chip files resolve to, whether they make sense, and what they may say
     Config(config::Config),
+    /// Explain a counter, stall cause, unit, key or column
+    Explain(explain::Explain),
+    /// Print a script that completes commands and flags in a shell
+    Completions(shell::Completions),
+    /// Print the manual page
+    Man(shell::Man),
     /// Write the generated documents
     #[command(hide = true)]
     Docs(docs::Docs),
@@ -88,6 +94,9 @@ impl Command {
             Command::Disasm(c) => c.execute(),
             Command::Check(c) => c.execute(),
             Command::Config(c) => c.execute(),
+            Command::Explain(c) => c.execute(),
+            Command::Completions(c) => c.execute(),
+            Command::Man(c) => c.execute(),
             Command::Docs(c) => c.execute(),
             Command::Fault => panic!("asked for"),
         }

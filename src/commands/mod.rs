@@ -8,6 +8,7 @@ pub mod docs;
 pub mod dram;
 pub mod eval;
 pub mod exec;
+pub mod explain;
 pub mod explore;
 pub mod gemm;
 pub mod generate;
@@ -15,6 +16,7 @@ pub mod ppa;
 pub mod quality;
 pub mod roofline;
 pub mod run;
+pub mod shell;
 pub mod types;
 pub mod validate;
 
