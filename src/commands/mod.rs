@@ -2,7 +2,9 @@
 
 pub mod asm;
 pub mod check;
+pub mod compare;
 pub mod config;
+pub mod diff;
 pub mod disasm;
 pub mod docs;
 pub mod dram;
