@@ -4,8 +4,8 @@ use clap::{Args, Parser, Subcommand};
 use lutsim_sim::chip_file::{ChipFile, Override};
 
 use crate::commands::{
-    asm, check, config, disasm, docs, dram, eval, exec, explore, gemm, generate, ppa, quality, roofline, run,
-    types, validate,
+    asm, check, compare, config, diff, disasm, docs, dram, eval, exec, explain, explore, gemm, generate, ppa,
+    quality, roofline, run, shell, types, validate,
 };
 use crate::failure::Failure;
 use crate::resolve;
@@ -42,6 +42,10 @@ pub enum Command {
     Explore(explore::Explore),
     /// A model on the roofline of a GPU or a CPU: what no implementation can pass
     Roofline(Box<roofline::RooflineCommand>),
+    /// Compare runs with each other and with the roofs of GPUs and CPUs
+    Compare(compare::Compare),
+    /// Hold two records against each other: what changed, and what accounts for it
+    Diff(diff::Diff),
     /// Hold the model against what is published
     Validate(validate::Validate),
     /// List the weight types: what each stores, and what a product with it takes
@@ -52,8 +56,14 @@ pub enum Command {
     Disasm(disasm::Disasm),
     /// Check that a saved record adds up
     Check(check::Check),
-    /// Check a chip file and print what it resolves to
+    /// What chip files resolve to, whether they make sense, and what they may say
     Config(config::Config),
+    /// Explain a counter, stall cause, unit, key or column
+    Explain(explain::Explain),
+    /// Print a script that completes commands and flags in a shell
+    Completions(shell::Completions),
+    /// Print the manual page
+    Man(shell::Man),
     /// Write the generated documents
     #[command(hide = true)]
     Docs(docs::Docs),
@@ -82,12 +92,17 @@ impl Command {
             Command::Ppa(c) => c.execute(),
             Command::Explore(c) => c.execute(),
             Command::Roofline(c) => c.execute(),
+            Command::Compare(c) => c.execute(),
+            Command::Diff(c) => c.execute(),
             Command::Validate(c) => c.execute(),
             Command::Types(c) => c.execute(),
             Command::Asm(c) => c.execute(),
             Command::Disasm(c) => c.execute(),
             Command::Check(c) => c.execute(),
             Command::Config(c) => c.execute(),
+            Command::Explain(c) => c.execute(),
+            Command::Completions(c) => c.execute(),
+            Command::Man(c) => c.execute(),
             Command::Docs(c) => c.execute(),
             Command::Fault => panic!("asked for"),
         }

@@ -123,6 +123,17 @@ pub enum UserError {
         /// What to do.
         help: String,
     },
+    /// A name that nothing has.
+    #[error("unknown {what} `{name}`")]
+    #[diagnostic(code(name::unknown), help("{help}"))]
+    Unknown {
+        /// What it should name.
+        what: String,
+        /// The name.
+        name: String,
+        /// The near miss, or what there is.
+        help: String,
+    },
     /// Something this version does not do.
     #[error("{what}")]
     #[diagnostic(code(run::refused), help("{help}"))]

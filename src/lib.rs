@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod baseline;
 pub mod cli;
 pub mod commands;
 pub mod device;
@@ -24,6 +25,7 @@ pub mod output;
 pub mod paper;
 pub mod ppa;
 mod progress;
+pub mod records;
 pub mod requested;
 pub mod resolve;
 pub mod roofline;

@@ -163,6 +163,19 @@ impl OutFile {
         Ok(file)
     }
 
+    /// The same for a file that is not there yet, or with `force` may be written over; nothing is ever added to one.
+    ///
+    /// # Errors
+    /// It exists, or cannot be written.
+    pub fn fresh(target: &Path, force: bool) -> Result<Self, Failure> {
+        if target.exists() && !target.is_dir() && !force {
+            let what = format!("`{}` exists: it is neither written over nor added to", target.display());
+            let help = "choose another name, or give --force".into();
+            return Err(UserError::Refused { what, help }.into());
+        }
+        Self::prepare(target)
+    }
+
     fn refuse(&self, why: &str) -> Failure {
         UserError::Write { path: self.target.display().to_string(), why: why.into() }.into()
     }

@@ -65,3 +65,38 @@ fn a_closed_pipe_is_quiet() {
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
     assert_eq!((child.wait().unwrap().code(), stderr.as_str()), (Some(0), ""));
 }
+
+#[test]
+fn completions_and_man_pages_name_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, help, _) = lutsim(folder.path(), &["--help"]);
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .map_while(|line| line.strip_prefix("  "))
+        .filter(|line| !line.starts_with(' ') && !line.starts_with("help "))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert!(commands.contains(&"run") && commands.contains(&"man"), "{commands:?}");
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let (code, script, _) = lutsim(folder.path(), &["completions", shell]);
+        assert_eq!(code, 0, "{shell}");
+        for command in &commands {
+            assert!(script.contains(command), "{shell}: no {command}");
+        }
+    }
+    assert_eq!(lutsim(folder.path(), &["man", "--out", "man"]).0, 0);
+    let mut pages: Vec<String> = std::fs::read_dir(folder.path().join("man"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    pages.sort();
+    let mut expected: Vec<String> = commands.iter().map(|c| format!("lutsim-{c}.1")).collect();
+    expected.push("lutsim.1".into());
+    expected.sort();
+    assert_eq!(pages, expected);
+    let run = std::fs::read_to_string(folder.path().join("man/lutsim-run.1")).unwrap();
+    assert_eq!(lutsim(folder.path(), &["man", "run"]), (0, run.clone(), String::new()));
+    assert!(run.contains(".TH lutsim-run 1") && run.contains("every\\-step"), "{run}");
+}

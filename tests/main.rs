@@ -3,6 +3,7 @@
 mod chips;
 mod cli;
 mod cli_cases;
+mod compare;
 mod docs;
 mod dram;
 mod explore;

@@ -21,6 +21,11 @@ impl Axes {
         let ridges = ridges.flat_map(|ridge| [ridge, 4.0 * ridge]);
         let xs = roofline.points.iter().filter(|p| p.ops > 0.0).filter_map(Point::intensity).chain(ridges);
         let ys = roofline.points.iter().filter_map(Point::ops_per_s).chain(peaks());
+        Axes::around(xs, ys)
+    }
+
+    /// Room around these intensities and rates.
+    pub(crate) fn around(xs: impl Iterator<Item = f64>, ys: impl Iterator<Item = f64>) -> Axes {
         Axes { x: decades(xs, 0.4), y: decades(ys, 0.35) }
     }
 

@@ -1,9 +1,11 @@
-//! Tables and pictures from what a run left behind: records in, text, CSV and SVG out.
+//! Tables and pictures from what a run left behind: records in, text, CSV, SVG, PNG and HTML out.
 //!
 //! ```text
 //!                    +--> text::summary        what `lutsim run` prints
 //!   Record (saved) --+--> operators::csv       operators.csv
-//!                    +--> Roofline --> plot    roofline.svg
+//!                    +--> Roofline --> plot    roofline.svg --> png
+//!   records, roofs ------> compare, machines   several machines side by side
+//!   two records ---------> diff                what changed, and what accounts for it
 //!   bands by part ------> bars                 stacked bars of `lutsim ppa`
 //! ```
 //!
@@ -16,8 +18,12 @@ mod axes;
 pub mod bars;
 mod canvas;
 mod ceilings;
+pub mod compare;
+pub mod diff;
+mod machines;
 pub mod operators;
 pub mod plot;
+pub mod png;
 pub mod quantity;
 pub mod roofline;
 mod side;
@@ -25,7 +31,10 @@ pub mod table;
 pub mod text;
 
 pub use bars::{Panel, bars_svg};
+pub use compare::{Comparison, Subject};
+pub use machines::machines_svg;
 pub use operators::{OperatorSum, by_operator, operators_csv};
 pub use plot::{PlotError, roofline_svg};
+pub use png::png;
 pub use roofline::{Ceiling, Point, PointKind, Roofline};
 pub use text::{phases, summary};

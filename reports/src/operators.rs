@@ -1,5 +1,6 @@
 //! Operators: summed over layers for tables, one row each for `operators.csv`.
 
+use lutsim_record::columns::OPERATORS_CSV;
 use lutsim_record::{OperatorRecord, Record};
 
 use crate::quantity::share;
@@ -79,21 +80,7 @@ fn sum<'a>(name: &str, rows: impl Iterator<Item = &'a OperatorRecord>, total: u6
 /// The text of `operators.csv`: one row per operator, phase and layer, units in the column names.
 pub fn operators_csv(record: &Record) -> Result<String, csv::Error> {
     let mut out = csv::WriterBuilder::new().from_writer(Vec::new());
-    out.write_record([
-        "phase",
-        "layer",
-        "operator",
-        "executions",
-        "core_cycles",
-        "share_of_phase_cycles",
-        "macs",
-        "vector_lane_ops",
-        "dram_transferred_bytes",
-        "dram_owned_bytes",
-        "arithmetic_intensity_ops_per_byte",
-        "busiest_unit",
-        "stalls_core_cycles",
-    ])?;
+    out.write_record(OPERATORS_CSV.iter().map(|column| column.name))?;
     for op in &record.operators {
         let cycles: u64 = record.operators.iter().filter(|o| o.phase == op.phase).map(|o| o.cycles).sum();
         let stalls: Vec<String> = op.stalls.iter().map(|(cause, n)| format!("{cause}={n}")).collect();

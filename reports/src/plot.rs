@@ -17,7 +17,7 @@ use crate::{ceilings, side};
 pub struct PlotError(pub(crate) String);
 
 /// Okabe and Ito's colours for operators that multiply, black and grey apart.
-const PALETTE: [RGBColor; 7] = [
+pub(crate) const PALETTE: [RGBColor; 7] = [
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
     RGBColor(0, 158, 115),

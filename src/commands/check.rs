@@ -3,30 +3,22 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lutsim_record::Record;
 
-use crate::failure::{Failure, UserError};
-use crate::output;
-use crate::resolve::read_text;
+use crate::failure::Failure;
+use crate::{output, records};
 
 /// Check that a saved record adds up: causes to cycles, byte classes to bursts, the DRAM roof, energy to its parts.
 #[derive(Debug, Args)]
 pub struct Check {
-    /// Record of a run
+    /// Record of a run, or the run's folder
     #[arg(value_name = "record.json")]
     record: PathBuf,
 }
 
 impl Check {
     pub(crate) fn execute(&self) -> Result<(), Failure> {
-        let path = self.record.display().to_string();
-        let refuse = |why: String| UserError::Record { path: path.clone(), why };
-        let record = Record::from_json(&read_text(&self.record)?).map_err(|e| refuse(e.to_string()))?;
-        let broken = lutsim_record::check(&record);
-        if !broken.is_empty() {
-            let lines: Vec<String> = broken.iter().map(ToString::to_string).collect();
-            return Err(refuse(lines.join("; ")).into());
-        }
+        let record = records::read(&self.record)?;
+        let path = records::path(&self.record).display().to_string();
         let headline: String = record
             .phases()
             .map(|(name, p)| {

@@ -2,12 +2,15 @@
 
 pub mod asm;
 pub mod check;
+pub mod compare;
 pub mod config;
+pub mod diff;
 pub mod disasm;
 pub mod docs;
 pub mod dram;
 pub mod eval;
 pub mod exec;
+pub mod explain;
 pub mod explore;
 pub mod gemm;
 pub mod generate;
@@ -15,6 +18,7 @@ pub mod ppa;
 pub mod quality;
 pub mod roofline;
 pub mod run;
+pub mod shell;
 pub mod types;
 pub mod validate;
 

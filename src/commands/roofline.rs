@@ -1,6 +1,6 @@
 //! `lutsim roofline`: what no machine of a bandwidth and a peak can pass, operator by operator.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
@@ -205,7 +205,8 @@ impl RooflineCommand {
             let what = "--csv and --svg name the same file";
             return Err(UserError::Refused { what: what.into(), help: "give each its own".into() }.into());
         }
-        let prepare = |path: &Option<PathBuf>| path.as_deref().map(|p| self.fresh(p)).transpose();
+        let prepare =
+            |path: &Option<PathBuf>| path.as_deref().map(|p| OutFile::fresh(p, self.force)).transpose();
         let (to_csv, to_svg) = (prepare(&self.csv)?, prepare(&self.svg)?);
         if let Some(file) = to_csv {
             file.commit(csv::text(chosen).as_bytes())?;
@@ -218,17 +219,6 @@ impl RooflineCommand {
             (false, Style::Slide) => output::print(&slide::text(chosen)),
             (false, Style::Table) => output::print(&asked.text(accounting, &found, chosen)),
         }
-    }
-
-    /// An output file that is not there yet, or may be written over.
-    fn fresh(&self, path: &Path) -> Result<OutFile, Failure> {
-        if path.exists() && !path.is_dir() && !self.force {
-            let what = format!("`{}` exists: it is neither written over nor added to", path.display());
-            return Err(
-                UserError::Refused { what, help: "choose another name, or give --force".into() }.into()
-            );
-        }
-        OutFile::prepare(path)
     }
 
     fn asked(&self) -> Result<Asked, Failure> {

@@ -179,6 +179,20 @@ impl Session {
         Ok(self.prepare(progress)?.0)
     }
 
+    /// Checks that chip, model and workload go together, without running or measuring anything.
+    ///
+    /// # Errors
+    /// What does not.
+    pub fn check(&self) -> Result<(), Error> {
+        record::technology(&self.chip)?;
+        let (target, workload) = (device::target(&self.chip.chip), self.workload());
+        workload.check(&self.model, &target)?;
+        let mapping = Mapping::default_for(&target, &self.model, &workload)?;
+        plan(&self.model, &workload, &target, &mapping)?;
+        SimDevice::new(&self.chip.chip, self.engine)?;
+        Ok(())
+    }
+
     /// The same, with what was learned of the chip on the way.
     fn prepare(&self, progress: &dyn Progress) -> Result<(Plan, Option<Memory>), Error> {
         let (target, workload) = (device::target(&self.chip.chip), self.workload());

@@ -3,14 +3,15 @@
 use std::fmt::Write;
 
 use crate::counters::COUNTERS;
-use crate::energy::LINES;
+use crate::energy::{LINES, PURPOSES};
+use crate::glossary::COLUMNS;
 use crate::record::DramBytesByClass;
 use crate::units::{Cause, UnitKind};
 
 pub(crate) fn counters_markdown() -> String {
     let mut out = String::from(
-        "# Counters, stall causes, energy lines\n\n\
-         Generated from the tables in `sim/record`; do not edit.\n\n\
+        "# Counters, stall causes, energy lines, columns\n\n\
+         Generated from the tables in `sim/record`; do not edit. `lutsim explain NAME` looks a name up.\n\n\
          ## Event counters\n\n\
          Integers, per phase under `events` in the record. A counter is added to where the event happens; energy\n\
          is multiplied once, after the run.\n\n\
@@ -56,6 +57,20 @@ pub(crate) fn counters_markdown() -> String {
             "| {} | {boundary} | {} | `{}` | `{}` |",
             line.component, line.purpose, line.entry, line.event
         );
+    }
+    out.push_str("\n## Purposes of energy\n\n| purpose | what it is |\n|---|---|\n");
+    for (name, doc) in PURPOSES {
+        let _ = writeln!(out, "| `{name}` | {doc} |");
+    }
+    out.push_str(
+        "\n## Keys and columns\n\n\
+         Of the record, and of the tables beside it. A key that is a band has its low and high value beside it, `_low` and\n\
+         `_high`.\n\n| where | name | unit | what it says |\n|---|---|---|---|\n",
+    );
+    for (kind, table) in COLUMNS {
+        for column in *table {
+            let _ = writeln!(out, "| {kind} | `{}` | {} | {} |", column.name, column.unit, column.doc);
+        }
     }
     out
 }

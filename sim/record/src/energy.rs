@@ -30,21 +30,21 @@ impl Boundary {
     }
 }
 
-/// What energy is spent on, across components.
-pub const PURPOSES: &[&str] = &[
-    "lookups",
-    "accumulation",
-    "tables",
-    "products",
-    "scales",
-    "vector",
-    "sram",
-    "wires",
-    "control",
-    "clock",
-    "leakage",
-    "dram",
-    "interface",
+/// What energy is spent on, across components, with what that is.
+pub const PURPOSES: &[(&str, &str)] = &[
+    ("lookups", "Choosing entries of tables."),
+    ("accumulation", "Shifting what was chosen and adding it to an integer accumulator."),
+    ("tables", "Making tables, or reading stored ones."),
+    ("products", "Multiply-accumulate lanes, where a chip has them."),
+    ("scales", "Scales and zero points at a group's end, and the partial sums they are added to."),
+    ("vector", "The vector unit's arithmetic."),
+    ("sram", "Reads and writes of the scratchpad."),
+    ("wires", "Broadcasts of weights, activations and tables, and the DMA's wires."),
+    ("control", "Instructions, DMA engines and the unpacker's logic."),
+    ("clock", "Clock tree and whatever else runs in every cycle."),
+    ("leakage", "What flows whether anything happens or not."),
+    ("dram", "The memory dies: activates, reads, writes, refreshes and standing by."),
+    ("interface", "Pins, PHY and termination on both sides."),
 ];
 
 /// One row of the energy table: `component += events * entry`.
@@ -280,7 +280,7 @@ impl EnergyBreakdown {
 
     /// By what it is spent on, in the order of [`PURPOSES`].
     pub fn by_purpose(&self) -> Ordered<Band> {
-        let mut out: Ordered<Band> = PURPOSES.iter().map(|p| (*p, Band::default())).collect();
+        let mut out: Ordered<Band> = PURPOSES.iter().map(|(p, _)| (*p, Band::default())).collect();
         for line in &self.lines {
             out.add(line.purpose, line.joules);
         }

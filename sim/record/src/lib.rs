@@ -10,14 +10,16 @@
 //!
 //! This crate knows no simulator: integers come in, a [`Record`] goes out, and reports are drawn from a
 //! saved record alone. Every counter and every stall cause is declared once, in [`counters`]; every energy
-//! line once, in [`energy`]; `docs/counters.md` is generated from both.
+//! line once, in [`energy`]; what keys and columns mean, in [`columns`]; `docs/counters.md` and [`glossary`] come from these.
 
 #![forbid(unsafe_code)]
 
 pub mod check;
+pub mod columns;
 pub mod counters;
 mod document;
 pub mod energy;
+pub mod glossary;
 mod ordered;
 pub mod record;
 mod silicon;

@@ -214,3 +214,28 @@ fn the_counters_document_names_everything() {
     }
     assert!(text.contains("| `dram.N` | dram |") && text.ends_with("|\n"));
 }
+
+#[test]
+fn every_key_of_a_record_is_explained_and_nothing_else() {
+    use lutsim_record::columns::{Column, OPERATOR, PHASE, RUN};
+    let json = serde_json::to_value(small()).unwrap();
+    let stem = |key: &str| key.trim_end_matches("_low").trim_end_matches("_high").to_owned();
+    let keys = |values: &[&serde_json::Value]| {
+        let mut keys: Vec<String> = Vec::new();
+        for key in values.iter().flat_map(|v| v.as_object().unwrap().keys()) {
+            if !keys.contains(&stem(key)) {
+                keys.push(stem(key));
+            }
+        }
+        keys.sort();
+        keys
+    };
+    let names = |table: &[Column]| {
+        let mut names: Vec<String> = table.iter().map(|c| c.name.to_owned()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(keys(&[&json]), names(RUN));
+    assert_eq!(keys(&[&json["phases"]["prefill"], &json["phases"]["decode"]]), names(PHASE));
+    assert_eq!(keys(&[&json["operators"][0]]), names(OPERATOR));
+}

@@ -158,6 +158,12 @@ impl Document {
         ChipError::at(fault, name, text, span)
     }
 
+    /// Name and text of a source.
+    pub(crate) fn source(&self, number: usize) -> (&str, &str) {
+        let (name, text) = &self.sources[number];
+        (name, text)
+    }
+
     pub(crate) fn get(&self, key: Key) -> Option<&Entry> {
         self.entries[key as usize].as_ref()
     }

@@ -9,7 +9,9 @@ mod document;
 mod echo;
 mod error;
 mod keys;
+mod origin;
 mod quantity;
+mod schema;
 mod standards;
 mod value;
 
@@ -21,6 +23,8 @@ use lutsim_tech::{Shape, SiliconError};
 pub use document::Override;
 pub use echo::config_markdown;
 pub use error::{ChipError, Fault, near_miss};
+pub use origin::{Place, Setting};
+pub use schema::{SchemaRow, json_schema, schema_rows};
 
 use crate::config::*;
 use document::{Document, Entry, Raw};
@@ -39,6 +43,7 @@ pub struct ChipFile {
     /// What runs on it unless told otherwise.
     pub workload: Workload,
     values: Vec<Option<Value>>,
+    origins: Vec<origin::Origin>,
 }
 
 /// What is said about a chip; nothing is computed from it.
@@ -138,7 +143,7 @@ impl ChipFile {
             };
             values.push(if wanted { Some(value::read(&doc, key)?) } else { None });
         }
-        let file = build(values, ideal);
+        let file = build(values, origin::origins(&doc), ideal);
         check_rules(&doc, &file.chip)?;
         standards::check_node(&file.chip.technology).map_err(|f| doc.fault(Key::Technology, f))?;
         standards::check_technology(&file.dram_technology).map_err(|f| doc.fault(Key::DramTechnology, f))?;
@@ -160,7 +165,7 @@ fn is_ideal(doc: &Document) -> Result<bool, Box<ChipError>> {
     }
 }
 
-fn build(values: Vec<Option<Value>>, ideal: bool) -> ChipFile {
+fn build(values: Vec<Option<Value>>, origins: Vec<origin::Origin>, ideal: bool) -> ChipFile {
     let wide = |key: Key| match &values[key as usize] {
         Some(Value::Int(n)) => *n,
         other => panic!("`{}` was read as {other:?}", key.path()),
@@ -285,7 +290,7 @@ fn build(values: Vec<Option<Value>>, ideal: bool) -> ChipFile {
         sampling: flag(Key::WorkloadSampling),
     };
     let dram_technology = text(Key::DramTechnology);
-    ChipFile { chip, about, dram_technology, workload, values }
+    ChipFile { chip, about, dram_technology, workload, values, origins }
 }
 
 /// What must hold between keys.

@@ -1,0 +1,158 @@
+//! GPUs and CPUs given the work of a run: what their roofs allow.
+
+use lutsim_baselines::{Activation, Hardware, Setting, Shape, Stage, Stored, physical};
+use lutsim_isa::{Group, WeightFormat, WeightKind};
+use lutsim_record::{Band, Record};
+use lutsim_reports::Ceiling;
+use lutsim_reports::compare::{Basis, PhaseFigures, Subject};
+use serde_json::Value;
+
+use crate::failure::{Failure, UserError};
+use crate::roofline::quoted;
+
+/// A key of the record's model that is not there, or not what it should be.
+fn missing(key: &str) -> Failure {
+    UserError::Refused {
+        what: format!("the record does not say `model.{key}`"),
+        help: "compare runs alone, or run it again with this version".into(),
+    }
+    .into()
+}
+
+/// The dimensions of the model that a record ran.
+///
+/// # Errors
+/// The record lacks one, or the model has what no roofline knows yet.
+fn shape(model: &Value) -> Result<Shape, Failure> {
+    let int = |key: &str| model[key].as_u64().and_then(|n| u32::try_from(n).ok()).ok_or_else(|| missing(key));
+    let flag = |key: &str| model[key].as_bool().ok_or_else(|| missing(key));
+    let text = |key: &str| model[key].as_str().ok_or_else(|| missing(key));
+    for (key, what) in [("experts", "MLPs of experts"), ("window", "attention over a window")] {
+        if !model[key].is_null() {
+            return Err(UserError::Refused {
+                what: format!("{} has {what}: no roofline of those yet", text("name")?),
+                help: "compare runs alone".into(),
+            }
+            .into());
+        }
+    }
+    let activation = match text("activation")? {
+        "silu" => Activation::Silu,
+        "gelu" => Activation::Gelu,
+        "relu" => Activation::Relu,
+        "relu2" => Activation::SquaredRelu,
+        _ => return Err(missing("activation")),
+    };
+    Ok(Shape {
+        name: text("name")?.to_owned(),
+        layers: int("layers")?,
+        hidden: int("hidden")?,
+        intermediate: int("intermediate")?,
+        heads: int("heads")?,
+        kv_heads: int("kv_heads")?,
+        head_dim: int("head_dim")?,
+        vocab: int("vocab")?,
+        gated: flag("gated_mlp")?,
+        activation,
+        centred_norms: text("norm")? == "layer",
+        sub_norms: flag("sub_norms")?,
+        post_norms: !model["post_norms"].is_null(),
+        score_cap: !model["score_cap"].is_null(),
+        logit_cap: !model["logit_cap"].is_null(),
+        embedding_norm: flag("embedding_norm")?,
+        rotated: model["positions"]["rope_dims"].as_u64().map_or(0, |n| n as u32),
+        learned_positions: !model["positions"]["learned_offset"].is_null(),
+        tied: flag("tied_embeddings")?,
+        biases: [flag("qkv_bias")?, flag("output_bias")?, flag("mlp_bias")?],
+    })
+}
+
+/// Bits of a weight's code, and those that are stored of the head.
+fn weight_bits(record: &Record, shape: &Shape) -> Result<(f64, f64), Failure> {
+    let workload = &record.provenance.config["chip"]["workload"];
+    let kind = |key: &str| {
+        let name = workload[key].as_str().ok_or_else(|| missing(key))?;
+        WeightKind::ALL.iter().copied().find(|kind| kind.name() == name).ok_or_else(|| missing(key))
+    };
+    let group = workload["head_group"].as_u64().map_or(Group::Row, |n| Group::Of(n as u32));
+    let head = WeightFormat::new(kind("head")?, group).bits_per_weight(shape.vocab, shape.hidden);
+    let weights = kind("weights")?;
+    let code = if weights.is_float() { 16.0 } else { weights.planes().len() as f64 };
+    Ok((code, head))
+}
+
+/// What `hardware` allows at most of the work of `record`.
+///
+/// # Errors
+/// The record lacks what a roofline needs.
+pub(crate) fn subject(name: &str, hardware: &Hardware, record: &Record) -> Result<Subject, Failure> {
+    let w = &record.workload;
+    let shape = shape(&record.provenance.config["model"])?;
+    let (code, head) = weight_bits(record, &shape)?;
+    let activation_bits = if w.activations == "fp16" { 16.0 } else { 8.0 };
+    let scale = 16.0 / f64::from(shape.head_dim.max(1));
+    let (kv_bits, stored_kv) = match w.kv.as_str() {
+        "fp16" => (16.0, 16.0),
+        "int4" => (4.0, 4.0 + scale),
+        _ => (8.0, 8.0 + scale),
+    };
+    let stored = Stored { head, ..Stored::uniform(w.stored_bits_per_weight, stored_kv) };
+    let setting = |length: u64| Setting {
+        batch: w.batch as u32,
+        length: length.max(1) as u32,
+        weight_bits: code,
+        activation_bits,
+        kv_bits,
+        stored,
+        flash: false,
+    };
+    let figures = |stage: &Stage, times: f64, tokens: u64| {
+        let seconds = stage.seconds * times;
+        let rate = tokens as f64 / seconds;
+        PhaseFigures {
+            tokens,
+            seconds,
+            joules_per_token: hardware.power.as_ref().map(|watts| {
+                let joules = watts.value / rate;
+                Band { mid: joules, low: joules, high: joules }
+            }),
+            ops: stage.ops.real() * times,
+            dram_bytes: stage.access * times,
+        }
+    };
+    let prefill = (w.prompt > 0 && record.phases.prefill.is_some()).then(|| {
+        let analysis = physical::analyze(&shape, &setting(w.prompt), hardware);
+        figures(&analysis.stages[0], 1.0, w.batch * w.prompt)
+    });
+    // Decode gets slower with each token; the one in the middle is the mean, since every part is linear in the context.
+    let decode = record.phases.decode.as_ref().map(|_| {
+        let middle = w.context + w.prompt + w.generate.div_ceil(2);
+        let analysis = physical::analyze(&shape, &setting(middle), hardware);
+        figures(&analysis.stages[1], w.generate as f64, w.batch * w.generate)
+    });
+    let mut notes = vec![format!(
+        "{name} is a roof: every operand crosses DRAM ({}) once per operator, operators follow one another at the peak; nothing \
+         can be faster",
+        quoted(&hardware.bandwidth)
+    )];
+    if let Some(power) = &hardware.power {
+        notes.push(format!("{name}: energy at its rated power, {}", quoted(power)));
+    }
+    let work = Subject::of_record(name, record).work;
+    let (matrix, peak) = hardware.matrix_peak(code.max(activation_bits));
+    Ok(Subject {
+        name: name.to_owned(),
+        basis: Basis::Roof,
+        machine: hardware.name.clone(),
+        work,
+        size: Some((w.weight_bytes, w.parameters)),
+        lengths: (w.prompt, w.generate, w.context + w.prompt),
+        first_token: prefill.as_ref().map(|p| p.seconds / w.batch as f64),
+        prefill,
+        decode,
+        area: None,
+        bandwidth: hardware.bandwidth.value,
+        peaks: vec![Ceiling { label: matrix.name().into(), ops_per_s: peak }],
+        notes,
+    })
+}
