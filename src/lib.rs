@@ -25,6 +25,7 @@ pub mod output;
 pub mod paper;
 pub mod ppa;
 mod progress;
+pub mod published;
 pub mod records;
 pub mod requested;
 pub mod resolve;

@@ -11,6 +11,7 @@ mod gemm;
 mod generate;
 mod laws;
 mod ppa;
+mod published;
 mod roofline;
 mod run;
 mod wrong_models;

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::failure::{Failure, UserError};
 use crate::latency::latency;
-use crate::{output, paper, validation};
+use crate::{output, paper, published, validation};
 
 /// Write the generated documents.
 #[derive(Debug, Args)]
@@ -27,6 +27,8 @@ pub fn generated() -> Vec<(&'static str, String)> {
         ("isa.md", lutsim_isa::docs::isa_markdown(|row| latency(row.mnemonic))),
         ("validation-dram.md", validation::dram_markdown()),
         ("validation-paper.md", paper::paper_markdown()),
+        ("validation-published.md", published::published_markdown()),
+        ("validation-published.csv", published::published_csv()),
     ]
 }
 

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::failure::Failure;
-use crate::{output, paper, validation};
+use crate::{output, paper, published, validation};
 
 /// Hold the model against what is published.
 #[derive(Debug, Args)]
@@ -22,6 +22,12 @@ enum What {
         #[arg(long)]
         json: bool,
     },
+    /// Engines on CPUs, GPUs and NPUs against published rates (docs/validation-published.md)
+    Published {
+        /// Print every row as CSV
+        #[arg(long)]
+        csv: bool,
+    },
     /// The memory model against two public simulators (docs/validation-dram.md)
     Dram,
 }
@@ -31,6 +37,8 @@ impl Validate {
         match self.what {
             What::Paper { json: false } => output::print(&paper::paper_markdown()),
             What::Paper { json: true } => output::print(&format!("{:#}\n", rows())),
+            What::Published { csv: false } => output::print(&published::published_markdown()),
+            What::Published { csv: true } => output::print(&published::published_csv()),
             What::Dram => output::print(&validation::dram_markdown()),
         }
     }

@@ -15,9 +15,11 @@
 pub mod analysis;
 pub mod csv;
 pub mod difference;
+pub mod engine;
 pub mod hardware;
 pub mod llm_viewer;
 pub mod physical;
+pub mod published;
 pub mod shape;
 pub mod slide;
 
