@@ -53,7 +53,7 @@ fn products(c: &mut Criterion) {
         let (mut state, w) = (state(), weights(kind, group));
         let a = TileRef { base: 0, rows, cols: K, stride: K, format: Format::Plain(Elem::I8) };
         let (acc, o) = (AccType::I32, OType::F32);
-        let ty = LmmaType { m: 2, n: 64, k: 4, entries, a: AType::Int8, w: kind, acc, o };
+        let ty = LmmaType { m: 2, n: 64, k: 4, entries, halves: false, a: AType::Int8, w: kind, acc, o };
         let op = Op::Lmma { ty, a, w, grid: GRID, first: true };
         let name = format!("{} of {} {}", rows, w.format, entries);
         bench.throughput(Throughput::Elements(u64::from(rows * N) * u64::from(K)));

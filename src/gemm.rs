@@ -72,7 +72,7 @@ impl Gemm {
         let activations = (chunk * u64::from(self.k)).next_multiple_of(64) + (4 * chunk).next_multiple_of(64);
         let tables = match chip.lut.build {
             Build::Vector => (chunk * Elem::T8.row_bytes(self.k)).next_multiple_of(64),
-            Build::Ingress { .. } => 0,
+            Build::Ingress { .. } | Build::Nobody => 0,
         };
         activations
             + tables
@@ -119,6 +119,17 @@ impl Gemm {
     /// # Errors
     /// A chip on which the product does not fit.
     pub fn lower(&self, chip: &Chip) -> Result<Lowered, UserError> {
+        if chip.lut.kind.traits().dequantises {
+            return Err(UserError::Refused {
+                what: format!(
+                    "this product is of INT8 activations, which cores of `{}` do not take",
+                    chip.lut.kind.name()
+                ),
+                help:
+                    "the nearest legal choice is `--set lut.kind=mac-int8`; `lutsim run` runs models on them"
+                        .into(),
+            });
+        }
         self.check_accumulator(chip)?;
         if !self.format.divides(self.k) {
             return Err(UserError::Refused {
@@ -184,7 +195,7 @@ impl Gemm {
         let tables = scale_base + pad(4 * u64::from(chunk));
         let (elem, operand, out) = match lut.build {
             Build::Vector => (Elem::T8, tables, tables + pad(u64::from(chunk) * Elem::T8.row_bytes(k))),
-            Build::Ingress { .. } => (Elem::I8, 0, tables),
+            Build::Ingress { .. } | Build::Nobody => (Elem::I8, 0, tables),
         };
         let row = elem.row_bytes(k);
         let make = match elem {
@@ -199,7 +210,8 @@ impl Gemm {
         let (ring_end, out_end) = (ring + slots * slot, out + 2 * out_bytes);
         let pass = rows * lut.m;
         let (tiles, chunks) = (n.div_ceil(n_tile), m.div_ceil(chunk));
-        let ty = format!("m{}n{}k{}.int8.{}.i{}.f32", lut.m, lut.n, lut.k, format.kind, lut.accumulator_bits);
+        let table = if lut.kind.has_tables() { lut.k } else { 1 };
+        let ty = format!("m{}n{}k{table}.int8.{}.i{}.f32", lut.m, lut.n, format.kind, lut.accumulator_bits);
         let grid = format!("{rows}x{columns}");
         let mut t =
             format!("; {m} x {n} x {k}, {format}; chunks of {chunk} rows, tiles of {n_tile} columns\n");

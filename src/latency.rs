@@ -22,7 +22,9 @@ pub(crate) fn latency(mnemonic: &str) -> String {
              controllers have taken the last one. One transfer at a time."
             .into(),
         "lmma" => "per group of g weights along K, `planes * ceil(g / k)` cycles of the select array (int1 1 plane, int1.58 \
-             and int2 2, int3 3, int4 4, int8 8); with k = 1, `ceil(rows * columns * g / attention.mac.lanes)` cycles of the \
+             and int2 2, int3 3, int4 4, int8 8). Cores without tables take `ceil(planes / b) * ceil(g / lut.k)`, b the bits of a weight that \
+             their kind multiplies with at once (`add` 1, `mac-int2` 2, `mac-int4` 4, `mac-int8` 8); `mac-fp16` has one group, all of K, takes \
+             `ceil(K / lut.k)`, longer if `columns * K / lut.dequantisers` is more. With tables and k = 1, `ceil(rows * columns * g / attention.mac.lanes)` cycles of the \
              multiply-accumulate lanes. Longer if the builders (`rows * ceil(g / k) / lut.builders`; none for stored \
              tables), the links (`columns * planes * g / 8` bytes at `lut.weight_link_bytes`, a row's activations or tables at \
              `lut.activation_link_bytes`) or the scratchpad deliver less. Entries of 8 bits (`k4t8`) are built after a pass for their scale, \

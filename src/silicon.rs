@@ -4,8 +4,7 @@ use lutsim_record::{Area, Band, Ordered, Price, Tech};
 use lutsim_sim::chip_file::ChipFile;
 use lutsim_sim::config::Build;
 use lutsim_tech::{
-    Core, Cores, Dma, Dram, Kind, Node, Plan, Scratchpad, Sequencer, Shape, Silicon, SiliconError, Vector,
-    cost,
+    Core, Cores, Dma, Dram, Node, Plan, Scratchpad, Sequencer, Silicon, SiliconError, Vector, cost,
 };
 
 use crate::device;
@@ -33,18 +32,15 @@ pub fn plan(file: &ChipFile) -> Result<Plan, SiliconError> {
             file: format!("{name}.toml"),
         })
     };
-    let shape = Shape::lut(chip.lut.m, chip.lut.n, chip.lut.k, chip.lut.accumulator_bits);
-    let builders = match chip.lut.build {
+    let lut = chip.lut;
+    let builders = match lut.build {
         Build::Ingress { builders } => builders,
         Build::Vector => 0,
+        Build::Nobody => lut.dequantisers,
     };
+    let core = Core::on_chip(lut.kind, (lut.m, lut.n, lut.k), lut.accumulator_bits, builders);
     Ok(Plan {
-        cores: Cores {
-            count: chip.lut.cores,
-            core: Core { kind: Kind::Lut, shape, builders },
-            drain_lanes: chip.lut.drain_lanes,
-            mac_lanes: chip.lut.mac_lanes,
-        },
+        cores: Cores { count: lut.cores, core, drain_lanes: lut.drain_lanes, mac_lanes: lut.mac_lanes },
         scratchpad: Scratchpad {
             bytes: chip.scratchpad.bytes,
             banks: chip.scratchpad.banks,

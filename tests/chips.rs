@@ -17,15 +17,27 @@ fn chips() -> Vec<PathBuf> {
     paths
 }
 
+/// Whether a chip's cores multiply floats alone.
+fn takes_halves(path: &Path) -> bool {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let file = ChipFile::parse(name, &std::fs::read_to_string(path).unwrap(), &[]).unwrap();
+    file.chip.lut.kind.traits().dequantises
+}
+
 #[test]
 fn every_chip_runs_a_product_and_a_small_model() {
     for path in chips() {
         let chip = path.to_str().unwrap();
+        let halves = takes_halves(&path);
         for args in [
             "gemm 1,512,512 --weights int2",
             "gemm 20,300,256 --weights int4",
             "run --model tiny-2l --prompt 4 --generate 1 --weights int2 --group 32 --set workload.head_group=32",
         ] {
+            // A lone product is of integers.
+            if halves && args.starts_with("gemm") {
+                continue;
+            }
             let args: Vec<&str> = args.split(' ').chain(["--config", chip]).collect();
             let (code, _, stderr) = lutsim(Path::new("."), &args);
             assert_eq!(code, 0, "{chip}: {args:?}\n{stderr}");
@@ -64,7 +76,7 @@ fn a_chips_dram_technology_agrees_with_its_standard() {
 /// Also where pseudo-channels have a data bus each.
 #[test]
 fn a_channel_is_as_busy_as_its_share_of_the_peak() {
-    for path in chips() {
+    for path in chips().into_iter().filter(|path| !takes_halves(path)) {
         let chip = path.to_str().unwrap();
         let (_, stdout, _) = lutsim(Path::new("."), &["gemm", "1,4096,1024", "--json", "--config", chip]);
         let found: serde_json::Value = serde_json::from_str(&stdout).unwrap();

@@ -9,6 +9,7 @@ mod dram;
 mod explore;
 mod gemm;
 mod generate;
+mod kinds;
 mod laws;
 mod ppa;
 mod published;

@@ -61,6 +61,8 @@ pub struct Machine {
     pub table: u32,
     /// The same in attention; 1 if it does without tables.
     pub attention_table: u32,
+    /// Whether the cores dequantise weights to FP16 and multiply with that.
+    pub dequantises: bool,
     /// Whether the MLP's hidden activations pass through FP16.
     pub half_hidden: bool,
     /// K of a matrix's records where that is not all of it (it matters for groups of a whole row).
@@ -76,6 +78,7 @@ impl Default for Machine {
             entries: Entries::Exact,
             table: 4,
             attention_table: 4,
+            dequantises: false,
             half_hidden: false,
             k_blocks: BTreeMap::new(),
         }
@@ -92,6 +95,7 @@ impl Machine {
             entries: plan.workload.entries(plan.target.k),
             table: plan.target.k,
             attention_table: if plan.target.mac_attention { 1 } else { plan.target.k },
+            dequantises: plan.target.dequantises,
             half_hidden: plan.mapping.hidden == Hidden::F16,
             k_blocks: plan.layout.tensors.iter().map(|t| (t.name.to_string(), t.k_block)).collect(),
         }

@@ -12,8 +12,10 @@ pub struct Target {
     pub m: u32,
     /// Weight columns of one core.
     pub n: u32,
-    /// Activations per table.
+    /// Activations per table; 1 if the cores have none.
     pub k: u32,
+    /// Whether the cores multiply with weights that were dequantised to FP16.
+    pub dequantises: bool,
     /// Whether the vector unit makes the tables, into the scratchpad; otherwise the cores do.
     pub stored_tables: bool,
     /// Whether attention runs on multiply-accumulate lanes of the cores, without tables.
@@ -47,6 +49,7 @@ impl Target {
         m: 2,
         n: 64,
         k: 4,
+        dequantises: false,
         stored_tables: false,
         mac_attention: false,
         accumulator_bits: 24,

@@ -22,13 +22,10 @@ fn acc_of_half(entries: Entries, integer: AccType) -> AccType {
     if entries == Entries::Int8 { integer } else { AccType::F32 }
 }
 
-fn entries() -> impl Strategy<Value = Entries> {
-    prop::sample::select(Entries::ALL)
-}
-
 /// Rows of `x` times the tensor, `k_block` weights at a time, by instructions.
 fn by_instructions(t: &Matrix, k_block: u32, machine: &Machine, x: &[Vec<f32>]) -> Vec<Vec<f32>> {
-    let Machine { activations, entries, .. } = *machine;
+    let Machine { activations, entries, dequantises: halves, .. } = *machine;
+    let table = if halves { 1 } else { 4 };
     let mut state = State::new(1 << 20, 1 << 30, SHAPE);
     let rows = x.len() as u32;
     let ((n, k), format) = (t.shape(), t.format());
@@ -40,7 +37,8 @@ fn by_instructions(t: &Matrix, k_block: u32, machine: &Machine, x: &[Vec<f32>]) 
     let (codes, output) = (plain(elem, 0x10000, rows, k), plain(Elem::F32, 0x20000, rows, n));
     put(&mut state, &input, x);
     state.exec(&Op::Vector(VectorOp::Quant { d: codes, s: scale, x: input, bits })).unwrap();
-    let ty = LmmaType { m: 2, n: 16, k: 4, entries, a: activations, w: format.kind, acc, o: OType::F32 };
+    let (a, w, o) = (activations, format.kind, OType::F32);
+    let ty = LmmaType { m: 2, n: 16, k: table, entries, halves, a, w, acc, o };
     for k0 in (0..k).step_by(k_block as usize) {
         let k = k_block.min(k - k0);
         let mut record = Vec::new();
@@ -98,7 +96,8 @@ fn attention_by_instructions(
     keys: &[Vec<f32>],
     values: &[Vec<f32>],
 ) -> Vec<f32> {
-    let Machine { activations, entries, .. } = *machine;
+    let Machine { activations, entries, dequantises: halves, .. } = *machine;
+    let table = if halves { 1 } else { 4 };
     let (tokens, dim) = (keys.len() as u32, query.len() as u32);
     let mut state = State::new(1 << 20, 1 << 30, LutShape { cores: 6, m: 2, n: 64 });
     let stride = keep(&mut state, kind, keys, 0);
@@ -107,7 +106,7 @@ fn attention_by_instructions(
         AType::Int8 => (Elem::I8, 8, AccType::I24),
         AType::Fp16 => (Elem::F16, 16, acc_of_half(entries, AccType::I24)),
     };
-    let ty = LmmaType { m: 2, n: 64, k: 4, entries, a: activations, w: kind, acc, o: OType::F32 };
+    let ty = LmmaType { m: 2, n: 64, k: table, entries, halves, a: activations, w: kind, acc, o: OType::F32 };
     let (x, a) = (plain(Elem::F32, 0, 1, dim), plain(elem, 0x1000, 1, dim));
     let (s, score) = (plain(Elem::F32, 0x2000, 1, 1), plain(Elem::F32, 0x3000, 1, tokens));
     let out = plain(Elem::F32, 0x8000, 1, dim);
@@ -153,6 +152,23 @@ fn attention_by_instructions(
     get(&state, &out, 0)
 }
 
+/// What cores there are: tables for both activations, entries exact or rounded, or a dequantiser.
+fn machines() -> impl Strategy<Value = Machine> {
+    let with = |activations, entries, dequantises| Machine {
+        activations,
+        entries,
+        dequantises,
+        ..Machine::default()
+    };
+    prop::sample::select(vec![
+        with(AType::Int8, Entries::Exact, false),
+        with(AType::Int8, Entries::Int8, false),
+        with(AType::Fp16, Entries::Exact, false),
+        with(AType::Fp16, Entries::Int8, false),
+        with(AType::Fp16, Entries::Exact, true),
+    ])
+}
+
 fn group() -> impl Strategy<Value = Group> {
     prop_oneof![Just(Group::Row), (4u32..=8).prop_map(|p| Group::Of(1 << p))]
 }
@@ -161,17 +177,16 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
     #[test]
     fn instructions_equal_the_reference(
-        kind in prop::sample::select(&KINDS[..]), group in group(), half in any::<bool>(), entries in entries(),
+        kind in prop::sample::select(&KINDS[..]), group in group(), machine in machines(),
         n in 1u32..=48, k in 1u32..400, m in 1u32..=4, blocks in 1u32..4, seed in any::<u64>(), size in -20i32..20,
     ) {
-        let activations = if half { AType::Fp16 } else { AType::Int8 };
+        let half = machine.activations == AType::Fp16;
         let t = synthetic_tensor(Stream::new(seed, "w", None), n, k, WeightFormat { kind, group }, 1.0);
         let t = Matrix::Codes(t);
         let size = if half { 1.0 } else { (size as f32).exp2() };
         let row = |r: u32| (0..k).map(|i| size * Stream::new(seed, "x", Some(r)).normal(u64::from(i))).collect();
         let x: Vec<Vec<f32>> = (0..m).map(row).collect();
         let k_block = k.div_ceil(blocks).next_multiple_of(group.size(16));
-        let machine = Machine { activations, entries, ..Machine::default() };
         let expected: Vec<Vec<f32>> = x.iter().map(|x| product(&t, k_block, &machine, x)).collect();
         let found = by_instructions(&t, k_block, &machine, &x);
         let bits = |rows: &[Vec<f32>]| rows.iter().flatten().map(|x| x.to_bits()).collect::<Vec<_>>();
@@ -188,17 +203,15 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
     #[test]
     fn blocks_equal_the_reference(
-        kind in prop::sample::select(block_kinds()), half in any::<bool>(), entries in entries(), n in 1u32..=48, units in 1u32..6, m in 1u32..=4,
+        kind in prop::sample::select(block_kinds()), machine in machines(), n in 1u32..=48, units in 1u32..6, m in 1u32..=4,
         blocks in 1u32..3, seed in any::<u64>(),
     ) {
-        let activations = if half { AType::Fp16 } else { AType::Int8 };
         let weights = kind.blocks().unwrap().weights;
         let k = units * weights;
         let t = Matrix::Blocks(synthetic_blocks(Stream::new(seed, "w", None), n, k, kind, 1.0));
         let row = |r: u32| (0..k).map(|i| Stream::new(seed, "x", Some(r)).normal(u64::from(i))).collect();
         let x: Vec<Vec<f32>> = (0..m).map(row).collect();
         let k_block = k.div_ceil(blocks).next_multiple_of(weights);
-        let machine = Machine { activations, entries, ..Machine::default() };
         let expected: Vec<Vec<f32>> = x.iter().map(|x| product(&t, k_block, &machine, x)).collect();
         let found = by_instructions(&t, k_block, &machine, &x);
         let bits = |rows: &[Vec<f32>]| rows.iter().flatten().map(|x| x.to_bits()).collect::<Vec<_>>();
@@ -231,16 +244,15 @@ proptest! {
     #[test]
     fn attention_equals_the_reference(
         kind in prop::sample::select(&[WeightKind::Kv8, WeightKind::Kv4, WeightKind::KvF16][..]),
-        half in any::<bool>(), entries in entries(), tokens in 1u32..300, dim in 2u32..33, seed in any::<u64>(),
+        machine in machines(), tokens in 1u32..300, dim in 2u32..33, seed in any::<u64>(),
     ) {
-        let activations = if half { AType::Fp16 } else { AType::Int8 };
         let dim = 4 * dim;
         let row = |name: &str, r: u32| -> Vec<f32> {
             (0..dim).map(|i| Stream::new(seed, name, Some(r)).normal(u64::from(i))).collect()
         };
         let rows = |name: &str| (0..tokens).map(|r| row(name, r)).collect::<Vec<_>>();
         let (query, keys, values) = (row("q", 0), rows("k"), rows("v"));
-        let machine = Machine { activations, entries, kv: kind, ..Machine::default() };
+        let machine = Machine { kv: kind, ..machine };
         let expected = attention(&query, &keys, &values, &machine);
         let found = attention_by_instructions(kind, &machine, &query, &keys, &values);
         let bits = |row: &[f32]| row.iter().map(|x| x.to_bits()).collect::<Vec<_>>();

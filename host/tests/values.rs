@@ -225,6 +225,26 @@ fn rounded_tables() {
     check(&tiny(), Workload { tables, weights: row, head: row, prompt: 130, ..small() });
 }
 
+/// Cores without tables: integers as they are, or FP16 weights that a dequantiser made.
+#[test]
+fn cores_without_tables() {
+    for (activations, dequantises) in [(AType::Int8, false), (AType::Fp16, true)] {
+        let target = Target { k: 1, dequantises, ..chip::TINY };
+        for kv in [WeightKind::Kv8, WeightKind::Kv4, WeightKind::KvF16] {
+            let work = Workload { activations, kv, batch: 2, prompt: 9, ..small() };
+            check_on(&target, &tiny(), work);
+            check_on(&target, &bloom(), Workload { prompt: 130, generate: 2, ..work });
+        }
+        for kind in [WeightKind::Int1, WeightKind::Int158, WeightKind::Int4, WeightKind::Int8] {
+            for group in [Group::Of(16), Group::Row] {
+                let weights = WeightFormat { kind, group };
+                check_on(&target, &tiny(), Workload { activations, weights, ..small() });
+            }
+        }
+        check_on(&target, &tiny(), Workload { activations, head: WeightFormat::FLOAT, ..small() });
+    }
+}
+
 /// Tables that the vector unit made, attention without tables, and both.
 #[test]
 fn tables_in_scratchpad_and_attention_on_lanes() {

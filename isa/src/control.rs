@@ -441,6 +441,9 @@ pub(crate) fn check_lmma(ty: LmmaType, a: &TileRef, w: &TileRef, grid: Grid) -> 
     if a.cols != w.cols {
         return refuse(format!("lmma: K is {} in the activations and {} in the weights", a.cols, w.cols));
     }
+    if ty.halves && (ty.k, ty.entries, ty.a) != (1, Entries::Exact, AType::Fp16) {
+        return refuse(format!("lmma: {ty}: weights that become FP16 meet FP16 activations, without tables"));
+    }
     if ty.entries == Entries::Int8 {
         if ty.k == 1 {
             return refuse("lmma: a table of one activation is that activation: no entry to round".into());

@@ -154,7 +154,7 @@ const KINDS: &[(&str, &str, Members)] = &[
         LmmaType::KIND,
         "`m{M}n{N}k{K}.{activations}.{weights}.{accumulator}.{output}` of one core: M in bits 0-7, N in 8-19, K \
 (activations per table, up to 6) in 20-23, activation type in 24-25, weight type in 26-32, accumulator in 33-34, output in 35, \
-table entries in 36 (`k{K}t8` if they are rounded to 8 bits).",
+table entries in 36 (`k{K}t8` if they are rounded to 8 bits), FP16 weights in 37 (`k1h`).",
         &[],
     ),
     (
@@ -277,6 +277,11 @@ With FP16 activations a table entry is `(((+-a0) +- a1) +- a2) +- a3` in FP32, r
 FP32, table after table and the planes of each in order; t is FP32. The partial sum of (m, n) lies in core (m div M, n div N) of
 the grid and stays there until an `lmma` with `first` clears it.
 
+**Cores without tables** have K = 1, whatever they take at once: the table of one activation is that activation, so sums are the same
+integers, exactly. Cores that dequantise (`k1h`, FP16 activations) make FP16 of every weight first,
+`w = fp16(scale * (q' - z') + offset)` with the product rounded to single precision, and add the exact products `a * w` to the partial
+sum one after the other in the order of K, each sum rounded to single precision; no scale is left for a group's end.
+
 **Entries of 8 bits** (`k4t8`): the entries above, whatever the activations, are rounded once more, with one scale per row and group of
 weights:
 
@@ -323,7 +328,7 @@ mod tests {
             }
         }
         assert!(page.contains("\nTime: one cycle\n"));
-        assert!(page.contains("| 8-44 | `ty` | an lmma type |"));
+        assert!(page.contains("| 8-45 | `ty` | an lmma type |"));
         assert!(page.contains("### lmma\n\n```\nlmma.ty a, w, grid, first, wait, signal\n```\n"));
         assert!(page.contains("loop count {"));
         assert!(!page.contains("\n\n\n"));

@@ -29,16 +29,18 @@ pub struct Chip {
     pub runtime: Runtime,
 }
 
-/// LUT cores, all alike.
+/// Cores, all alike.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Lut {
+    /// What they do: look up, add or multiply.
+    pub kind: lutsim_tech::Kind,
     /// Cores on the chip.
     pub cores: u32,
     /// Activation rows of one core (tables held at once).
     pub m: u32,
     /// Weight columns of one core.
     pub n: u32,
-    /// Activations per table.
+    /// Activations per table; of cores without tables, products that a cycle adds into one accumulator.
     pub k: u32,
     /// Multiply-add lanes of one core's drain.
     pub drain_lanes: u32,
@@ -48,6 +50,8 @@ pub struct Lut {
     pub pipeline_cycles: u32,
     /// Who makes the tables.
     pub build: Build,
+    /// Weights that a core dequantises per cycle; 0 if it does not.
+    pub dequantisers: u32,
     /// Bytes per cycle of the link that brings weights to a column of cores: all of its cores take the same.
     pub weight_link_bytes: u32,
     /// Bytes per cycle of the link that brings activations or tables to a row of cores: all of its cores take the same.
@@ -66,6 +70,8 @@ pub enum Build {
     },
     /// The vector unit, once, into the scratchpad; cores read them from there.
     Vector,
+    /// Nobody: the cores do without.
+    Nobody,
 }
 
 /// Scratchpad.

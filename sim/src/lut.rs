@@ -7,8 +7,10 @@
 //!             +------------------------- scratchpad <----------------- write-out ---------+
 //! ```
 //! Tables and operands come in while the array works, so that a group lasts as long as the slowest of them; cycles
-//! beyond the array's own are `builder` or `broadcast`. With K = 1 there are no tables: the cores' multiply-accumulate lanes take
-//! the array's place, all planes of a weight at once. Entries that are rounded to 8 bits need the largest of their group first: a pass
+//! beyond the array's own are `builder` or `broadcast`. What an array does in a cycle is its kind's row in `lutsim_tech::Kind`: a plane of
+//! K weights, or as many bits of them as it multiplies at once. An `lmma` with K = 1 has no tables: it is for cores of such kinds, and in
+//! attention for multiply-accumulate lanes that take the array's place, all planes of a weight at once. Cores that dequantise have one
+//! group per `lmma`, as no scale is left for the drain. Entries that are rounded to 8 bits need the largest of their group first: a pass
 //! of its activations through the builders, beside the group before; in front of an idle array it is waited for.
 //!
 //! An `lmma` is a row of groups: g activations against R m rows and C n columns, every bit-plane in turn. The operands
@@ -203,7 +205,7 @@ impl Lut {
             }
             let Some(job) = shared.accept(now, Queue::Lut) else { return };
             match job.dispatch.op {
-                Op::Lmma { ty, a, w, grid, .. } => self.pass = Pass::new(job, ty, a, w, grid),
+                Op::Lmma { ty, a, w, grid, .. } => self.pass = Pass::new(job, ty, a, w, grid, &self.config),
                 Op::Drain { mode, o, grid, .. } => {
                     self.drain.push_back(DrainTask::WriteOut { job, o, grid, mode });
                     self.begin_drain(now, shared);
@@ -229,7 +231,7 @@ impl Lut {
             self.posted[i] += 1;
             runs[i] = self.posted[i];
         }
-        pass.count(&group, shared);
+        pass.count(&group, &self.config, shared);
         pass.next += 1;
         let ends = (pass.next == pass.groups).then_some(pass.job);
         let GroupShape { cycles, late, drain_cycles, .. } = group;
@@ -329,9 +331,10 @@ struct GroupShape {
 }
 
 impl Pass {
-    fn new(job: Job, ty: LmmaType, a: TileRef, w: TileRef, grid: Grid) -> Option<Self> {
+    fn new(job: Job, ty: LmmaType, a: TileRef, w: TileRef, grid: Grid, lut: &config::Lut) -> Option<Self> {
         let Format::Weights(format) = w.format else { return None };
-        let group = format.group.size(w.cols).min(w.cols).max(1);
+        let group = if lut.kind.traits().dequantises { w.cols } else { format.group.size(w.cols) };
+        let group = group.min(w.cols).max(1);
         let groups = w.cols.div_ceil(group).max(1);
         let planes = format.kind.planes().len() as u32;
         Some(Self { job, ty, a, w, grid, planes, group, groups, next: 0 })
@@ -342,22 +345,24 @@ impl Pass {
         let rows = self.a.rows.div_ceil(self.grid.r.into()).min(lut.m);
         let columns = self.w.rows.div_ceil(self.grid.c.into()).min(lut.n);
         let drain_cycles = u64::from((rows * columns).div_ceil(lut.drain_lanes));
-        let tables = u64::from(k.div_ceil(u32::from(self.ty.k)));
-        let cycles = match self.on_lanes() {
+        let on_lanes = self.on_lanes(lut);
+        let tables = u64::from(k.div_ceil(self.at_once(lut)));
+        let cycles = match on_lanes {
             true => {
                 (u64::from(rows) * u64::from(columns) * u64::from(k)).div_ceil(lut.mac_lanes.max(1).into())
             }
-            false => u64::from(self.planes) * tables,
+            false => self.steps(lut) * tables,
         };
         let cycles = cycles.max(1);
         let build = match lut.build {
-            Build::Ingress { builders } if !self.on_lanes() => {
-                (u64::from(rows) * tables).div_ceil(builders.into())
+            Build::Ingress { builders } if !on_lanes => (u64::from(rows) * tables).div_ceil(builders.into()),
+            Build::Nobody if lut.dequantisers > 0 => {
+                (u64::from(columns) * u64::from(k)).div_ceil(lut.dequantisers.into())
             }
             _ => 0,
         };
         // The bits that the cores take, a table's worth of each column at a time.
-        let bits = u64::from(columns) * u64::from(self.planes) * tables * u64::from(self.ty.k);
+        let bits = u64::from(columns) * u64::from(self.planes) * tables * u64::from(self.at_once(lut));
         let activations = u64::from(rows) * self.activation_bytes(k);
         let links = bits
             .div_ceil(8 * u64::from(lut.weight_link_bytes))
@@ -370,9 +375,17 @@ impl Pass {
     fn rounds(&self) -> bool {
         self.ty.entries == Entries::Int8
     }
-    /// Whether there are no tables.
-    fn on_lanes(&self) -> bool {
-        self.ty.k == 1
+    /// Whether lanes take the array's place.
+    fn on_lanes(&self, lut: &config::Lut) -> bool {
+        self.ty.k == 1 && lut.kind.has_tables()
+    }
+    /// Activations of K that a step of the array takes.
+    fn at_once(&self, lut: &config::Lut) -> u32 {
+        if lut.kind.has_tables() { self.ty.k.into() } else { lut.k }
+    }
+    /// Steps of the array for K weights of a column: a plane each, or what the kind multiplies at once.
+    fn steps(&self, lut: &config::Lut) -> u64 {
+        lut.kind.steps(self.planes).into()
     }
     /// Whether the tables come from the scratchpad.
     fn stored(&self) -> bool {
@@ -428,23 +441,34 @@ impl Pass {
         let activations = if rows * row_words > cycles { widen(activations, cycles) } else { activations };
         [spread(planes_at, plane_bytes), scales, activations]
     }
-    fn count(&self, g: &GroupShape, shared: &mut Shared) {
+    fn count(&self, g: &GroupShape, lut: &config::Lut, shared: &mut Shared) {
         let (rows, n, k) = (u64::from(self.a.rows), u64::from(self.w.rows), u64::from(g.k));
-        let tables = k.div_ceil(u64::from(self.ty.k));
+        let tables = k.div_ceil(self.at_once(lut).into());
         let work = &mut shared.work;
         let columns = n.div_ceil(self.ty.n.into()).min(self.grid.c.into());
         let macs = rows * n * k;
-        match (self.on_lanes(), self.ty.a) {
+        match (self.on_lanes(lut), self.ty.a) {
             (true, AType::Int8) => work.mac_int8 += macs,
             (true, AType::Fp16) => work.mac_fp16 += macs,
+            (false, _) if !lut.kind.has_tables() => {
+                let steps = self.steps(lut);
+                work.array_products += macs * steps;
+                work.array_accumulates += rows * n * tables * steps;
+                work.array_operand_bytes += rows * columns * self.activation_bytes(g.k);
+                if lut.kind.native_bits().is_some() {
+                    // A column's weights are put together in each of its cores.
+                    let cores = rows.div_ceil(self.ty.m.into()).min(self.grid.r.into());
+                    work.dequantised += n * k * cores * steps;
+                }
+            }
             _ => {
                 work.lut_selects += rows * n * tables * u64::from(self.planes);
                 if self.stored() {
                     work.table_reads += rows * columns * self.activation_bytes(g.k);
                 } else {
-                    // Each core's builders make the tables of its own rows: 12 additions for the 8 entries of four activations.
+                    // Each core's builders make the tables of its own rows: of a half table of four, 12 additions for 8 entries.
                     let built = rows * tables * columns;
-                    work.table_adds += built * u64::from(lutsim_tech::table_additions(self.ty.k.into()));
+                    work.table_adds += built * u64::from(lut.kind.table_additions(self.ty.k.into()));
                     if self.rounds() {
                         // The largest entry is the sum of magnitudes: k - 1 additions and a comparison. The stored half is rounded.
                         work.table_adds += built * u64::from(self.ty.k);
@@ -481,7 +505,7 @@ fn widen(run: Run, cycles: u64) -> Run {
 pub(crate) fn array_cycles(dispatch: &Dispatch, lut: &config::Lut) -> u64 {
     let Op::Lmma { ty, a, w, grid, .. } = dispatch.op else { return 0 };
     let job = Job { dispatch: *dispatch, instance: 0, prototype: 0 };
-    let Some(pass) = Pass::new(job, ty, a, w, grid) else { return 0 };
+    let Some(pass) = Pass::new(job, ty, a, w, grid, lut) else { return 0 };
     (0..pass.groups).map(|next| Pass { next, ..pass }.group(lut).cycles).sum()
 }
 

@@ -297,6 +297,14 @@ work! {
     mac_int8,
     /// Of these, on lanes that multiply FP16 by INT8.
     mac_fp16,
+    /// Multiply-accumulates of cores without tables, each as often as their width passes.
+    array_products,
+    /// Sums of K of them added into an accumulator.
+    array_accumulates,
+    /// Bytes of activations that entered registers of such cores.
+    array_operand_bytes,
+    /// Weights put together for multipliers, or dequantised.
+    dequantised,
     /// Bytes of stored tables read by the cores.
     table_reads,
     /// Entries that the builders rounded to 8 bits.

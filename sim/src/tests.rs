@@ -1,10 +1,11 @@
 //! Small programs on small chips: engines agree, evaluation order cannot matter, causes sum to cycles.
 
 use lutsim_isa::{Program, asm};
+use lutsim_tech::Kind;
 
-use crate::activity::Cycles;
+use crate::activity::{Cause, Cycles};
 use crate::chip_file;
-use crate::config::{Chip, DramKind};
+use crate::config::{Build, Chip, DramKind};
 use crate::machine::{Engine, Job, Machine};
 use crate::report::Report;
 
@@ -175,4 +176,91 @@ fn kernels_take_what_was_worked_out_by_hand() {
             assert_eq!(Some(report.totals.cycles), expected, "{name} {engine:?} {:?}", report.totals);
         }
     }
+}
+
+/// A group of 128 activations against 64 columns of INT2 takes the array as many steps as its kind needs, whatever the weights' width
+/// where all their bits are multiplied at once.
+#[test]
+fn an_array_takes_what_its_kind_takes() {
+    let text = include_str!("../../tests/cases/kernels/3-lmma.lasm");
+    let lut = text.lines().find_map(|l| l.strip_prefix("; total: ")?.parse::<u64>().ok()).unwrap();
+    let array_of_lut = 64;
+    // Products of four at a time: 32 steps of a plane, or of 2, 4, 8 or 16 bits.
+    for (kind, weights, steps) in [
+        (Kind::Unpu, "int2", 64),
+        (Kind::Add, "int2", 64),
+        (Kind::Add, "int1", 32),
+        (Kind::MacInt2, "int2", 32),
+        (Kind::MacInt2, "int4", 64),
+        (Kind::MacInt4, "int4", 32),
+        (Kind::MacInt8, "int1", 32),
+        (Kind::MacInt8, "int4", 32),
+        (Kind::MacFp16, "int2", 32),
+    ] {
+        let mut chip = by_hand();
+        (chip.lut.kind, chip.lut.dequantisers) = (kind, if kind == Kind::MacFp16 { 256 } else { 0 });
+        (chip.lut.weight_link_bytes, chip.lut.activation_link_bytes) = (1 << 10, 1 << 10);
+        if !kind.has_tables() {
+            chip.lut.build = Build::Nobody;
+        }
+        let at_once = if kind.has_tables() { "k4" } else { "k1" };
+        let text = text.replace("int2", weights).replace("k4", at_once);
+        let program = asm::assemble(&text).unwrap();
+        for engine in [Engine::Tick, Engine::Skip, Engine::Leap] {
+            let (report, _) = run(&chip, engine, &program, false);
+            // Operands come at a word of 32 bytes per port: 4 columns' worth of INT4 in 128 cycles is no limit here.
+            let expected = lut - array_of_lut + steps;
+            assert_eq!(report.totals.cycles, expected, "{} {weights} {engine:?}", kind.name());
+            let (products, sums) = (report.totals.work.array_products, report.totals.work.array_accumulates);
+            if !kind.has_tables() {
+                assert_eq!((products, sums), (128 * 64 * steps / 32, 64 * steps), "{}", kind.name());
+            }
+        }
+    }
+    // A dequantiser of 64 weights a cycle takes four times as long as an array that takes 256.
+    let mut chip = by_hand();
+    (chip.lut.kind, chip.lut.build, chip.lut.dequantisers) = (Kind::MacFp16, Build::Nobody, 64);
+    let program = asm::assemble(&text.replace("k4", "k1")).unwrap();
+    let (report, _) = run(&chip, Engine::Tick, &program, false);
+    assert_eq!(report.totals.cycles, lut - array_of_lut + 128);
+    assert_eq!((report.totals.lut.of(Cause::Builder), report.totals.work.dequantised), (96, 128 * 64));
+}
+
+/// The kernel of one group of 128 activations against 64 columns of INT2, on a chip with something changed.
+fn lmma_kernel(change: impl Fn(&mut Chip)) -> Report {
+    let program = asm::assemble(include_str!("../../tests/cases/kernels/3-lmma.lasm")).unwrap();
+    let mut chip = by_hand();
+    change(&mut chip);
+    run(&chip, Engine::Skip, &program, false).0
+}
+
+/// Fails if the drain took no time.
+#[test]
+fn mutation_drain_for_free_is_caught() {
+    let cycles = |lanes: u32| lmma_kernel(|chip| chip.lut.drain_lanes = lanes).totals.cycles;
+    // 64 sums over 4, 8 and 64 lanes: 16, 8 and 1 cycles.
+    assert_eq!([4, 8, 64].map(cycles), [200, 192, 185]);
+}
+
+/// Fails if the links took no time.
+#[test]
+fn mutation_broadcast_for_free_is_caught() {
+    let broadcast = |bytes: u32| {
+        let report = lmma_kernel(|chip| chip.lut.weight_link_bytes = bytes);
+        (report.totals.cycles, report.totals.lut.of(Cause::Broadcast))
+    };
+    // 2 planes x 64 columns x 128 weights are 2048 bytes: at 32, 16 and 8 a cycle 64, 128 and 256 cycles, the array's own are 64.
+    assert_eq!([32, 16, 8].map(broadcast), [(200, 0), (264, 64), (392, 192)]);
+}
+
+/// Fails if scales and zero points were not read: from the scratchpad by the cores, from DRAM by the load.
+#[test]
+fn mutation_scales_not_read_is_caught() {
+    // Planes 2048 bytes, activations 128; 64 scales of 2 bytes and 64 zero points of 2 bits: 144 bytes, 5 words of 32.
+    let read = lmma_kernel(|_| ()).totals.scratchpad_words_read;
+    assert_eq!(read, 64 + 4 + 5);
+    let (report, _) = run(&chip("tiny"), Engine::Skip, &gemv(3, 2, 64, 512, 2), false);
+    // Six records of 64 x 512 INT2 weights in groups of 128.
+    let scales = report.totals.bytes_read[lutsim_isa::ByteClass::Scales as usize];
+    assert_eq!(scales, 6 * (64 * 4 * 2 + 64 * 4 * 2 / 8));
 }

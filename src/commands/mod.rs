@@ -54,7 +54,21 @@ fn check_fits(path: &str, program: &Program, chip: &ChipFile) -> Result<(), User
         };
         let grid = match inst {
             Inst::Lmma { ty, grid, .. } => {
-                if ty.k == 1 && lut.mac_lanes == 0 {
+                if !lut.kind.has_tables() && (ty.k != 1 || ty.halves != lut.kind.traits().dequantises) {
+                    let why = format!("is `{ty}`");
+                    let wanted = if lut.kind.traits().dequantises { "k1h" } else { "k1" };
+                    let help = format!("the cores of {} are `{}`: {wanted}", chip.chip.name, lut.kind.name());
+                    return misfit(why, help);
+                }
+                if ty.halves && lut.kind.has_tables() {
+                    let why = "makes FP16 of weights (k1h)".into();
+                    let help = format!(
+                        "the cores of {} have tables; `lut.kind = \"mac-fp16\"` does",
+                        chip.chip.name
+                    );
+                    return misfit(why, help);
+                }
+                if ty.k == 1 && lut.mac_lanes == 0 && lut.kind.has_tables() {
                     let why = "is without tables (k1)".into();
                     let help = format!("{} has no `attention.mac.lanes`", chip.chip.name);
                     return misfit(why, help);

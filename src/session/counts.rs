@@ -187,16 +187,23 @@ fn events(t: &Totals, chip: &Chip) -> Events {
     });
     // The controllers count everybody's bursts.
     let [reads, writes] = [dram.reads - t.others[0], dram.writes - t.others[1]];
+    let elements = u64::from(lut.cores) * u64::from(lut.m) * u64::from(lut.n) * t.cycles;
+    let (lut_pe_cycles, array_pe_cycles) = if lut.kind.has_tables() { (elements, 0) } else { (0, elements) };
     Events {
         core_cycles: t.cycles,
         instructions: t.work.instructions,
         fetched_bytes: t.bytes_read[ByteClass::Program as usize],
         macs: t.work.macs,
         lut_selects: t.work.lut_selects,
-        lut_pe_cycles: u64::from(lut.cores) * u64::from(lut.m) * u64::from(lut.n) * t.cycles,
+        lut_pe_cycles,
         table_adds: t.work.table_adds,
         table_reads: t.work.table_reads,
         table_roundings: t.work.table_roundings,
+        array_products: t.work.array_products,
+        array_accumulates: t.work.array_accumulates,
+        array_operand_bytes: t.work.array_operand_bytes,
+        array_pe_cycles,
+        dequantised: t.work.dequantised,
         mac_int8: t.work.mac_int8,
         mac_fp16: t.work.mac_fp16,
         mac_lane_cycles: u64::from(lut.cores) * u64::from(lut.mac_lanes) * t.cycles,

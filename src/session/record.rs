@@ -11,6 +11,7 @@ use lutsim_record::{
 };
 use lutsim_sim::chip_file::ChipFile;
 use lutsim_sim::config::{Build, Chip, DramKind};
+use lutsim_tech::Kind;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -235,7 +236,7 @@ fn stored_bits(plan: &Plan) -> f64 {
 fn machine(chip: &Chip, tech: &Tech) -> MachineSummary {
     let (lut, pad) = (chip.lut, chip.scratchpad);
     let macs = f64::from(lut.cores) * f64::from(lut.m) * f64::from(lut.n) * f64::from(lut.k);
-    let widths = [(1, 1), (2, 2), (3, 3), (4, 4), (8, 8)];
+    let peak = |bits: u32| 2.0 * macs * chip.clock_hz as f64 / f64::from(lut.kind.steps(bits));
     let (standard, model) = match &chip.dram.kind {
         DramKind::Standard(name) => (name.clone(), "banked"),
         DramKind::Ideal { .. } => ("ideal".into(), "ideal"),
@@ -254,9 +255,9 @@ fn machine(chip: &Chip, tech: &Tech) -> MachineSummary {
             * chip.clock_hz as f64,
         core_clock_hz: chip.clock_hz,
         lut_cores: lut_cores(lut),
-        lut_peak_ops_per_second: widths
-            .iter()
-            .map(|(bits, planes)| (bits.to_string(), 2.0 * macs * chip.clock_hz as f64 / f64::from(*planes)))
+        lut_peak_ops_per_second: [1, 2, 3, 4, 8]
+            .map(|bits| (bits.to_string(), peak(bits)))
+            .into_iter()
             .collect(),
     }
 }
@@ -264,6 +265,9 @@ fn machine(chip: &Chip, tech: &Tech) -> MachineSummary {
 /// The cores in words: how many, their shape, and what is not as usual.
 fn lut_cores(lut: lutsim_sim::config::Lut) -> String {
     let mut text = format!("{} x M{} N{} K{}", lut.cores, lut.m, lut.n, lut.k);
+    if lut.kind != Kind::Lut {
+        text = format!("{text} of `{}`", lut.kind.name());
+    }
     if lut.build == Build::Vector {
         text += ", tables by the vector unit,";
     }

@@ -207,9 +207,20 @@ pub(crate) fn roofline(chip: &Chip, t: &Totals, demand: &Demand) {
     let lut = &chip.lut;
     let cores = u64::from(lut.cores);
     let selects = cores * u64::from(lut.m) * u64::from(lut.n);
-    holds("MACs x planes", demand.plane_macs, selects * u64::from(lut.k));
-    holds("MACs without tables", demand.lane_macs, cores * u64::from(lut.mac_lanes.max(1)));
-    holds("selects", t.work.lut_selects, selects);
+    if lut.kind.has_tables() {
+        holds("MACs x planes", demand.plane_macs, selects * u64::from(lut.k));
+        holds("MACs without tables", demand.lane_macs, cores * u64::from(lut.mac_lanes.max(1)));
+        holds("selects", t.work.lut_selects, selects);
+        assert_eq!((t.work.array_products, t.work.dequantised), (0, 0));
+    } else {
+        assert_eq!((t.work.lut_selects, t.work.table_adds, t.work.mac_int8), (0, 0, 0));
+        assert!(t.work.array_products >= demand.lane_macs, "every product is counted");
+        holds("products", t.work.array_products, selects * u64::from(lut.k));
+        holds("sums", t.work.array_accumulates, selects);
+        if lut.dequantisers > 0 {
+            holds("dequantised weights", t.work.dequantised, cores * u64::from(lut.dequantisers));
+        }
+    }
     holds("drained groups", t.work.group_drains, cores * u64::from(lut.drain_lanes));
     if !chip.scratchpad.conflict_free {
         let words = t.scratchpad_words_read + t.scratchpad_words_written;

@@ -11,6 +11,7 @@ use lutsim_isa::format::{Elem, STORED_TABLE};
 use lutsim_isa::{Group, Program, WeightFormat, WeightKind};
 use lutsim_sim::chip_file;
 use lutsim_sim::config::{Background, Build, Chip, DramKind, RefreshPolicy};
+use lutsim_tech::Kind;
 use proptest::prelude::*;
 
 /// One operation, as numbers that any value is legal for.
@@ -281,7 +282,8 @@ impl Builder<'_> {
         let (n, k, format) = weights(kind, e, a ^ f, d);
         let n = n.min(columns * lut.n);
         // Some without tables, some with tables that lie in the scratchpad.
-        let table = if lut.mac_lanes > 0 && e % 3 == 0 { 1 } else { lut.k };
+        let lanes = !lut.kind.has_tables() || lut.mac_lanes > 0 && e % 3 == 0;
+        let table = if lanes { 1 } else { lut.k };
         let elem = if table == STORED_TABLE && e % 5 == 0 { Elem::T8 } else { Elem::I8 };
         let stride = elem.row_bytes(k).next_multiple_of(32) as u32;
         let rows = (u32::from(c) % (r * lut.m) + 1).min(BLOCK_BYTES / stride);
@@ -413,7 +415,10 @@ pub(crate) fn chips() -> impl Strategy<Value = Chip> {
     // Where others are at work nothing comes twice, and `leap` is `skip`.
     let others = (prop::bool::weighted(0.1), 0u64..40, 0u32..=1000, 0u32..=1000, any::<u64>());
     let port = prop::option::weighted(0.2, 8u32..=80);
-    let gang = (1u32..=3, 3u32..=6, 2u32..=5, prop::option::weighted(0.3, 1u32..=70));
+    // Two of five with the usual cores.
+    let kinds = [&[Kind::Lut; 6][..], &Kind::ALL].concat();
+    let kind = (prop::sample::select(kinds), 1u32..=600, prop::sample::select(vec![2u32, 5, 16]));
+    let gang = (1u32..=3, 3u32..=6, 2u32..=5, prop::option::weighted(0.3, 1u32..=70), kind);
     (lut, pad, vector, dma, memory, rest, others, (port, gang)).prop_map(
         |(lut, pad, vector, dma, memory, rest, others, (port, gang))| {
             let mut chip = chip_file::load_builtin("tiny").unwrap().chip;
@@ -421,7 +426,14 @@ pub(crate) fn chips() -> impl Strategy<Value = Chip> {
             (chip.lut.k, chip.lut.drain_lanes, chip.lut.pipeline_cycles) = (lut.3, lut.4, lut.5);
             chip.lut.build = Build::Ingress { builders: gang.0 };
             (chip.lut.weight_link_bytes, chip.lut.activation_link_bytes) = (1 << gang.1, 1 << gang.2);
-            chip.lut.mac_lanes = gang.3.unwrap_or(0);
+            let (kind, dequantisers, at_once) = gang.4;
+            chip.lut.kind = kind;
+            if kind.has_tables() {
+                chip.lut.mac_lanes = gang.3.unwrap_or(0);
+            } else {
+                (chip.lut.k, chip.lut.build) = (at_once, Build::Nobody);
+                chip.lut.dequantisers = if kind.traits().dequantises { dequantisers } else { 0 };
+            }
             (chip.scratchpad.banks, chip.scratchpad.bank_bytes) = (1 << pad.0, 1 << pad.1);
             chip.scratchpad.conflict_free = pad.2;
             (chip.vector.lanes, chip.vector.special_lanes, chip.vector.pipeline_cycles) = vector;

@@ -350,7 +350,8 @@ impl<'a> Lower<'a> {
         let table = if w.is_kv() && self.target.mac_attention { 1 } else { self.target.k };
         let entries = self.workload.entries(table);
         let [m, n, k] = [self.target.m, self.target.n, table].map(|x| x as u16);
-        let ty = LmmaType { m, n, k, entries, a, w, acc: AccType::F32, o: OType::F32 };
+        let halves = self.target.dequantises;
+        let ty = LmmaType { m, n, k, entries, halves, a, w, acc: AccType::F32, o: OType::F32 };
         LmmaType { acc: if ty.is_integer() { self.target.accumulator() } else { AccType::F32 }, ..ty }
     }
     /// The gang for `rows` x `cols`.

@@ -105,6 +105,7 @@ fn same_tokens(plan: &Plan) {
         kv_tile: 128,
         activations: workload.activations,
         entries: workload.entries(target.k),
+        dequantises: target.dequantises,
         attention_table: target.k,
         table: target.k,
         half_hidden: plan.mapping.hidden == Hidden::F16,

@@ -5,7 +5,9 @@ use lutsim_isa::exec::math::{exp, tanh};
 
 use lutsim_isa::field::{AType, Entries};
 
-use super::linear::{Row, dot, half, half_dot, half_sum, plane_bits, plane_weights, round_row};
+use super::linear::{
+    Row, dot, half, half_dot, half_products, half_sum, plane_bits, plane_weights, round_row,
+};
 use super::rounded::Tables;
 use super::{Machine, Numerics};
 
@@ -112,6 +114,12 @@ fn scores(query: &[f32], keys: &Rows, seen: usize, machine: &Machine) -> Vec<f32
         Row::Rounded(q, scale) => {
             keys.map(|(key, s)| (0.0 + s * 0.5 * (2 * dot(key, &q)) as f32) * scale).collect()
         }
+        Row::Half(q) if machine.dequantises => {
+            let weights = |(key, s): (&[i16], &f32)| {
+                key.iter().map(|&code| half(s * f32::from(code))).collect::<Vec<f32>>()
+            };
+            keys.map(|key| half_products(&q, &weights(key))).collect()
+        }
         Row::Half(q) => {
             let term = |key: &[i16]| {
                 let bits = bits(machine.kv, key.iter().copied());
@@ -182,6 +190,13 @@ fn weigh(p: &[f32], values: &Rows, dim: usize, machine: &Machine) -> Vec<f32> {
                     sums.iter_mut().zip(row).for_each(|(t, &v)| *t = t.wrapping_add(product(v)));
                 }
                 sums.into_iter().map(|t| (0.0 + 0.5 * (2 * i64::from(t)) as f32) * scale).collect()
+            }
+            // Codes of eight bits are halves.
+            (Row::Half(a), None) if machine.dequantises => {
+                let column = |d: usize| {
+                    values.iter().skip(d).step_by(dim).map(|&v| f32::from(v)).collect::<Vec<f32>>()
+                };
+                (0..dim).map(|d| half_products(&a, &column(d))).collect()
             }
             (Row::Half(a), None) => {
                 let term = |d| half_dot(machine.kv, &column(d), &a, 1.0, machine.attention_table as usize);

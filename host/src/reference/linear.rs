@@ -49,7 +49,15 @@ pub(super) fn round_row(x: &[f32], limit: f32, stored: impl Fn(f32) -> f32) -> (
 /// A matrix to multiply with.
 pub(super) enum Linear {
     Machine(Odd),
-    Float { k: usize, weights: Vec<f32> },
+    Float {
+        k: usize,
+        weights: Vec<f32>,
+    },
+    /// Weights that were dequantised and rounded to FP16.
+    Halves {
+        k: usize,
+        weights: Vec<f32>,
+    },
 }
 
 /// The machine's numbers: r = s' (q' - z') with q' odd (even for ternary).
@@ -102,6 +110,10 @@ impl Linear {
     /// `k_block`: weights of K in one record, where partial sums begin a new term even if the scale goes on.
     pub(super) fn machine(matrix: &Matrix, k_block: u32, machine: &Machine) -> Self {
         match matrix {
+            Matrix::Codes(_) | Matrix::Blocks(_) if machine.dequantises => {
+                let weights = matrix.dequantise().into_iter().map(half).collect();
+                Linear::Halves { k: matrix.shape().1 as usize, weights }
+            }
             Matrix::Codes(t) => Self::codes(t, k_block, machine),
             Matrix::Blocks(t) => Self::blocks(t, machine),
             // The vector unit rounds nothing but the sum.
@@ -171,6 +183,11 @@ impl Linear {
     pub(super) fn apply_times(&self, x: &[Vec<f32>], factors: &[f32]) -> Vec<Vec<f32>> {
         match self {
             Linear::Machine(w) => w.apply(x, factors),
+            Linear::Halves { k, weights } => {
+                let rows = x.iter().zip(factors);
+                rows.map(|(x, factor)| half_row(x, *k, weights).iter().map(|y| y * factor).collect())
+                    .collect()
+            }
             Linear::Float { k, weights } => {
                 let mut y: Vec<Vec<f32>> =
                     x.chunks(FLOATS).flat_map(|x| float_rows(x, *k, weights)).collect();
@@ -183,6 +200,17 @@ impl Linear {
 
 /// Rows that pass a matrix of floats together.
 const FLOATS: usize = 8;
+
+/// A row of activations in FP16 with each row of weights: products are exact, sums in single precision in the order of K.
+fn half_row(x: &[f32], k: usize, weights: &[f32]) -> Vec<f32> {
+    let x: Vec<f32> = x.iter().map(|&x| half(x)).collect();
+    weights.chunks_exact(k.max(1)).map(|w| half_products(&x, w)).collect()
+}
+
+/// The sum of exact products, each addition rounded to single precision.
+pub(super) fn half_products(a: &[f32], w: &[f32]) -> f32 {
+    a.iter().zip(w).fold(0.0, |sum, (a, w)| sum + a * w)
+}
 
 /// Sums in double precision, in order, rounded once.
 fn float_rows(x: &[Vec<f32>], k: usize, weights: &[f32]) -> Vec<Vec<f32>> {

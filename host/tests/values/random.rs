@@ -118,15 +118,18 @@ fn mixes() -> impl Strategy<Value = Option<Mix>> {
 }
 
 fn targets() -> impl Strategy<Value = Target> {
-    let tables = (1u32..=5, prop::bool::weighted(0.3), prop::bool::weighted(0.3));
+    let tables = (1u32..=5, prop::bool::weighted(0.3), prop::bool::weighted(0.3), prop::bool::weighted(0.2));
     (1u32..=9, 1u32..=3, 0usize..3, 7u32..=11, tables, 0usize..3).prop_map(
-        |(cores, m, n, scratchpad, (k, stored_tables, mac_attention), bits)| {
+        |(cores, m, n, scratchpad, (k, stored_tables, mac_attention, dequantises), bits)| {
             let (n, accumulator_bits) = ([16, 64, 128][n], [24, 32, 20][bits]);
             let cores = cores.max(128 / n);
             let k = if stored_tables { STORED_TABLE } else { k };
             let scratchpad_bytes = 1024 << scratchpad;
-            let tables = Target { stored_tables, mac_attention, ..TINY };
-            Target { cores, m, n, k, accumulator_bits, scratchpad_bytes, ..tables }
+            let tables = match dequantises {
+                false => Target { k, stored_tables, mac_attention, ..TINY },
+                true => Target { k: 1, dequantises, ..TINY },
+            };
+            Target { cores, m, n, accumulator_bits, scratchpad_bytes, ..tables }
         },
     )
 }
@@ -143,7 +146,10 @@ proptest! {
         let model = Model { mix, layers, ..model };
         // Tables that the vector unit makes have exact entries.
         let tables = if target.stored_tables { Entries::Exact } else { workload.tables };
-        let workload = Workload { tables, ..workload };
+        let workload = match target.dequantises {
+            false => Workload { tables, ..workload },
+            true => Workload { tables: Entries::Exact, activations: AType::Fp16, ..workload },
+        };
         // A default mapping, or one of another grid and other tiles, and then fewer rows and slots than it could have.
         let mapping = match kind {
             0 => Mapping::default_for(&target, &model, &workload).ok(),

@@ -2,12 +2,13 @@
 //!
 //! Per row m, column n and group of K: `acc = sum over planes of 2^shift * sum over tables of T[index]`, the index being
 //! the weights' bits in that plane; `psum[m][n] += (scale * factor) * (acc - z' * sum of the group's activations)`.
-//! The product is rounded, then the sum: there is no fused multiply-add.
+//! The product is rounded, then the sum: there is no fused multiply-add. Where weights become FP16 (`k1h`), see [`super::dequantised`].
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use super::activations::{Activations, Column};
+use super::dequantised::Halves;
 use super::fast::{by_tables, odd_row};
 use super::planes::{Layout, bits_at};
 use super::tables::{Cut, indices};
@@ -50,8 +51,6 @@ impl State {
             return refuse(format!("lmma: {ty} from tables of {STORED_TABLE} activations"));
         }
         let (base, format) = self.weights(&"lmma: the weights", w)?;
-        let cut = Cut::new(w.cols as usize, format.group.size(w.cols) as usize, usize::from(ty.k));
-        let activations = self.activations(ty, a, &cut)?;
         let layout = Layout::new(format, w.rows, w.cols);
         let weights =
             Weights { bytes: &self.scratchpad[base..base + layout.end], format, layout, n: w.rows as usize };
@@ -60,6 +59,20 @@ impl State {
         if first {
             columns.iter().for_each(|n| rows.iter().for_each(|m| self.psum[m + n] = 0.0));
         }
+        let group = format.group.size(w.cols) as usize;
+        if ty.halves {
+            let mut activations = Vec::new();
+            let mut row = Vec::new();
+            for m in 0..a.rows {
+                self.floats(a, m, &mut row);
+                activations.extend_from_slice(&row);
+            }
+            let halves = Halves { activations, len: w.cols as usize, group, weights, rows, columns };
+            halves.add(&mut self.psum);
+            return Ok(());
+        }
+        let cut = Cut::new(w.cols as usize, group, usize::from(ty.k));
+        let activations = self.activations(ty, a, &cut)?;
         let (bits, core_columns) = (acc_bits(ty.acc), self.lut.n as usize);
         let product = Product { activations, weights, cut, rows, columns, core_columns, bits };
         let tables =

@@ -5,12 +5,13 @@
 //!   memory    DRAM, sparse                               planes    codes -> bit-planes (the unpacker)
 //!   lut       lmma, drain                                tables    look-ups: the definition of lmma
 //!   vector    the vector unit, row by row                activations   rows as they meet the weights
-//!   fast      lmma restated, the same integers
+//!   fast      lmma restated, the same integers           dequantised  lmma of FP16 weights
 //!   math      exp, sin, ...: the same bits everywhere
 //! ```
 //! A program or its data can be wrong, and then the answer is a [`FaultKind`]; the state is of no use after one.
 
 mod activations;
+mod dequantised;
 mod fast;
 mod lut;
 pub mod math;

@@ -37,7 +37,8 @@ closed_set!(/// How the entries of an `lmma`'s tables are kept.
     Int8 = "int8",
 });
 
-/// The type of an `lmma`: `m{M}n{N}k{K}.{A}.{W}.{Acc}.{O}` of one core, `k{K}t8` if table entries are rounded to 8 bits.
+/// The type of an `lmma`: `m{M}n{N}k{K}.{A}.{W}.{Acc}.{O}` of one core, `k{K}t8` if table entries are rounded to 8 bits, `k1h` if weights
+/// become FP16.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LmmaType {
     /// Rows of one core.
@@ -48,6 +49,8 @@ pub struct LmmaType {
     pub k: u16,
     /// Entries of a table.
     pub entries: Entries,
+    /// Whether weights are dequantised to FP16 before they are multiplied; without tables.
+    pub halves: bool,
     /// Activations.
     pub a: AType,
     /// Weights.
@@ -59,6 +62,8 @@ pub struct LmmaType {
 }
 /// Behind K, if entries are rounded.
 const ROUNDED: &str = "t8";
+/// Behind K, if weights become FP16.
+const HALVES: &str = "h";
 
 impl LmmaType {
     /// Whether sums are of integers.
@@ -67,7 +72,7 @@ impl LmmaType {
     }
 }
 impl Field for LmmaType {
-    const BITS: u32 = 37;
+    const BITS: u32 = 38;
     const KIND: &'static str = "an lmma type";
     fn to_bits(self) -> u64 {
         u64::from(self.m)
@@ -78,6 +83,7 @@ impl Field for LmmaType {
             | self.acc.to_bits() << 33
             | self.o.to_bits() << 35
             | self.entries.to_bits() << 36
+            | u64::from(self.halves) << 37
     }
     fn from_bits(b: u64) -> Option<Self> {
         let ty = Self {
@@ -88,16 +94,18 @@ impl Field for LmmaType {
             w: crate::format::WeightKind::from_bits(b >> 26 & 0x7f)?,
             acc: AccType::from_bits(b >> 33 & 3)?,
             o: OType::from_bits(b >> 35 & 1)?,
-            entries: Entries::from_bits(b >> 36)?,
+            entries: Entries::from_bits(b >> 36 & 1)?,
+            halves: b >> 37 & 1 == 1,
         };
         (ty.m > 0 && ty.n > 0 && ty.k > 0).then_some(ty)
     }
 }
 impl fmt::Display for LmmaType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { m, n, k, entries, a, w, acc, o } = self;
+        let Self { m, n, k, entries, halves, a, w, acc, o } = self;
         let entries = if *entries == Entries::Int8 { ROUNDED } else { "" };
-        write!(f, "m{m}n{n}k{k}{entries}.{a}.{w}.{acc}.{o}")
+        let halves = if *halves { HALVES } else { "" };
+        write!(f, "m{m}n{n}k{k}{entries}{halves}.{a}.{w}.{acc}.{o}")
     }
 }
 impl FromStr for LmmaType {
@@ -111,6 +119,7 @@ impl FromStr for LmmaType {
         let (w, acc) = rest.rsplit_once('.').ok_or_else(bad)?;
         let (m, nk) = shape.strip_prefix('m').and_then(|s| s.split_once('n')).ok_or_else(bad)?;
         let (n, k) = nk.split_once('k').ok_or_else(bad)?;
+        let (k, halves) = k.strip_suffix(HALVES).map_or((k, false), |k| (k, true));
         let (k, entries) = match k.strip_suffix(ROUNDED) {
             Some(k) => (k, Entries::Int8),
             None => (k, Entries::Exact),
@@ -121,6 +130,7 @@ impl FromStr for LmmaType {
             n: number(n, 4095)?,
             k: number(k, 15)?,
             entries,
+            halves,
             a: a.parse()?,
             w: w.parse()?,
             acc: acc.parse()?,

@@ -91,11 +91,21 @@ counters! {
     "lut" {
         macs: Each, "Multiply-accumulates of the workload that ran on the LUT cores (a weight of any width counts once).";
         lut_selects: Each, "Table selects: one entry chosen for one bit-plane of K weights, sign applied, shifted, accumulated.";
-        lut_pe_cycles: CoreCycle, "Selecting elements in the array (cores x M x N) times core cycles, busy or not: leakage.";
+        lut_pe_cycles: CoreCycle, "Selecting elements in arrays with tables (cores x M x N) times core cycles, busy or not: leakage.";
         table_adds: Each, "Integer additions in the table builders, the group's activation sum included.";
         table_reads: Byte, "Bytes of stored tables read instead of built (build = vector, or a mode that stores tables).";
         #[serde(skip_serializing_if = "is_zero")]
         table_roundings: Each, "Table entries multiplied with the inverse of their scale and rounded to 8 bits (`workload.tables = int8`); left out if none.";
+        #[serde(skip_serializing_if = "is_zero")]
+        array_products: Each, "Steps of cores without tables: one product of an activation and a weight, or as much of it as the kind multiplies at once (`add`: a bit-plane); left out if none.";
+        #[serde(skip_serializing_if = "is_zero")]
+        array_accumulates: Each, "Sums of K products added into an accumulator of a core without tables; left out if none.";
+        #[serde(skip_serializing_if = "is_zero")]
+        array_operand_bytes: Byte, "Bytes of activations that entered registers of cores without tables; left out if none.";
+        #[serde(skip_serializing_if = "is_zero")]
+        array_pe_cycles: CoreCycle, "Elements of cores without tables (cores x M x N) times core cycles, busy or not: leakage; left out if there are none.";
+        #[serde(skip_serializing_if = "is_zero")]
+        dequantised: Each, "Weights that a core put together from planes for its multipliers, or dequantised to FP16, once per receiving core; left out if none.";
         #[serde(skip_serializing_if = "is_zero")]
         mac_int8: Each, "Multiply-accumulates on lanes that multiply INT8 by INT8 (`attention.mac.lanes`); left out if none.";
         #[serde(skip_serializing_if = "is_zero")]

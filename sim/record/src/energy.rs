@@ -86,6 +86,15 @@ lines! {
         "table_read": table_reads Byte "tables",
         "mac_int8": table_roundings Each "tables",
     }
+    "array" Chip {
+        "array_product": array_products Each "products",
+        "array_accumulate": array_accumulates Each "accumulation",
+        "array_operand": array_operand_bytes Byte "products",
+        "array_leakage": array_pe_cycles CoreCycle "leakage",
+    }
+    "dequantiser" Chip {
+        "dequantise": dequantised Each "scales",
+    }
     "mac_lanes" Chip {
         "mac_int8": mac_int8 Each "products",
         "mac_fp16": mac_fp16 Each "products",
@@ -150,7 +159,7 @@ lines! {
     }
 }
 
-/// The entries that a complete technology must have, each once.
+/// The entries of all lines, each once. A technology has those of the components that its chip has: of cores, by their kind.
 pub fn entry_names() -> impl Iterator<Item = &'static str> {
     let first = |(i, line): &(usize, &LineRow)| LINES[..*i].iter().all(|before| before.entry != line.entry);
     LINES.iter().enumerate().filter(first).map(|(_, line)| line.entry)
@@ -221,7 +230,7 @@ pub struct EnergyLine {
 /// Energy by line, in declared order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EnergyBreakdown {
-    /// Every line of the table.
+    /// Every line of the table that the chip has something for.
     pub lines: Vec<EnergyLine>,
 }
 
@@ -234,6 +243,10 @@ impl Energy {
     pub fn compute(events: &Events, clocks: &Clocks, tech: &Tech) -> Result<EnergyBreakdown, EnergyError> {
         let mut lines = Vec::with_capacity(LINES.len());
         for row in LINES {
+            // What a chip has nothing of has no line; a count of it all the same is an error.
+            if tech.lacks(row.entry) && (row.count)(events) == 0 {
+                continue;
+            }
             let entry = tech.entry(row.entry).ok_or_else(|| EnergyError::Missing {
                 tech: tech.name.clone(),
                 entry: row.entry,

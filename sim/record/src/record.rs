@@ -19,8 +19,9 @@ use crate::units::UnitCycles;
 /// missing there was none. They belong to no class and to no operator. 1.2: `mac_int8`, `mac_fp16` and `mac_lane_cycles` likewise,
 /// and the energy component `mac_lanes`. 1.3: `area_*` are filled, `cost_*` is new; energy of broadcast wires inside cores is part of
 /// the component `wires`. 1.4: `energy_by_purpose_*`; `table_roundings` of the events, and `tables` of the workload: where it is
-/// missing, table entries were exact.
-pub const SCHEMA_VERSION: &str = "1.4";
+/// missing, table entries were exact. 1.5: cores without tables have `array_*` and `dequantised` in `events`, and the components `array`
+/// and `dequantiser` in place of `lut` and `table_builder`.
+pub const SCHEMA_VERSION: &str = "1.5";
 
 /// What a run leaves behind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

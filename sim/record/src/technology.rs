@@ -123,6 +123,8 @@ pub struct Tech {
     /// Name, for instance `7nm + lpddr5x`.
     pub name: String,
     entries: Ordered<Entry>,
+    /// Entries that the chip has nothing for: what cores have depends on their kind.
+    lacking: Vec<&'static str>,
 }
 
 /// Why a technology file is refused.
@@ -194,12 +196,26 @@ impl Tech {
                 message,
             })?;
         }
-        Ok(Tech { name: parsed.name, entries: parsed.entry })
+        // Files are of chips with tables; if they have entries of other cores, they need them all.
+        let of_arrays = OF_ARRAYS.iter().all(|entry| parsed.entry.get(entry).is_none());
+        let lacking = if of_arrays { OF_ARRAYS.to_vec() } else { Vec::new() };
+        Ok(Tech { name: parsed.name, entries: parsed.entry, lacking })
     }
 
     /// A table of entries that were computed, for instance from a chip's structure.
     pub fn of_entries(name: String, entries: Ordered<Entry>) -> Tech {
-        Tech { name, entries }
+        Tech { name, entries, lacking: Vec::new() }
+    }
+
+    /// The same of a chip that has nothing to which some entries could apply: they may be missing, and counts of them are an error.
+    #[must_use]
+    pub fn lacking(self, entries: &[&'static str]) -> Tech {
+        Tech { lacking: entries.to_vec(), ..self }
+    }
+
+    /// Whether the chip has nothing to which an entry could apply.
+    pub fn lacks(&self, entry: &str) -> bool {
+        self.lacking.contains(&entry)
     }
 
     /// A built-in technology by name, with or without `.toml`.
@@ -260,6 +276,20 @@ pub fn check_band(value: f64, low: f64, high: f64) -> Result<(), String> {
     }
     Ok(())
 }
+
+/// Entries of cores with tables.
+pub const OF_TABLES: &[&str] = &[
+    "lut_select",
+    "lut_accumulate",
+    "lut_pe_leakage",
+    "table_add",
+    "table_read",
+    "wire_tables",
+    "wire_stored_tables",
+];
+/// Entries of cores without.
+pub const OF_ARRAYS: &[&str] =
+    &["array_product", "array_accumulate", "array_operand", "array_leakage", "dequantise"];
 
 /// Entries of a DRAM's file that no energy line uses.
 const OF_THE_CHIP: &[&str] = &["phy_area", "price"];

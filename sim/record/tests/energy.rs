@@ -1,5 +1,6 @@
 //! Laws of the energy model and of the technology files that come with lutsim.
 
+use lutsim_record::technology::{OF_ARRAYS, OF_TABLES};
 use lutsim_record::{Boundary, Clocks, Energy, EnergyError, Events, Kind, Tech, energy};
 use proptest::prelude::*;
 
@@ -34,7 +35,7 @@ fn built_in_technologies_are_complete_and_say_where_from() {
     for (logic, dram) in [("28nm", "lpddr5x"), ("7nm", "lpddr5x"), ("7nm", "lpddr4x"), ("7nm", "hbm2e")] {
         let tech = for_chip(logic, dram);
         assert_eq!(tech.name, format!("{logic} + {dram}"));
-        for name in energy::entry_names() {
+        for name in energy::entry_names().filter(|name| !OF_ARRAYS.contains(name)) {
             let e = tech.entry(name).unwrap_or_else(|| panic!("{logic}: no {name}"));
             assert!(e.value > 0.0 && e.low < e.value && e.value < e.high, "{name} has no band");
             assert!(e.source.len() > 5 && e.note.len() > 20, "{name}");
@@ -65,6 +66,21 @@ fn a_missing_entry_is_an_error_that_names_it() {
     );
     let logic_alone = Energy::compute(&Events::default(), &CLOCKS, &logic("7nm"));
     assert!(matches!(logic_alone, Err(EnergyError::Missing { entry: "dram_activate", .. })));
+}
+
+/// A chip without tables needs no entry of tables, and none of its own parts may be missing.
+#[test]
+fn what_a_chip_lacks_has_no_line_and_must_not_be_counted() {
+    let tech = phone();
+    assert!(tech.lacks("array_product") && !tech.lacks("lut_select"));
+    let lines = Energy::compute(&Events::default(), &CLOCKS, &tech).unwrap().lines;
+    assert!(lines.iter().all(|line| line.component != "array"));
+    let counted = Events { array_products: 1, ..Events::default() };
+    let error = Energy::compute(&counted, &CLOCKS, &tech).unwrap_err();
+    assert!(matches!(error, EnergyError::Missing { entry: "array_product", .. }), "{error}");
+    let other = tech.lacking(OF_TABLES);
+    let error = Energy::compute(&Events::default(), &CLOCKS, &other).unwrap_err();
+    assert!(matches!(error, EnergyError::Missing { entry: "array_product", .. }), "{error}");
 }
 
 #[test]

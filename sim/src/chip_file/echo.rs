@@ -44,7 +44,7 @@ pub fn config_markdown() -> String {
          overridden on the command line: `--set lut.cores=8`. The record echoes the resolved values in base units,\n\
          under the names of the last column, and hashes them.\n\n\
          `dram` takes either `standard` or the table `[dram.ideal]`; refresh belongs to a standard.\n\
-         `[background]` is there as a whole or not at all.\n\n\
+         `[background]` is there as a whole or not at all. Keys that belong to another `lut.kind` or `lut.build` are not read, so\n         that `--set lut.kind=mac-int8` needs nothing else.\n\n\
          | key | value | needed | meaning | in the record |\n|---|---|---|---|---|\n",
     );
     for key in KEYS {
@@ -52,6 +52,8 @@ pub fn config_markdown() -> String {
         let needed = match row.need {
             Need::Always => "yes".into(),
             Need::Default(text) => format!("default `{text}`"),
+            Need::Tables => "with a `lut.kind` that has tables".into(),
+            Need::Dequantised => "no; of `mac-fp16` only".into(),
             Need::Ingress => "with `lut.build = \"ingress\"`".into(),
             Need::Banked => "with `dram.standard`".into(),
             Need::Ideal => "with `[dram.ideal]`".into(),

@@ -39,8 +39,12 @@ pub(crate) enum Need {
     Always,
     /// Left out, it has this value.
     Default(&'static str),
+    /// With cores that have tables.
+    Tables,
     /// With `lut.build = "ingress"`.
     Ingress,
+    /// In those that want it, of cores that dequantise.
+    Dequantised,
     /// With `dram.standard`.
     Banked,
     /// With `[dram.ideal]`.
@@ -76,7 +80,7 @@ macro_rules! keys {
 }
 
 use Kind::*;
-use Need::{Always, Background, Banked, Default as Or, Ideal, Ingress, Optional};
+use Need::{Always, Background, Banked, Default as Or, Dequantised, Ideal, Ingress, Optional, Tables};
 
 const U32: u64 = u32::MAX as u64;
 const GIB: u64 = 1 << 30;
@@ -95,18 +99,24 @@ keys! {
     Clock "clock": Frequency, Always, "Core clock: sequencer, DMA, LUT cores, vector unit and scratchpad.";
     Technology "technology": Text, Always, "Process node of the logic, by name (`configs/tech/nodes.toml`): area and energy follow from it and the chip's structure.";
 
-    LutCores "lut.cores": Count(1, 255), Always, "LUT cores.";
+    LutKind "lut.kind": Choice(lutsim_tech::Kind::NAMES), Or("lut"),
+        "What the cores are. With tables, a plane of K weights per cycle: `lut`; `lut-conventional` and `unpu` (full tables), `figlut` (entries \
+         of aligned 16-bit integers). Without: `add` adds a plane of K weights per cycle, `mac-int8`, `mac-int4` and `mac-int2` multiply with \
+         so many bits of K weights, `mac-fp16` with K dequantised weights.";
+    LutCores "lut.cores": Count(1, 255), Always, "Cores.";
     LutM "lut.m": Count(1, 255), Always, "Activation rows of one core.";
     LutN "lut.n": Count(1, 4095), Always, "Weight columns of one core.";
-    LutK "lut.k": Count(2, 8), Always, "Activations per table.";
+    LutK "lut.k": Count(2, 64), Always, "Activations per table, at most 6; of cores without tables, products that a cycle adds into one accumulator.";
     LutDrainLanes "lut.drain_lanes": Count(1, 4095), Always, "Multiply-add lanes of one core's drain.";
     LutAccumulatorBits "lut.accumulator_bits": OneOf(&[20, 24, 32]), Always, "Width of an integer accumulator, bits.";
     LutPipelineCycles "lut.pipeline_cycles": Count(1, 1000), Always,
         "Cycles from the last select of an `lmma` to its last partial sum.";
-    LutBuild "lut.build": Choice(&["ingress", "vector"]), Always,
+    LutBuild "lut.build": Choice(&["ingress", "vector"]), Tables,
         "Who makes the tables. `ingress`: each core, from the activations that come in. `vector`: the vector unit, once per row of \
          activations, into the scratchpad, from where the cores read them.";
     LutBuilders "lut.builders": Count(1, 255), Ingress, "Tables that a core makes per cycle.";
+    LutDequantisers "lut.dequantisers": Count(1, 65536), Dequantised,
+        "Weights that a core of `mac-fp16` dequantises per cycle. Left out, as many as its array takes: N x K.";
     LutWeightLinkBytes "lut.weight_link_bytes": Count(1, 65536), Always,
         "Bytes per cycle of the link that brings weights to a column of cores; all of them take the same.";
     LutActivationLinkBytes "lut.activation_link_bytes": Count(1, 65536), Always,

@@ -5,6 +5,7 @@
 //!                              keys.rs: one table of every key -------+--> docs/config.md, canonical echo
 //! ```
 
+mod cores;
 mod document;
 mod echo;
 mod error;
@@ -16,9 +17,8 @@ mod standards;
 mod value;
 
 use lutsim_isa::field::{AType, Entries};
-use lutsim_isa::format::STORED_TABLE;
 use lutsim_isa::{Group, WeightKind};
-use lutsim_tech::{Shape, SiliconError};
+use lutsim_tech::Kind;
 
 pub use document::Override;
 pub use echo::config_markdown;
@@ -92,6 +92,10 @@ pub struct Workload {
 
 /// The chip files that come with lutsim: name and text.
 pub const BUILTIN: &[(&str, &str)] = &[
+    ("a100_fp16", include_str!("../../../configs/chips/a100_fp16.toml")),
+    ("a100_int8", include_str!("../../../configs/chips/a100_int8.toml")),
+    ("a100_lut_4x", include_str!("../../../configs/chips/a100_lut_4x.toml")),
+    ("a100_lut_8x", include_str!("../../../configs/chips/a100_lut_8x.toml")),
     ("laptop_like", include_str!("../../../configs/chips/laptop_like.toml")),
     ("pi_like", include_str!("../../../configs/chips/pi_like.toml")),
     ("server_like", include_str!("../../../configs/chips/server_like.toml")),
@@ -128,14 +132,19 @@ impl ChipFile {
     pub fn parse(name: &str, text: &str, overrides: &[Override]) -> Result<Self, Box<ChipError>> {
         let doc = Document::parse(name, text, overrides)?;
         let ideal = is_ideal(&doc)?;
-        let ingress =
-            !matches!(doc.get(Key::LutBuild), Some(Entry { raw: Raw::Text(t), .. }) if t == "vector");
+        let is =
+            |key: Key, text: &str| matches!(doc.get(key), Some(Entry { raw: Raw::Text(t), .. }) if t == text);
+        // A word that is no kind is refused where it is read.
+        let kind = Kind::ALL.into_iter().find(|kind| is(Key::LutKind, kind.name())).unwrap_or(Kind::Lut);
+        let ingress = kind.has_tables() && !is(Key::LutBuild, "vector");
         let others = KEYS.iter().any(|k| k.row().need == Need::Background && doc.get(*k).is_some());
         let mut values = Vec::with_capacity(KEYS.len());
         for &key in KEYS {
             let wanted = match key.row().need {
                 Need::Always | Need::Default(_) => true,
+                Need::Tables => kind.has_tables(),
                 Need::Ingress => ingress,
+                Need::Dequantised => kind.traits().dequantises && doc.get(key).is_some(),
                 Need::Banked => !ideal,
                 Need::Ideal => ideal,
                 Need::Background => others,
@@ -144,6 +153,7 @@ impl ChipFile {
             values.push(if wanted { Some(value::read(&doc, key)?) } else { None });
         }
         let file = build(values, origin::origins(&doc), ideal);
+        cores::check(&doc, &file)?;
         check_rules(&doc, &file.chip)?;
         standards::check_node(&file.chip.technology).map_err(|f| doc.fault(Key::Technology, f))?;
         standards::check_technology(&file.dram_technology).map_err(|f| doc.fault(Key::DramTechnology, f))?;
@@ -203,21 +213,29 @@ fn build(values: Vec<Option<Value>>, origins: Vec<origin::Origin>, ideal: bool) 
             interval_cycles: int(Key::RefreshIntervalCycles),
         },
     };
+    let cores = Kind::named(&text(Key::LutKind)).expect("the key table lists kinds");
+    let (n, k) = (int(Key::LutN), int(Key::LutK));
     let chip = Chip {
         name: text(Key::Name),
         clock_hz: wide(Key::Clock),
         technology: text(Key::Technology),
         lut: Lut {
+            kind: cores,
             cores: int(Key::LutCores),
             m: int(Key::LutM),
-            n: int(Key::LutN),
-            k: int(Key::LutK),
+            n,
+            k,
             drain_lanes: int(Key::LutDrainLanes),
             accumulator_bits: int(Key::LutAccumulatorBits),
             pipeline_cycles: int(Key::LutPipelineCycles),
-            build: match text(Key::LutBuild).as_str() {
-                "vector" => Build::Vector,
-                _ => Build::Ingress { builders: int(Key::LutBuilders) },
+            build: match &values[Key::LutBuild as usize] {
+                None => Build::Nobody,
+                Some(Value::Text(t)) if t == "vector" => Build::Vector,
+                Some(_) => Build::Ingress { builders: int(Key::LutBuilders) },
+            },
+            dequantisers: match cores.traits().dequantises {
+                true if any(Key::LutDequantisers) == 0 => n * k,
+                _ => small(Key::LutDequantisers),
             },
             weight_link_bytes: int(Key::LutWeightLinkBytes),
             activation_link_bytes: int(Key::LutActivationLinkBytes),
@@ -305,17 +323,6 @@ fn check_rules(doc: &Document, chip: &Chip) -> Result<(), Box<ChipError>> {
                 "{} banks of {} bytes take multiples of {row} bytes",
                 chip.scratchpad.banks, chip.scratchpad.bank_bytes
             ),
-        );
-    }
-    let shape = Shape::lut(chip.lut.m, chip.lut.n, chip.lut.k, chip.lut.accumulator_bits);
-    if let Err(SiliconError::Shape { shape, why }) = shape.check_tables() {
-        return rule(Key::LutK, format!("cores of {shape} cannot be built: {why}"), "K = 4 is usual".into());
-    }
-    if chip.lut.build == Build::Vector && chip.lut.k != STORED_TABLE {
-        return rule(
-            Key::LutK,
-            format!("stored tables are of {STORED_TABLE} activations, and `lut.k` is {}", chip.lut.k),
-            "`lut.build = \"ingress\"` makes tables of any size".into(),
         );
     }
     let burst_bytes = match &chip.dram.kind {

@@ -54,6 +54,8 @@ fn needed(need: Need) -> String {
     match need {
         Need::Always => "yes".into(),
         Need::Default(text) => format!("default {text}"),
+        Need::Tables => "with a lut.kind that has tables".into(),
+        Need::Dequantised => "no; of mac-fp16 only".into(),
         Need::Ingress => "with lut.build = \"ingress\"".into(),
         Need::Banked => "with dram.standard".into(),
         Need::Ideal => "with [dram.ideal]".into(),

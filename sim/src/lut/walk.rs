@@ -30,7 +30,7 @@ impl Lut {
         );
         self.pass = pass.and_then(|(job, next)| match job.dispatch.op {
             Op::Lmma { ty, a, w, grid, .. } => {
-                Pass::new(job, ty, a, w, grid).map(|pass| Pass { next, ..pass })
+                Pass::new(job, ty, a, w, grid, &self.config).map(|pass| Pass { next, ..pass })
             }
             _ => None,
         });

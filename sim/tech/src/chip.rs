@@ -111,13 +111,16 @@ impl Plan {
         let mm2 = |um2: Band| um2.times(1e-6);
         let count = f64::from(self.cores.count);
         self.cores.core.check()?;
+        let array = if self.cores.core.kind.has_tables() { "lut" } else { "array" };
         for (part, um2) in self.cores.core.area(silicon, Charged::ALL).iter() {
             let component = match part {
-                "builders" | "dequantiser" => "table_builder",
+                "builders" => "table_builder",
+                "dequantiser" => "dequantiser",
                 "tables" => "table_registers",
-                "weights" | "activations" => "weight_buffers",
+                "weights" => "weight_buffers",
+                "activations" => "activation_registers",
                 "broadcast" => "broadcast_wires",
-                _ => "lut",
+                _ => array,
             };
             parts.add(component, mm2(*um2).times(count));
         }

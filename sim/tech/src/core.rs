@@ -10,30 +10,7 @@ use lutsim_record::{Band, Ordered};
 use crate::bill::{Bill, total};
 use crate::broadcast::tree_mm;
 use crate::shape::{Activation, Shape, exact_entry_bits};
-use crate::{Component as C, Silicon, SiliconError};
-
-/// A kind of core.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Half tables, made outside the array, bit-serial weights.
-    Lut,
-    /// Full tables, made in each core, which is narrow: four columns.
-    LutConventional,
-    /// Bit-serial additions without tables.
-    Add,
-    /// INT8 by INT8 products.
-    MacInt8,
-    /// INT8 by INT4 products.
-    MacInt4,
-    /// INT8 by INT2 products.
-    MacInt2,
-    /// FP16 products behind a dequantiser.
-    MacFp16,
-    /// As FIGLUT: half tables in registers of the core, 32 readers each, activations aligned to 16-bit integers.
-    Figlut,
-    /// As UNPU with the shape of `lut`: full tables, made in the core.
-    Unpu,
-}
+use crate::{Component as C, Kind, Silicon, SiliconError};
 
 /// What is charged beside the array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,84 +39,26 @@ pub struct Core {
     pub kind: Kind,
     /// Its shape.
     pub shape: Shape,
-    /// Tables that it makes per cycle, if it makes them.
+    /// Tables that it makes per cycle, or weights that it dequantises, if it does.
     pub builders: u32,
 }
 
-impl Kind {
-    /// Every kind.
-    pub const ALL: [Kind; 9] = [
-        Kind::Lut,
-        Kind::LutConventional,
-        Kind::Add,
-        Kind::MacInt8,
-        Kind::MacInt4,
-        Kind::MacInt2,
-        Kind::MacFp16,
-        Kind::Figlut,
-        Kind::Unpu,
-    ];
-
-    /// The name on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Kind::Lut => "lut",
-            Kind::LutConventional => "lut-conventional",
-            Kind::Add => "add",
-            Kind::MacInt8 => "mac-int8",
-            Kind::MacInt4 => "mac-int4",
-            Kind::MacInt2 => "mac-int2",
-            Kind::MacFp16 => "mac-fp16",
-            Kind::Figlut => "figlut",
-            Kind::Unpu => "unpu",
-        }
-    }
-
-    /// The kind of that name.
-    pub fn named(name: &str) -> Option<Kind> {
-        Kind::ALL.into_iter().find(|k| k.name() == name)
-    }
-
-    /// Bits of the weights that it multiplies in one pass; none if bit by bit.
-    pub const fn native_bits(self) -> Option<u32> {
-        match self {
-            Kind::MacInt8 => Some(8),
-            Kind::MacInt4 => Some(4),
-            Kind::MacInt2 => Some(2),
-            Kind::MacFp16 => Some(16),
-            _ => None,
-        }
-    }
-
-    fn full_tables(self) -> bool {
-        matches!(self, Kind::LutConventional | Kind::Unpu)
-    }
-
-    fn has_tables(self) -> bool {
-        matches!(self, Kind::Lut | Kind::LutConventional | Kind::Figlut | Kind::Unpu)
-    }
-}
-
-/// Additions that make the half table of `k` activations: of four, pair sums and differences and eight combinations (LUT Tensor Core,
-/// section 3.1.1); of others, each of the 2^(k-1) entries from one before.
-pub const fn table_additions(k: u32) -> u32 {
-    match k {
-        4 => 12,
-        k => (1 << (k - 1)) + k - 2,
-    }
+/// Bits of an entry of `k` activations that were aligned to 16-bit integers.
+fn aligned_entry_bits(k: u32) -> u32 {
+    16 + k.next_power_of_two().trailing_zeros()
 }
 
 impl Core {
     /// A core of the kind with the usual 512 one-bit products per cycle, or `lut`'s own shape, whose accumulator width and activations
     /// all kinds take.
     pub fn usual(kind: Kind, lut: Shape) -> Core {
-        let aligned = |k: u32| 16 + k.next_power_of_two().trailing_zeros();
         let shape = match kind {
             Kind::Lut => lut,
             Kind::LutConventional => Shape { m: 32, n: 4, k: 4, groups: 1, ..lut },
             Kind::Unpu => Shape { m: 2, n: 64, k: 4, groups: 1, ..lut },
             Kind::Figlut => {
-                Shape { m: 4, n: 32, k: 4, groups: 1, entry_bits: aligned(4), accumulator_bits: 32, ..lut }
+                let entry_bits = aligned_entry_bits(4);
+                Shape { m: 4, n: 32, k: 4, groups: 1, entry_bits, accumulator_bits: 32, ..lut }
             }
             Kind::Add | Kind::MacInt8 | Kind::MacInt4 | Kind::MacInt2 => {
                 Shape { m: 8, n: 4, k: 16, groups: 1, ..lut }
@@ -151,7 +70,22 @@ impl Core {
             (_, Activation::Fp16) => 16,
             (_, Activation::Int8) => exact_entry_bits(shape.k.min(6)),
         };
-        Core { kind, shape: Shape { entry_bits, ..shape }, builders: shape.m * shape.groups }
+        let builders = if kind.traits().dequantises { shape.n * shape.k } else { shape.m } * shape.groups;
+        Core { kind, shape: Shape { entry_bits, ..shape }, builders }
+    }
+
+    /// A core of a machine: `m` rows, `n` columns, tables of `k` activations or products of `k` to an accumulator, accumulators of so
+    /// many bits where they hold integers, as many builders or dequantisers as it has.
+    pub fn on_chip(kind: Kind, (m, n, k): (u32, u32, u32), accumulator_bits: u32, builders: u32) -> Core {
+        let lut = Shape::lut(m, n, k.min(6), accumulator_bits);
+        let shape = match kind {
+            Kind::Figlut => Shape { entry_bits: aligned_entry_bits(k), ..lut },
+            Kind::MacFp16 => {
+                Shape { entry_bits: 16, accumulator_bits: 32, activation: Activation::Fp16, ..lut }
+            }
+            _ => lut,
+        };
+        Core { kind, shape: Shape { k, ..shape }, builders }
     }
 
     /// Whether it can be built.
@@ -172,10 +106,7 @@ impl Core {
 
     /// Cycles that a weight takes: one per bit-plane, or per native width.
     pub fn cycles(&self, weight_bits: u32) -> u32 {
-        match self.kind.native_bits() {
-            Some(native) => weight_bits.div_ceil(native).max(1),
-            None => weight_bits.max(1),
-        }
+        self.kind.steps(weight_bits)
     }
 
     /// What it is made of, and what a cycle with weights of so many bits uses.
@@ -225,7 +156,7 @@ impl Core {
     }
 
     /// Stored entries of one table.
-    fn entries(&self) -> f64 {
+    pub(crate) fn entries(&self) -> f64 {
         let half = f64::from(1u32 << (self.shape.k.min(31) - 1));
         if self.kind.full_tables() { 2.0 * half } else { half }
     }
@@ -362,17 +293,15 @@ impl Core {
             let weights = f64::from(s.n) * f64::from(s.k) * f64::from(s.groups);
             let width = f64::from(native);
             bill.line("dequantiser", C::MuxBit, weights * width, weights * width);
-            if self.kind == Kind::MacFp16 {
-                bill.line("dequantiser", C::Fp16Mul, weights, weights);
+            if self.kind.traits().dequantises {
+                bill.line("dequantiser", C::Fp16Mul, f64::from(self.builders), weights);
             }
         }
     }
 
     /// Additions that make one table.
     pub(crate) fn additions(&self) -> f64 {
-        let half = f64::from(table_additions(self.shape.k));
-        // The other half is the first one's negative.
-        if self.kind.full_tables() { half + self.entries() / 2.0 } else { half }
+        f64::from(self.kind.table_additions(self.shape.k))
     }
 
     /// From tables or activations to N columns, from weights to M rows.

@@ -56,12 +56,14 @@ fn types() -> impl Strategy<Value = LmmaType> {
         pick(WeightKind::ALL),
         pick(AccType::ALL),
         pick(Entries::ALL),
+        prop::bool::weighted(0.2),
     )
-        .prop_map(|(m, n, k, a, w, acc, entries)| LmmaType {
+        .prop_map(|(m, n, k, a, w, acc, entries, halves)| LmmaType {
             m,
             n,
             k: k.max(1),
             entries,
+            halves,
             a,
             w,
             acc,

@@ -59,7 +59,17 @@ impl Case {
         self
     }
     fn ty(&self, a: AType, acc: AccType) -> LmmaType {
-        LmmaType { m: 2, n: 16, k: self.table, entries: Entries::Exact, a, w: self.kind, acc, o: OType::F32 }
+        LmmaType {
+            m: 2,
+            n: 16,
+            k: self.table,
+            entries: Entries::Exact,
+            halves: false,
+            a,
+            w: self.kind,
+            acc,
+            o: OType::F32,
+        }
     }
     /// The weights in scratchpad, by way of DRAM and the unpacker.
     fn load(&self, state: &mut State) -> TileRef {
@@ -266,6 +276,7 @@ fn not_every_table_has_entries_to_round() {
         n: 16,
         k: 4,
         entries: Entries::Int8,
+        halves: false,
         a: AType::Int8,
         w: WeightKind::Int2,
         acc: AccType::I24,
@@ -372,6 +383,7 @@ fn the_chip_is_as_large_as_it_is() {
         n: 16,
         k: 4,
         entries: Entries::Exact,
+        halves: false,
         a: AType::Int8,
         w: WeightKind::Int2,
         acc: AccType::I24,
@@ -391,4 +403,24 @@ fn the_chip_is_as_large_as_it_is() {
         state.exec(&op).unwrap_err().to_string(),
         "lmma: activation 7 of row 0 is -128; activations keep to +-127"
     );
+}
+
+/// Weights that become FP16 meet FP16 activations, without tables: anything else says so.
+#[test]
+fn weights_become_fp16_for_fp16_activations_alone() {
+    let mut state = state();
+    let w = weights(WeightKind::Int2, Group::Of(16), 0x100, 20, 16);
+    let ty: LmmaType = "m2n16k1h.fp16.int2.f32.f32".parse().unwrap();
+    assert_eq!((ty.to_string().as_str(), ty.halves, ty.k), ("m2n16k1h.fp16.int2.f32.f32", true, 1));
+    let mut lmma = |ty, elem| {
+        let a = plain(elem, 0, 2, 16);
+        state.exec(&Op::Lmma { ty, a, w, grid: Grid { r: 1, c: 2 }, first: true })
+    };
+    assert!(lmma(ty, Elem::F16).is_ok());
+    for wrong in ["m2n16k4h.fp16.int2.f32.f32", "m2n16k1h.int8.int2.i24.f32", "m2n16k4t8h.fp16.int2.i24.f32"]
+    {
+        let error = lmma(wrong.parse().unwrap(), Elem::F16).unwrap_err().to_string();
+        let why = format!("lmma: {wrong}: weights that become FP16 meet FP16 activations, without tables");
+        assert_eq!(error, why);
+    }
 }
