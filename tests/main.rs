@@ -13,4 +13,5 @@ mod laws;
 mod ppa;
 mod roofline;
 mod run;
+mod sweep;
 mod wrong_models;
