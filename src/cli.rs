@@ -5,7 +5,7 @@ use lutsim_sim::chip_file::{ChipFile, Override};
 
 use crate::commands::{
     asm, check, compare, config, diff, disasm, docs, dram, eval, exec, explain, explore, gemm, generate, ppa,
-    quality, roofline, run, shell, types, validate,
+    quality, roofline, run, shell, sweep, types, validate,
 };
 use crate::failure::Failure;
 use crate::resolve;
@@ -40,6 +40,8 @@ pub enum Command {
     Ppa(ppa::Ppa),
     /// Sweep a design and print what is best
     Explore(explore::Explore),
+    /// Run a design space: every point of a grid, a sample of it, or what a search finds; nothing is lost
+    Sweep(Box<sweep::SweepCommand>),
     /// A model on the roofline of a GPU or a CPU: what no implementation can pass
     Roofline(Box<roofline::RooflineCommand>),
     /// Compare runs with each other and with the roofs of GPUs and CPUs
@@ -91,6 +93,7 @@ impl Command {
             Command::Dram(c) => c.execute(),
             Command::Ppa(c) => c.execute(),
             Command::Explore(c) => c.execute(),
+            Command::Sweep(c) => c.execute(),
             Command::Roofline(c) => c.execute(),
             Command::Compare(c) => c.execute(),
             Command::Diff(c) => c.execute(),

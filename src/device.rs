@@ -1,5 +1,8 @@
 //! The one seam between host and simulator: a simulated chip as the host's [`Device`].
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use lutsim_dram::Standard;
 use lutsim_host::layout::Table;
 use lutsim_host::lower::{Lowered, OperatorSpan};
@@ -32,6 +35,10 @@ impl SimDevice {
     pub fn limit(&mut self, audit: u32, cycles: Option<u64>) {
         self.machine.set_audit(audit);
         self.machine.set_limit(cycles);
+    }
+    /// Stops what it does, with [`Stop::Interrupted`], when the flag is raised.
+    pub fn interrupt(&mut self, flag: Option<&Arc<AtomicBool>>) {
+        flag.into_iter().for_each(|flag| self.machine.attach_interrupt(flag.clone()));
     }
     /// Puts a model's image into the DRAM and executes values from now on.
     ///

@@ -9,6 +9,7 @@ use lutsim_isa::asm::AsmError;
 use lutsim_isa::program::ProgramError;
 use lutsim_sim::Stop;
 use lutsim_sim::chip_file::ChipError;
+use lutsim_sweep::file::FileError;
 use lutsim_tech::SiliconError;
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode, SourceSpan};
 
@@ -19,6 +20,8 @@ use crate::session;
 pub enum Failure {
     /// The user's fault; exit code 2.
     User(Box<dyn Diagnostic + Send + Sync>),
+    /// Points of a sweep failed or are missing, which was said; exit code 4.
+    Points,
     /// Nobody reads our output any more: not worth a word.
     BrokenPipe,
 }
@@ -273,6 +276,43 @@ impl Diagnostic for HostFault {
 
 impl From<HostFault> for Failure {
     fn from(error: HostFault) -> Self {
+        Failure::User(Box::new(error))
+    }
+}
+
+/// What is wrong with a sweep file, with its text.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct SweepFault {
+    error: FileError,
+    source_code: NamedSource<String>,
+}
+
+impl SweepFault {
+    /// An error in the text of the file called `name`.
+    pub fn of_file(error: FileError, name: &str, text: &str) -> Self {
+        Self { error, source_code: NamedSource::new(name, text.to_owned()) }
+    }
+}
+
+impl Diagnostic for SweepFault {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new("sweep::file"))
+    }
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.error.help.as_ref().map(|h| Box::new(h) as _)
+    }
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.error.span.as_ref().map(|_| &self.source_code as _)
+    }
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let span = self.error.span.clone()?;
+        Some(Box::new(std::iter::once(LabeledSpan::new(Some("here".into()), span.start, span.len()))))
+    }
+}
+
+impl From<SweepFault> for Failure {
+    fn from(error: SweepFault) -> Self {
         Failure::User(Box::new(error))
     }
 }

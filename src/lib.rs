@@ -33,4 +33,5 @@ pub mod roofline;
 pub mod session;
 pub mod shell;
 pub mod silicon;
+pub mod sweep;
 pub mod validation;

@@ -1,7 +1,7 @@
 //! The process: exit codes, panics, Ctrl-C.
 //!
 //! ```text
-//! 0 done   2 the user's fault   70 our fault   130 interrupted
+//! 0 done   2 the user's fault   4 a sweep with points that failed   70 our fault   130 interrupted
 //! ```
 
 use std::panic;
@@ -15,6 +15,8 @@ use crate::output::{self, Unfinished};
 
 /// Exit code of the user's fault.
 pub const USER: u8 = 2;
+/// Exit code of a sweep in which points failed or are missing.
+pub const POINTS: u8 = 4;
 /// Exit code of an internal fault.
 pub const INTERNAL: u8 = 70;
 /// Exit code of an interrupted run.
@@ -38,6 +40,7 @@ pub fn main() -> ExitCode {
     match panic::catch_unwind(panic::AssertUnwindSafe(|| cli.command.execute())) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(Failure::BrokenPipe)) => ExitCode::SUCCESS,
+        Ok(Err(Failure::Points)) => ExitCode::from(POINTS),
         Ok(Err(Failure::User(report))) => {
             output::complain(&*report);
             ExitCode::from(USER)
@@ -50,6 +53,10 @@ pub fn main() -> ExitCode {
 }
 
 fn report_panic(info: &panic::PanicHookInfo<'_>) {
+    // A point of a sweep reports its own.
+    if lutsim_sweep::exec::is_at_point() {
+        return;
+    }
     let payload = info.payload();
     let message = payload
         .downcast_ref::<String>()
@@ -66,7 +73,7 @@ fn report_panic(info: &panic::PanicHookInfo<'_>) {
 }
 
 /// The command line as it can be pasted into a shell.
-fn command_line(args: impl Iterator<Item = String>) -> String {
+pub(crate) fn command_line(args: impl Iterator<Item = String>) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+%@".contains(c);
     let quote = |a: String| match !a.is_empty() && a.chars().all(plain) {
         true => a,

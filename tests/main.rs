@@ -15,4 +15,5 @@ mod ppa;
 mod published;
 mod roofline;
 mod run;
+mod sweep;
 mod wrong_models;

@@ -19,6 +19,7 @@ pub mod quality;
 pub mod roofline;
 pub mod run;
 pub mod shell;
+pub mod sweep;
 pub mod types;
 pub mod validate;
 

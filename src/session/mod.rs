@@ -13,7 +13,11 @@ mod trial;
 
 pub use counts::{Counts, OperatorCounts};
 pub use ids::prompt as prompt_ids;
+pub(crate) use record::model as model_echo;
 pub use sample::Sampler;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use lutsim_host::error::HostError;
 use lutsim_host::image::ImageError;
@@ -73,6 +77,8 @@ pub struct Session {
     pub prompt_ids: Option<Vec<u32>>,
     /// How the host chooses tokens from logits, if it samples (`workload.sampling`): the largest logit unless told otherwise.
     pub sampler: Sampler,
+    /// Raised from outside to stop the run, with [`Error::Interrupted`].
+    pub interrupt: Option<Arc<AtomicBool>>,
 }
 
 /// What a run gave.
@@ -124,6 +130,9 @@ pub enum Error {
         /// The logit.
         logit: f32,
     },
+    /// Somebody asked it to stop.
+    #[error("the run was interrupted")]
+    Interrupted,
     /// The technologies do not go together.
     #[error("{0}")]
     Technology(String),
@@ -147,6 +156,7 @@ impl Session {
             decode_ids: None,
             prompt_ids: None,
             sampler: Sampler::default(),
+            interrupt: None,
         }
     }
 
@@ -216,7 +226,7 @@ impl Session {
         plan(&self.model, workload, &target, &default)?;
         // All engines measure the same; this one is fast.
         SimDevice::new(&self.chip.chip, Engine::Leap)?;
-        let mut trial = Trial::new(&self.chip.chip, self.effort, progress);
+        let mut trial = Trial::new(&self.chip.chip, self.effort, self.interrupt.as_ref(), progress);
         let mapping = search(&self.model, workload, &target, self.effort, &mut trial)?;
         Ok((mapping, trial.finish()))
     }
@@ -251,6 +261,7 @@ impl Session {
             device.recall(memory);
         }
         device.limit(self.audit, self.max_cycles);
+        device.interrupt(self.interrupt.as_ref());
         let (weights, head) = (plan.workload.weights, plan.workload.head);
         let made_up = Synthetic { model: self.model.clone(), weights, head, seed: ids::SEED };
         let source = source.unwrap_or(&made_up);
@@ -312,6 +323,7 @@ impl Run<'_> {
         let report = match self.device.step(step, doorbell, vocab) {
             Ok(report) => report,
             Err(Stop::TooLong { cycles }) => return Err(Error::TooLong(cycles)),
+            Err(Stop::Interrupted) => return Err(Error::Interrupted),
             Err(stop) => panic!("the program `{}` of {}: {stop}", step.name, self.plan.model.name),
         };
         if !self.plan.workload.sampling {

@@ -123,7 +123,8 @@ fn provenance(session: &Session, plan: &Plan) -> Provenance {
     Provenance { version: env!("CARGO_PKG_VERSION").into(), config_hash: hash(&config), config }
 }
 
-fn model(m: &Model) -> Value {
+/// A model as the record echoes it.
+pub(crate) fn model(m: &Model) -> Value {
     let positions = match &m.positions {
         Positions::Rotary(rope) => json!({ "rope_theta": rope.theta, "rope_dims": rope.dims }),
         Positions::Learned(learned) => json!({ "learned_offset": learned.offset }),

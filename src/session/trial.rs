@@ -1,5 +1,8 @@
 //! Measuring mappings: the first layer of each program, on chips that remember what the ones before them did.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use lutsim_host::lower::Lowered;
 use lutsim_host::runtime::{DeviceError, Doorbell};
 use lutsim_host::search::{Effort, Meter};
@@ -13,6 +16,7 @@ use crate::device::{self, SimDevice};
 pub(super) struct Trial<'a> {
     chip: &'a Chip,
     effort: Effort,
+    interrupt: Option<&'a Arc<AtomicBool>>,
     progress: &'a dyn Progress,
     measured: u64,
     /// The chip that the candidate's steps run on, one after the other, in a thorough search.
@@ -25,8 +29,23 @@ pub(super) struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    pub(super) fn new(chip: &'a Chip, effort: Effort, progress: &'a dyn Progress) -> Self {
-        Self { chip, effort, progress, measured: 0, device: None, memory: None, best: None, lost: 0 }
+    pub(super) fn new(
+        chip: &'a Chip,
+        effort: Effort,
+        interrupt: Option<&'a Arc<AtomicBool>>,
+        progress: &'a dyn Progress,
+    ) -> Self {
+        Self {
+            chip,
+            effort,
+            interrupt,
+            progress,
+            measured: 0,
+            device: None,
+            memory: None,
+            best: None,
+            lost: 0,
+        }
     }
     /// What is remembered of the best one, which counts the cycles of all.
     pub(super) fn finish(mut self) -> Option<Memory> {
@@ -39,7 +58,9 @@ impl<'a> Trial<'a> {
 
 impl Trial<'_> {
     fn new_device(&self) -> Result<SimDevice, DeviceError> {
-        SimDevice::new(self.chip, Engine::Leap).map_err(|e| DeviceError(e.to_string()))
+        let mut device = SimDevice::new(self.chip, Engine::Leap).map_err(|e| DeviceError(e.to_string()))?;
+        device.interrupt(self.interrupt);
+        Ok(device)
     }
     /// What the candidate's chip remembers is the candidate's.
     fn retire(&mut self) {

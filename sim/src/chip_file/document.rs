@@ -60,6 +60,7 @@ impl Override {
 }
 
 /// Every key's value, before it is known to make sense.
+#[derive(Clone, Debug)]
 pub(crate) struct Document {
     entries: Vec<Option<Entry>>,
     /// Name and text of the file, then of each override.
@@ -69,7 +70,7 @@ pub(crate) struct Document {
 }
 
 impl Document {
-    pub(crate) fn parse(name: &str, text: &str, overrides: &[Override]) -> Result<Self, Box<ChipError>> {
+    pub(crate) fn parse(name: &str, text: &str) -> Result<Self, Box<ChipError>> {
         let mut doc = Self {
             entries: vec![None; KEYS.len()],
             sources: vec![(name.to_owned(), text.to_owned())],
@@ -79,10 +80,12 @@ impl Document {
             ChipError::at(Fault::Syntax { message: e.message().to_owned() }, name, text, e.span())
         })?;
         doc.walk("", root.get_ref())?;
-        for o in overrides {
-            doc.apply(o)?;
-        }
         Ok(doc)
+    }
+
+    /// Overrides values, in order.
+    pub(crate) fn override_with(&mut self, overrides: &[Override]) -> Result<(), Box<ChipError>> {
+        overrides.iter().try_for_each(|o| self.apply(o))
     }
 
     fn walk(&mut self, prefix: &str, table: &DeTable<'_>) -> Result<(), Box<ChipError>> {

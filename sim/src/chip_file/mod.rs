@@ -130,8 +130,11 @@ impl ChipFile {
     /// # Errors
     /// The first thing that is wrong with it or with an override.
     pub fn parse(name: &str, text: &str, overrides: &[Override]) -> Result<Self, Box<ChipError>> {
-        let doc = Document::parse(name, text, overrides)?;
-        let ideal = is_ideal(&doc)?;
+        Template::parse(name, text)?.with(overrides)
+    }
+
+    fn of(doc: &Document) -> Result<Self, Box<ChipError>> {
+        let ideal = is_ideal(doc)?;
         let is =
             |key: Key, text: &str| matches!(doc.get(key), Some(Entry { raw: Raw::Text(t), .. }) if t == text);
         // A word that is no kind is refused where it is read.
@@ -150,15 +153,58 @@ impl ChipFile {
                 Need::Background => others,
                 Need::Optional => doc.get(key).is_some(),
             };
-            values.push(if wanted { Some(value::read(&doc, key)?) } else { None });
+            values.push(if wanted { Some(value::read(doc, key)?) } else { None });
         }
-        let file = build(values, origin::origins(&doc), ideal);
-        cores::check(&doc, &file)?;
-        check_rules(&doc, &file.chip)?;
+        let file = build(values, origin::origins(doc), ideal);
+        cores::check(doc, &file)?;
+        check_rules(doc, &file.chip)?;
         standards::check_node(&file.chip.technology).map_err(|f| doc.fault(Key::Technology, f))?;
         standards::check_technology(&file.dram_technology).map_err(|f| doc.fault(Key::DramTechnology, f))?;
         Ok(file)
     }
+}
+
+/// A chip file that was read and not yet judged: read once, overridden many times.
+#[derive(Clone, Debug)]
+pub struct Template(Document);
+
+impl Template {
+    /// Reads a chip file; `name` is what messages call it.
+    ///
+    /// # Errors
+    /// Not TOML, or an unknown key.
+    pub fn parse(name: &str, text: &str) -> Result<Self, Box<ChipError>> {
+        Ok(Self(Document::parse(name, text)?))
+    }
+    /// The chip with overrides.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it or with an override.
+    pub fn with(&self, overrides: &[Override]) -> Result<ChipFile, Box<ChipError>> {
+        let mut doc = self.0.clone();
+        doc.override_with(overrides)?;
+        ChipFile::of(&doc)
+    }
+}
+
+/// A key of chip files, for what chooses values of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyInfo {
+    /// Where it is: `lut.cores`.
+    pub path: &'static str,
+    /// Its name in the record's echo, with the unit of the number: `clock_hz`.
+    pub canonical: String,
+    /// Its numbers are powers of two.
+    pub power_of_two: bool,
+}
+
+/// Every key, in canonical order.
+pub fn keys() -> impl Iterator<Item = KeyInfo> {
+    KEYS.iter().map(|key| KeyInfo {
+        path: key.path(),
+        canonical: key.canonical(),
+        power_of_two: matches!(key.row().kind, keys::Kind::Power(..)),
+    })
 }
 
 fn is_ideal(doc: &Document) -> Result<bool, Box<ChipError>> {

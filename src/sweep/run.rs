@@ -1,0 +1,98 @@
+//! A point of a sweep, run: its record, and the columns of the table.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use lutsim_host::search::Effort;
+use lutsim_record::Record;
+use lutsim_sweep::exec::{Evaluate, Outcome};
+use lutsim_sweep::plan::Point;
+use lutsim_sweep::value::Value;
+
+use super::names;
+use super::setup::{Setup, Wrong};
+use crate::resolve::why;
+use crate::session::{self, Session};
+
+/// Where whole records go.
+#[derive(Clone, Debug)]
+pub struct Records(pub PathBuf);
+
+impl Records {
+    /// The path of a point's record.
+    pub fn path(&self, id: &str) -> PathBuf {
+        self.0.join(format!("{id}.json"))
+    }
+    /// Writes a record through a temporary sibling, which no other process writes.
+    fn write(&self, id: &str, record: &Record) -> std::io::Result<()> {
+        std::fs::create_dir_all(&self.0)?;
+        let work = self.0.join(format!(".{id}.{}.unfinished", std::process::id()));
+        let written =
+            std::fs::write(&work, record.to_json()).and_then(|()| std::fs::rename(&work, self.path(id)));
+        written.inspect_err(|_| {
+            let _ = std::fs::remove_file(&work);
+        })
+    }
+}
+
+/// Runs points.
+pub struct Runner {
+    /// What points mean.
+    pub setup: Setup,
+    /// The columns that are wanted.
+    pub measured: Vec<String>,
+    /// Where whole records go, if they are kept.
+    pub records: Option<Records>,
+}
+
+impl Evaluate for Runner {
+    fn evaluate(&self, point: &Point, stop: &Arc<AtomicBool>) -> Outcome {
+        let resolved = match self.setup.resolve(&point.set) {
+            Ok(resolved) => resolved,
+            Err(Wrong::Infeasible(why)) => return Outcome::Infeasible(why),
+            Err(Wrong::User(failure)) => return Outcome::Failed(format!("{failure:?}")),
+        };
+        let id = self.setup.id(&resolved);
+        if id != point.id {
+            return Outcome::Failed(format!(
+                "it is not what was planned: a model's file has changed since (now {id})"
+            ));
+        }
+        let new = Session::new(resolved.chip, resolved.model);
+        let effort = match self.setup.file.search.as_deref() {
+            Some("quick") => Effort::Quick,
+            Some(_) => Effort::Thorough,
+            None => new.effort,
+        };
+        let session = Session {
+            phase: self.setup.phase(),
+            every_step: self.setup.file.every_step,
+            effort,
+            interrupt: Some(stop.clone()),
+            ..new
+        };
+        match session.run(&()) {
+            Ok(finished) => self.keep(point, &finished.record),
+            Err(_) if stop.load(Ordering::Relaxed) => Outcome::Stopped,
+            Err(session::Error::TooLong(cycles)) => {
+                Outcome::Failed(format!("given up after {cycles} core cycles"))
+            }
+            Err(other) => Outcome::Infeasible(other.to_string()),
+        }
+    }
+}
+
+impl Runner {
+    fn keep(&self, point: &Point, record: &Record) -> Outcome {
+        if let Some(records) = &self.records
+            && let Err(e) = records.write(&point.id, record)
+        {
+            let path = records.path(&point.id);
+            return Outcome::Failed(format!("cannot write `{}`: {}", path.display(), why(&e)));
+        }
+        let json = serde_json::to_value(record).expect("string keys only");
+        let cell = |column: &String| Value::of_json(names::cell(&json, column));
+        Outcome::Done(self.measured.iter().map(cell).collect())
+    }
+}
