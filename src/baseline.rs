@@ -1,5 +1,7 @@
 //! GPUs and CPUs given the work of a run: what their roofs allow.
 
+use lutsim_baselines::engine::{Engine, Size};
+use lutsim_baselines::published::{self, Row};
 use lutsim_baselines::{Activation, Hardware, Setting, Shape, Stage, Stored, physical};
 use lutsim_isa::{Group, WeightFormat, WeightKind};
 use lutsim_record::{Band, Record};
@@ -154,5 +156,104 @@ pub(crate) fn subject(name: &str, hardware: &Hardware, record: &Record) -> Resul
         bandwidth: hardware.bandwidth.value,
         peaks: vec![Ceiling { label: matrix.name().into(), ops_per_s: peak }],
         notes,
+    })
+}
+
+/// What an engine does of the decode steps of `record` on a machine called `machine`: a rate that follows from published ones.
+///
+/// # Errors
+/// The engine has no such machine, or no weights like those of the run; the record lacks dimensions.
+pub(crate) fn engine_subject(
+    name: &str,
+    engine: &Engine,
+    machine: &str,
+    record: &Record,
+) -> Result<Subject, Failure> {
+    let w = &record.workload;
+    let shape = shape(&record.provenance.config["model"])?;
+    let (code, _) = weight_bits(record, &shape)?;
+    let context = w.context + w.prompt + w.generate.div_ceil(2);
+    let row = |system: &str, device: &str| Row {
+        system: system.to_owned(),
+        device: device.to_owned(),
+        // A decode rate's context is counted in the middle.
+        context: (2 * context).to_string(),
+        model: w.model.clone(),
+        weight_bits: code.to_string(),
+        act_bits: if w.activations == "fp16" { "16".into() } else { "8".into() },
+        batch: w.batch.to_string(),
+        threads: "unlimited".into(),
+        metric: "decode_throughput".into(),
+        value: String::new(),
+        unit: "tokens/s".into(),
+        source: String::new(),
+    };
+    let machines = || engine.machines.iter().filter(|m| m.name == machine);
+    if machines().next().is_none() {
+        let mut names: Vec<&str> = engine.machines.iter().map(|m| m.name.as_str()).collect();
+        names.dedup();
+        return Err(UserError::Refused {
+            what: format!("nothing is published of {} on `{machine}`", engine.name),
+            help: format!("it is known on {}", names.join(", ")),
+        }
+        .into());
+    }
+    let [hidden, mlp, heads, kv, head] =
+        [shape.hidden, shape.intermediate, shape.heads, shape.kv_heads, shape.head_dim].map(f64::from);
+    let layers = f64::from(shape.layers);
+    let mlp = if shape.gated { 3.0 } else { 2.0 } * hidden * mlp;
+    let size = Size {
+        linear: layers * (2.0 * hidden * head * (heads + kv) + mlp),
+        head: f64::from(shape.vocab) * hidden,
+        layers,
+        kv_bytes: layers * 2.0 * kv * head * 2.0,
+        attention: layers * 2.0 * heads * head,
+    };
+    let found = engine.systems.iter().find_map(|system| {
+        machines().find_map(|m| {
+            let row = row(system, &m.devices[0]);
+            (engine.machine(&row) == Some(m) && engine.format(&row).is_some()).then_some((m, row))
+        })
+    });
+    let Some((m, row)) = found else {
+        return Err(UserError::Refused {
+            what: format!(
+                "nothing is published of {} on `{machine}` with weights of {code} bits",
+                engine.name
+            ),
+            help: "compare a run with weights of 2 or 4 bits, or name the machine alone for its roof".into(),
+        }
+        .into());
+    };
+    let factors = engine.factors(m, &published::rows(), &crate::published::size);
+    let factors = factors.unwrap_or_else(|why| panic!("{why}"));
+    let seconds = engine.seconds(m, &factors, &row, &size).unwrap_or_else(|| panic!("no format of {row:?}"));
+    let format = engine.format(&row).unwrap_or_else(|| panic!("no format of {row:?}"));
+    let bytes = (size.linear * format.stored + size.head * format.head) / 8.0;
+    let decode = record.phases.decode.is_some().then(|| PhaseFigures {
+        tokens: w.batch * w.generate,
+        seconds: seconds * w.generate as f64,
+        joules_per_token: None,
+        ops: 2.0 * (size.linear + size.head) * (w.batch * w.generate) as f64,
+        dram_bytes: (bytes + size.kv_bytes * context as f64 * w.batch as f64) * w.generate as f64,
+    });
+    Ok(Subject {
+        name: name.to_owned(),
+        basis: Basis::Published,
+        machine: format!("{} on {}", engine.name, m.devices[0]),
+        work: Subject::of_record(name, record).work,
+        size: Some((bytes as u64, w.parameters)),
+        lengths: (w.prompt, w.generate, w.context + w.prompt),
+        first_token: None,
+        prefill: None,
+        decode,
+        area: None,
+        bandwidth: m.bandwidth.value,
+        peaks: Vec::new(),
+        notes: vec![format!(
+            "{name} is a rate that follows from published ones (docs/validation-published.md), weights in {:.2} bits, cache in FP16; \
+             of prefill nothing is said",
+            format.stored
+        )],
     })
 }

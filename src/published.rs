@@ -58,7 +58,7 @@ fn built_in(name: &str) -> Size {
 }
 
 /// The dimensions of a row's model, if they are known.
-fn size(row: &Row) -> Option<Size> {
+pub(crate) fn size(row: &Row) -> Option<Size> {
     if let Some((_, name)) = MODELS.iter().find(|(part, _)| row.model.contains(part)) {
         let all = built_in(name);
         return Some(match row.kind() {
@@ -99,12 +99,12 @@ impl Pair {
 }
 
 /// Factors of every engine on every machine.
-fn fits(engines: &[Engine], rows: &[Row]) -> Vec<Vec<Factors>> {
+fn fits(engines: &[(&str, Engine)], rows: &[Row]) -> Vec<Vec<Factors>> {
     let of = |e: &Engine| {
         let of = |m: &Machine| e.factors(m, rows, &size).unwrap_or_else(|why| panic!("{why}"));
         e.machines.iter().map(of).collect()
     };
-    engines.iter().map(of).collect()
+    engines.iter().map(|(_, e)| of(e)).collect()
 }
 
 /// All rows that an engine speaks of, in the order of the file.
@@ -115,8 +115,8 @@ pub fn pairs() -> Vec<Pair> {
         if row.kind() == Metric::Other {
             return None;
         }
-        let (e, m) = engines.iter().enumerate().find_map(|(i, e)| Some((i, e.machine(row)?)))?;
-        let engine = &engines[e];
+        let (e, m) = engines.iter().enumerate().find_map(|(i, (_, e))| Some((i, e.machine(row)?)))?;
+        let engine = &engines[e].1;
         let which = engine.machines.iter().position(|x| x == m)?;
         let ours = engine.seconds(m, &factors[e][which], row, &size(row)?)?;
         // A fit may be of another machine's row.
@@ -215,7 +215,7 @@ fn factors(out: &mut String) {
          |---|---|---|---|---|---|---|---|---|---|\n",
     );
     let (engines, rows) = (engine::engines(), published::rows());
-    for (e, factors) in engines.iter().zip(fits(&engines, &rows)) {
+    for ((_, e), factors) in engines.iter().zip(fits(&engines, &rows)) {
         for (m, f) in e.machines.iter().zip(factors) {
             let seen = |x: f64, text: String| if x.is_finite() && x > 0.0 { text } else { "-".into() };
             let rows = match &m.like {
@@ -331,8 +331,8 @@ fn claims(out: &mut String, pairs: &[Pair]) {
 fn speculation(out: &mut String) {
     let llama = built_in("llama-2-7b");
     let bytes = (llama.linear + llama.head) / 2.0;
-    let hexagon = engine::engines().into_iter().find(|e| e.name == "Hexagon NPU");
-    let engine = hexagon.unwrap_or_else(|| panic!("no engine of NPUs"));
+    let hexagon = engine::engines().into_iter().find(|(name, _)| *name == "hexagon");
+    let (_, engine) = hexagon.unwrap_or_else(|| panic!("no engine of NPUs"));
     let machine = engine.machines.iter().find(|m| m.devices[0] == "Snapdragon 8 Gen 3 NPU");
     let machine = machine.unwrap_or_else(|| panic!("no 8 Gen 3"));
     let share = engine.factors(machine, &published::rows(), &size).unwrap_or_else(|e| panic!("{e}")).share;

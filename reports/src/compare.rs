@@ -16,6 +16,8 @@ pub enum Basis {
     Simulated,
     /// A roofline: at most this fast, at most this efficient at its rated power.
     Roof,
+    /// A rate that follows from published ones.
+    Published,
 }
 
 impl Basis {
@@ -24,6 +26,7 @@ impl Basis {
         match self {
             Basis::Simulated => "simulated",
             Basis::Roof => "roof",
+            Basis::Published => "published",
         }
     }
 }

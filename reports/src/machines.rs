@@ -63,8 +63,7 @@ pub fn machines_svg(comparison: &Comparison) -> Result<String, PlotError> {
         Anchor::Start,
         bold(18.0),
     )?;
-    let subtitle =
-        "circles: prefill, triangles: decode; a filled marker was simulated, a hollow one is a roof";
+    let subtitle = "circles: prefill, triangles: decode; filled: simulated, pale: follows from published rates, hollow: a roof";
     canvas.text(subtitle, (PLOT.0, 52.0), Anchor::Start, plain(12.0))?;
     axes.grid(canvas)?;
     for (i, s) in subjects.iter().enumerate() {
@@ -75,6 +74,7 @@ pub fn machines_svg(comparison: &Comparison) -> Result<String, PlotError> {
             let at = axes.at(x, y);
             let (fill, edge) = match s.basis {
                 Basis::Simulated => (colour(i).mix(0.8), BLACK),
+                Basis::Published => (colour(i).mix(0.35), colour(i)),
                 Basis::Roof => (WHITE.to_rgba(), colour(i)),
             };
             canvas.marker(shape(phase), at, 8.0, fill, edge)?;
@@ -124,7 +124,9 @@ fn roof(canvas: &mut Canvas<'_>, axes: &Axes, i: usize, s: &Subject) -> Result<(
     let (from, to) = (axes.at(start, start * s.bandwidth), axes.at(ridge, ridge * s.bandwidth));
     let end = axes.at(10f64.powf(axes.x.1), top);
     let dashed = s.basis == Basis::Roof;
-    for (from, to) in [(from, to), (to, end)] {
+    // Without a peak that was published the slope alone is known.
+    let flat = peak(s).map(|_| (to, end));
+    for (from, to) in std::iter::once((from, to)).chain(flat) {
         match dashed {
             true => canvas.dashed(from, to, colour(i), 2)?,
             false => canvas.line(from, to, colour(i), 3)?,
@@ -135,7 +137,9 @@ fn roof(canvas: &mut Canvas<'_>, axes: &Axes, i: usize, s: &Subject) -> Result<(
         .map(|s| ((from.0 + s * (to.0 - from.0) - 10.0, from.1 + s * (to.1 - from.1) - 8.0), Anchor::Middle));
     canvas.place(&letter(i), along, PLOT, style)?;
     let right = [0.0, 30.0, 60.0, 90.0].map(|d| ((end.0 - 14.0 - d, end.1 - 11.0), Anchor::Middle));
-    canvas.place(&letter(i), right, PLOT, style)?;
+    if flat.is_some() {
+        canvas.place(&letter(i), right, PLOT, style)?;
+    }
     Ok(())
 }
 

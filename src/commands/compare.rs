@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use lutsim_baselines::Hardware;
+use lutsim_baselines::engine::{self, Engine};
 use lutsim_record::Record;
 use lutsim_reports::compare::{Comparison, Subject};
 use lutsim_reports::{machines_svg, png};
@@ -16,9 +17,9 @@ use crate::{baseline, records, resolve};
 /// Compare runs with each other and with the roofs of GPUs and CPUs: speed, energy, area, and what each is against.
 #[derive(Debug, Args)]
 pub struct Compare {
-    /// Runs (record.json, or the folder of a run), and machines by name or file (`configs/baselines`), which are given the work of
-    /// the first run
-    #[arg(value_name = "RUN|MACHINE", required = true)]
+    /// Runs (record.json, or the folder of a run); machines by name or file (`configs/baselines`), for their roofs; and ENGINE@MACHINE
+    /// (`t-mac@x-elite`), for what is published. The work of the first run is given to those that are no runs
+    #[arg(value_name = "RUN|MACHINE|ENGINE@MACHINE", required = true)]
     names: Vec<String>,
     /// What ratios are against: one of the names [default: the first]
     #[arg(long, value_name = "NAME")]
@@ -47,6 +48,7 @@ pub struct Compare {
 enum Named {
     Run(Box<Record>),
     Machine(Box<Hardware>),
+    Engine(Box<Engine>, String),
 }
 
 impl Compare {
@@ -54,7 +56,7 @@ impl Compare {
         let found: Vec<Named> = self.names.iter().map(|name| named(name)).collect::<Result<_, _>>()?;
         let first = found.iter().find_map(|f| match f {
             Named::Run(record) => Some(record),
-            Named::Machine(_) => None,
+            Named::Machine(_) | Named::Engine(..) => None,
         });
         let Some(first) = first else {
             return Err(UserError::Refused {
@@ -67,6 +69,7 @@ impl Compare {
         let subjects = found.iter().zip(&labels).map(|(found, label)| match found {
             Named::Run(record) => Ok(Subject::of_record(label, record)),
             Named::Machine(hardware) => baseline::subject(label, hardware, first),
+            Named::Engine(engine, machine) => baseline::engine_subject(label, engine, machine, first),
         });
         let subjects: Vec<Subject> = subjects.collect::<Result<_, Failure>>()?;
         let comparison = Comparison { against: self.reference(&labels)?, subjects };
@@ -119,6 +122,18 @@ fn named(name: &str) -> Result<Named, Failure> {
     }
     if path.is_file() || Hardware::builtin(name).is_ok() {
         return Ok(Named::Machine(Box::new(resolve::hardware(name)?)));
+    }
+    if let Some((engine, machine)) = name.split_once('@') {
+        let engines = engine::engines();
+        let names: Vec<&str> = engines.iter().map(|(name, _)| *name).collect();
+        let Some(found) = names.iter().position(|n| *n == engine) else {
+            let near = near_miss(engine, names.iter().copied());
+            let near = near.map_or(String::new(), |near| format!("did you mean `{near}`? "));
+            let help = format!("{near}there are {}", names.join(", "));
+            return Err(UserError::Unknown { what: "engine".into(), name: engine.into(), help }.into());
+        };
+        let (_, engine) = engines.into_iter().nth(found).unwrap_or_else(|| panic!("{found}"));
+        return Ok(Named::Engine(Box::new(engine), machine.to_owned()));
     }
     let machines: Vec<&str> = Hardware::names().collect();
     let near = near_miss(name, machines.iter().copied());

@@ -97,6 +97,8 @@ pub enum Solve {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Machine {
+    /// Short name: `t-mac@x-elite` is an engine on it.
+    pub name: String,
     /// Names in the published rows.
     pub devices: Vec<String>,
     /// Only rows that this is a part of (of system, model and bits), if given.
@@ -179,13 +181,14 @@ macro_rules! builtin {
 }
 builtin!("t-mac", "llama-cpp", "bitnet-cpp", "llama-cpp-gpu", "gpu-w4a16", "vllm", "ladder", "hexagon");
 
-/// The built-in engines.
+/// The built-in engines with their short names.
 ///
 /// # Panics
 /// A built-in file that does not parse, which a test would have found.
-pub fn engines() -> Vec<Engine> {
-    let parse = |&(name, text): &(&str, &str)| -> Engine {
-        toml::from_str(text).unwrap_or_else(|e| panic!("configs/baselines/engines/{name}.toml: {e}"))
+pub fn engines() -> Vec<(&'static str, Engine)> {
+    let parse = |&(name, text): &(&'static str, &str)| {
+        let engine = toml::from_str(text);
+        (name, engine.unwrap_or_else(|e| panic!("configs/baselines/engines/{name}.toml: {e}")))
     };
     BUILTIN.iter().map(parse).collect()
 }
@@ -290,6 +293,7 @@ impl Engine {
             && row.model == fitted.model
             && row.weight_bits == fitted.bits
             && row.threads == fitted.threads
+            && row.batch == "1"
             && fitted.context.as_ref().is_none_or(|c| *c == row.context)
             && machine.when.as_ref().is_none_or(|when| said(row).contains(when.as_str()))
             && matches!(row.kind(), Metric::Decode | Metric::Layer)
