@@ -21,11 +21,11 @@ fn decode_rates_are_predicted() {
     assert!(spread.p90 <= 0.35, "90th percentile {}", spread.p90);
 }
 
-/// What factors follow from is met (but for operations in decode, next to which bytes are nearly all), so that it is no prediction.
+/// What factors follow from is met, so that it is no prediction: to 1 %, by which the artefact itself prints a point in two figures.
 #[test]
 fn fitted_rows_are_met() {
     for p in published::pairs().iter().filter(|p| p.fitted) {
-        assert!(p.error().abs() < 2e-3, "{:?}: {}", p.row, p.error());
+        assert!(p.error().abs() < 0.01, "{:?}: {}", p.row, p.error());
     }
 }
 
