@@ -3,10 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 use lutsim_sim::chip_file::{ChipFile, Override};
 
-use crate::commands::{
-    asm, check, compare, config, diff, disasm, docs, dram, eval, exec, explain, explore, gemm, generate, ppa,
-    quality, roofline, run, shell, sweep, types, validate,
-};
+use crate::commands::{asm, check, compare, config, diff, disasm, docs, dram, estimate, eval, exec, explain, explore, gemm, generate, ppa, quality, report, roofline, run, shell, sweep, types, validate};
 use crate::failure::Failure;
 use crate::resolve;
 
@@ -44,6 +41,10 @@ pub enum Command {
     Sweep(Box<sweep::SweepCommand>),
     /// A model on the roofline of a GPU or a CPU: what no implementation can pass
     Roofline(Box<roofline::RooflineCommand>),
+    /// Estimate a run in microseconds: a roofline of its parts, nothing simulated
+    Estimate(estimate::EstimateCommand),
+    /// Write the page of a run (report.html), and simulate what twice of each resource gives
+    Report(report::Report),
     /// Compare runs with each other and with the roofs of GPUs and CPUs
     Compare(compare::Compare),
     /// Hold two records against each other: what changed, and what accounts for it
@@ -95,6 +96,8 @@ impl Command {
             Command::Explore(c) => c.execute(),
             Command::Sweep(c) => c.execute(),
             Command::Roofline(c) => c.execute(),
+            Command::Estimate(c) => c.execute(),
+            Command::Report(c) => c.execute(),
             Command::Compare(c) => c.execute(),
             Command::Diff(c) => c.execute(),
             Command::Validate(c) => c.execute(),

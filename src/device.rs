@@ -13,7 +13,10 @@ use lutsim_host::weights::WeightSource;
 use lutsim_host::{image, lower};
 use lutsim_isa::exec::{LutShape, State};
 use lutsim_sim::config::{Build, Chip, DramKind};
-use lutsim_sim::{BuildError, Demand, Engine, EngineStats, Job, LeapStats, Machine, Memory, Report, Stop};
+use lutsim_sim::{
+    BuildError, Demand, Engine, EngineStats, Job, LeapStats, Machine, Memory, Moment, Report, Stop, Trace,
+    Window,
+};
 
 /// A simulated chip.
 pub struct SimDevice {
@@ -50,6 +53,26 @@ impl SimDevice {
         self.machine.attach_values(Box::new(state));
         self.results = Some([plan.layout.result, plan.layout.logits]);
         Ok(())
+    }
+    /// Traces a window of what runs from now on.
+    pub fn begin_trace(&mut self, window: Window) {
+        self.machine.begin_trace(window);
+    }
+    /// What was traced, if the window was reached.
+    pub fn end_trace(&mut self) -> Option<Trace> {
+        self.machine.end_trace()
+    }
+    /// Core cycles since the chip was built.
+    pub fn cycle(&self) -> u64 {
+        self.machine.cycle()
+    }
+    /// Keeps counts over time from now on, of at most so many moments.
+    pub fn begin_timeline(&mut self, most: usize) {
+        self.machine.begin_timeline(most);
+    }
+    /// The counts over time since then.
+    pub fn end_timeline(&mut self) -> Vec<Moment> {
+        self.machine.end_timeline()
     }
     /// Runs a step from its doorbell to its read-back.
     ///
@@ -203,15 +226,19 @@ pub fn dram_peak(chip: &Chip) -> f64 {
     channel * f64::from(chip.dram.channels)
 }
 
-/// Core cycles of a burst at the peak of all channels, next to the refreshes.
-fn burst_cycles(chip: &Chip) -> f64 {
-    let refreshing = match &chip.dram.kind {
+/// The part of time in which the memory refreshes.
+pub fn refresh_share(chip: &Chip) -> f64 {
+    match &chip.dram.kind {
         DramKind::Standard(name) => {
             standard(name).refresh_clocks() as f64 / f64::from(chip.refresh.interval_cycles)
         }
         DramKind::Ideal { .. } => 0.0,
-    };
-    f64::from(burst_bytes(chip)) / (dram_peak(chip) * (1.0 - refreshing)) * chip.clock_hz as f64
+    }
+}
+
+/// Core cycles of a burst at the peak of all channels, next to the refreshes.
+fn burst_cycles(chip: &Chip) -> f64 {
+    f64::from(burst_bytes(chip)) / (dram_peak(chip) * (1.0 - refresh_share(chip))) * chip.clock_hz as f64
 }
 
 /// The memory's clock, Hz.

@@ -11,9 +11,12 @@
 mod baseline;
 pub mod cli;
 pub mod commands;
+mod details;
 pub mod device;
+mod doublings;
 pub mod dram;
 mod engine;
+pub mod estimate;
 pub mod eval;
 pub mod explore;
 pub mod failure;
@@ -34,4 +37,5 @@ pub mod session;
 pub mod shell;
 pub mod silicon;
 pub mod sweep;
+pub mod trace;
 pub mod validation;

@@ -99,17 +99,17 @@ impl OutDir {
     ///
     /// # Errors
     /// The disk is full, or the folder is gone.
-    pub fn commit(self, files: &[(&str, String)]) -> Result<(), Failure> {
+    pub fn commit<T: AsRef<[u8]>>(self, files: &[(&str, T)]) -> Result<(), Failure> {
         self.fill(files).map_err(|e| {
             Unfinished::remove();
             UserError::Write { path: self.target.display().to_string(), why: why(&e) }.into()
         })
     }
 
-    fn fill(&self, files: &[(&str, String)]) -> io::Result<()> {
-        for (name, text) in files {
+    fn fill<T: AsRef<[u8]>>(&self, files: &[(&str, T)]) -> io::Result<()> {
+        for (name, bytes) in files {
             let mut file = std::fs::File::create(self.work.join(name))?;
-            file.write_all(text.as_bytes())?;
+            file.write_all(bytes.as_ref())?;
             file.sync_all()?;
         }
         // While the lock is held, an interrupt waits: either nothing is in place or everything is.

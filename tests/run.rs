@@ -34,6 +34,10 @@ fn json_is_the_record_and_nothing_else() {
     let file = |name: &str| std::fs::read_to_string(folder.path().join("out").join(name)).unwrap();
     assert_eq!(file("record.json"), stdout);
     assert!(file("roofline.svg").starts_with("<svg") && file("operators.csv").lines().count() > 20);
+    for name in ["details.json", "report.html"] {
+        let folder = folder.path().to_string_lossy().into_owned();
+        assert!(!file(name).contains(&folder), "no path in {name}");
+    }
     assert!(file("engine.json").contains("\"engine\": \"leap\""));
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, ["out"], "no unfinished folder is left");
@@ -65,7 +69,19 @@ fn an_existing_folder_keeps_what_else_is_in_it() {
     let mut left: Vec<_> =
         std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     left.sort();
-    assert_eq!(left, ["engine.json", "notes.txt", "operators.csv", "record.json", "roofline.svg"]);
+    assert_eq!(
+        left,
+        [
+            "details.json",
+            "engine.json",
+            "notes.txt",
+            "operators.csv",
+            "record.json",
+            "report.html",
+            "roofline.png",
+            "roofline.svg"
+        ]
+    );
 }
 
 #[test]

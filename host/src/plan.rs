@@ -4,6 +4,7 @@ use lutsim_isa::program::WORD_BYTES;
 
 use crate::error::HostError;
 use crate::layout::Layout;
+use crate::lower::buffers::Buffers;
 use crate::lower::{Lower, Lowered, POSITION, Phase, SEQUENCE};
 use crate::mapping::Mapping;
 use crate::model::Model;
@@ -80,6 +81,10 @@ pub fn plan(
 }
 
 impl Plan {
+    /// Bytes of scratchpad before the weight ring in a step: activations, scores, probabilities and results of its rows.
+    pub fn buffer_bytes(&self, step: &Lowered) -> u64 {
+        Buffers::new(&self.model, &self.workload, &self.target, &self.mapping, step.phase).end
+    }
     /// Every program, in address order.
     pub fn programs(&self) -> impl Iterator<Item = &Lowered> {
         [Some(&self.decode), self.prefill.as_ref(), self.prefill_last.as_ref()].into_iter().flatten()

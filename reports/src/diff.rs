@@ -223,13 +223,23 @@ pub fn difference(a: &Record, b: &Record) -> Difference {
     Difference { changes: changes(a, b), phases, only }
 }
 
+/// With its unit; there are no milli-bytes.
+fn amount(x: f64, unit: &str) -> String {
+    if unit == "B" && x < 1.0 { format!("{} B", digits(x)) } else { si(x, unit) }
+}
+
 /// With its sign.
 fn signed(x: f64, unit: &str) -> String {
     match x {
         0.0 => format!("0 {unit}"),
-        x if x > 0.0 => format!("+{}", si(x, unit)),
-        x => format!("-{}", si(-x, unit)),
+        x if x > 0.0 => format!("+{}", amount(x, unit)),
+        x => format!("-{}", amount(-x, unit)),
     }
+}
+
+/// Whether a stall is where a wait begins, and not the wait of one unit for another or of what has nothing to do.
+fn is_root(cause: &str) -> bool {
+    !cause.starts_with("wait_") && !matches!(cause, "idle" | "queue_full" | "input" | "fence")
 }
 
 /// The parts that changed, largest first, with what each is of the whole difference; then the sum and what is left over.
@@ -246,12 +256,25 @@ fn parts_table(what: &str, unit: &str, parts: &[Part], whole: &Part) -> String {
             x if x.abs() > 1e-15 * whole.a.abs() => percent_signed(p.change() / x),
             _ => "-".into(),
         };
-        table.row([name.to_owned(), si(p.a, unit), si(p.b, unit), signed(p.change(), unit), of]);
+        table.row([name.to_owned(), amount(p.a, unit), amount(p.b, unit), signed(p.change(), unit), of]);
     };
     let mut sorted: Vec<&Part> = parts.iter().filter(|p| p.change() != 0.0).collect();
     sorted.sort_by(|x, y| y.change().abs().total_cmp(&x.change().abs()));
-    for part in &sorted {
+    // What is less than a thousandth of the difference stands together.
+    let least = 1e-3 * sorted.first().map_or(0.0, |p| p.change().abs());
+    let (shown, rest): (Vec<&Part>, Vec<&Part>) = sorted.iter().partition(|p| p.change().abs() >= least);
+    for part in shown {
         row(&part.name, part);
+    }
+    if !rest.is_empty() {
+        let sum = |f: fn(&Part) -> f64| rest.iter().map(|p| f(p)).sum::<f64>();
+        let name = if rest.len() == 1 { rest[0].name.clone() } else { format!("{} others", rest.len()) };
+        row(&name, &Part { name: String::new(), a: sum(|p| p.a), b: sum(|p| p.b) });
+    }
+    let same: Vec<&Part> = parts.iter().filter(|p| p.change() == 0.0 && p.a != 0.0).collect();
+    if !same.is_empty() {
+        let a: f64 = same.iter().map(|p| p.a).sum();
+        row(&format!("{} the same", same.len()), &Part { name: String::new(), a, b: a });
     }
     let sum = |f: fn(&Part) -> f64| parts.iter().map(f).sum::<f64>();
     row("sum", &Part { name: String::new(), a: sum(|p| p.a), b: sum(|p| p.b) });
@@ -275,10 +298,12 @@ impl PhaseDiff {
             .fold(0.0, f64::max)
     }
 
-    /// The largest change among what the units did other than idling: unit, what it did, seconds per token.
+    /// The largest change among what the units did other than waiting for each other: unit, what it did, seconds per token.
     fn largest_cause(&self) -> Option<(&str, &Part)> {
-        let all = self.units.iter().flat_map(|(unit, parts)| parts.iter().map(move |p| (unit.as_str(), p)));
-        all.filter(|(_, p)| p.name != "idle" && p.change() != 0.0)
+        // Scratchpad and sequencer are busy for the others.
+        let own = self.units.iter().filter(|u| !matches!(u.0.as_str(), "scratchpad" | "sequencer"));
+        let all = own.flat_map(|(unit, parts)| parts.iter().map(move |p| (unit.as_str(), p)));
+        all.filter(|(_, p)| is_root(&p.name) && p.change() != 0.0)
             .max_by(|x, y| x.1.change().abs().total_cmp(&y.1.change().abs()))
     }
 
@@ -298,7 +323,12 @@ impl PhaseDiff {
         if let Some(most) = most {
             let of = percent_signed(most.change() / self.seconds.change());
             out.push_str(&format!(" {of} of the difference is in `{}`", most.name));
-            let cause = self.causes.iter().filter(|c| !c.name.ends_with(".idle"));
+            // Stalls only; a part of the operator's change that is worth a word.
+            let worth = 0.05 * most.change().abs();
+            let cause = self
+                .causes
+                .iter()
+                .filter(|c| c.name.rsplit('.').next().is_some_and(is_root) && c.change().abs() >= worth);
             if let Some(cause) = cause.max_by(|x, y| x.change().abs().total_cmp(&y.change().abs())) {
                 out.push_str(&format!(", where `{}` changed by {}", cause.name, signed(cause.change(), "s")));
             }

@@ -4,6 +4,7 @@
 //!                    +--> text::summary        what `lutsim run` prints
 //!   Record (saved) --+--> operators::csv       operators.csv
 //!                    +--> Roofline --> plot    roofline.svg --> png
+//!   record, details -----> html                report.html
 //!   records, roofs ------> compare, machines   several machines side by side
 //!   two records ---------> diff                what changed, and what accounts for it
 //!   bands by part ------> bars                 stacked bars of `lutsim ppa`
@@ -19,9 +20,13 @@ pub mod bars;
 mod canvas;
 mod ceilings;
 pub mod compare;
+pub mod details;
 pub mod diff;
+mod html;
+mod lines;
 mod machines;
 pub mod operators;
+pub mod perfetto;
 pub mod plot;
 pub mod png;
 pub mod quantity;
@@ -32,6 +37,9 @@ pub mod text;
 
 pub use bars::{Panel, bars_svg};
 pub use compare::{Comparison, Subject};
+pub use details::Details;
+pub use html::{CLOCK, energy_by_operator, report_html};
+pub use lines::{Line, lines_svg};
 pub use machines::machines_svg;
 pub use operators::{OperatorSum, by_operator, operators_csv};
 pub use plot::{PlotError, roofline_svg};

@@ -16,7 +16,7 @@ const SIDE: f64 = 922.0;
 /// Palette entries that can be read as lines on white: yellow is left out.
 const LINES: [usize; 6] = [6, 3, 2, 0, 4, 1];
 
-fn colour(i: usize) -> RGBColor {
+pub(crate) fn colour(i: usize) -> RGBColor {
     match i {
         0 => BLACK,
         i => PALETTE[LINES[(i - 1) % LINES.len()]],
@@ -85,6 +85,8 @@ pub fn machines_svg(comparison: &Comparison) -> Result<String, PlotError> {
         for (_, x, y) in spots(s) {
             let at = axes.at(x, y);
             let near = [
+                (14.0, 12.0),
+                (0.0, 21.0),
                 (13.0, -9.0),
                 (-13.0, -9.0),
                 (13.0, 11.0),

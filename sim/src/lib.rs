@@ -32,6 +32,8 @@ mod stop;
 mod store;
 #[cfg(test)]
 mod tests;
+mod timeline;
+mod trace;
 mod vector;
 
 pub use activity::{Cause, Cycles};
@@ -43,3 +45,5 @@ pub use machine::{Engine, EngineStats, Job, Machine};
 pub use report::{OperatorRun, Report, Totals};
 pub use shared::{ByteCounts, Work};
 pub use stop::{BuildError, Stop};
+pub use timeline::{Moment, TIMELINE_UNITS};
+pub use trace::{Slice, TRACE_BIN, Trace, Window};

@@ -46,6 +46,9 @@ impl<T> Link<T> {
         &mut self.entries
     }
     /// Whether anything is in it, visible or not.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

@@ -20,6 +20,8 @@ use crate::sequencer::Sequencer;
 use crate::shared::{ByteCounts, CORE_UNITS, Hints, Interleave, Lane, Shared, Unit, Wakes, Work};
 use crate::stop::{BuildError, Stop};
 use crate::store::Store;
+use crate::timeline::{Moment, Timeline};
+use crate::trace::Tracer;
 use crate::vector::Vector;
 
 /// How the machine is advanced; all engines give the same numbers.
@@ -107,6 +109,10 @@ pub struct Machine {
     limit: Tick,
     /// The operator at whose second execution a measurement ends.
     pause: Option<u32>,
+    /// Counts over time, if they are kept.
+    timeline: Option<Timeline>,
+    /// What looks on, if the run is traced.
+    pub(crate) tracer: Option<Box<Tracer>>,
     /// Checked now and then; set from outside to stop.
     interrupt: Option<std::sync::Arc<std::sync::atomic::AtomicBool>>,
 }
@@ -182,10 +188,33 @@ impl Machine {
             stats: EngineStats::default(),
             limit: Tick::MAX,
             pause: None,
+            timeline: None,
+            tracer: None,
             interrupt: None,
         })
     }
 
+    /// Core cycles since the machine was built.
+    pub fn cycle(&self) -> u64 {
+        self.now / self.timebase.core_period
+    }
+    /// Keeps counts over time from now on, of at most so many moments.
+    pub fn begin_timeline(&mut self, most: usize) {
+        let mut timeline = Timeline::new(most);
+        timeline.note(self.now, self.timebase.core_period, &self.totals().numbers());
+        self.timeline = Some(timeline);
+    }
+    /// The counts over time since [`Self::begin_timeline`]; empty if none were kept.
+    pub fn end_timeline(&mut self) -> Vec<Moment> {
+        let end = Moment::of(self.now, self.timebase.core_period, &self.totals().numbers());
+        self.timeline.take().map_or(Vec::new(), |timeline| timeline.finish(end))
+    }
+    /// A moment of the timeline, if one is kept.
+    pub(crate) fn note(&mut self, numbers: &[u64]) {
+        if let Some(timeline) = &mut self.timeline {
+            timeline.note(self.now, self.timebase.core_period, numbers);
+        }
+    }
     /// Executes values beside timing from now on; the state holds scratchpad and DRAM contents.
     pub fn attach_values(&mut self, state: Box<State>) {
         self.values.state = Some(state);
@@ -342,6 +371,10 @@ impl Machine {
             let milestones = self.milestones();
             self.instant(at, job)?;
             if self.milestones() != milestones && !self.sequencer.done() {
+                if self.timeline.is_some() {
+                    let numbers = self.totals().numbers();
+                    self.note(&numbers);
+                }
                 if let Some(leap) = &mut leap {
                     leap.here(self, job)?;
                 }
@@ -411,6 +444,9 @@ impl Machine {
     /// Evaluates what is due at `at`.
     fn instant(&mut self, at: Tick, job: &Job<'_>) -> Result<(), Stop> {
         debug_assert!(at > self.now || self.now == 0, "time goes forward");
+        if self.tracer.is_some() {
+            self.trace_before(at);
+        }
         self.now = at;
         self.shared.cycle = self.shared.wakes.core_cycle(at);
         self.stats.instants += 1;
@@ -450,6 +486,9 @@ impl Machine {
             for channel in 0..self.channels.len() {
                 self.shared.wakes.channel_after(channel, at);
             }
+        }
+        if self.tracer.is_some() {
+            self.trace_after(at);
         }
         Ok(())
     }

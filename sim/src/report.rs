@@ -62,8 +62,12 @@ pub(crate) fn snapshot(numbers: &[u64], time: u64) -> Snapshot {
         cycles.0.copy_from_slice(&numbers[unit * CAUSES..][..CAUSES]);
         cycles
     };
-    let bursts = 7 * CAUSES + 5 + Work::COUNT + 2 * ByteClass::ALL.len();
-    Snapshot { time, dram_bursts: numbers[bursts], load: of(1), lut: of(3), vector: of(5) }
+    Snapshot { time, dram_bursts: snapshot_bursts(numbers), load: of(1), lut: of(3), vector: of(5) }
+}
+
+/// The accelerator's bursts among [`Totals::numbers`].
+pub(crate) fn snapshot_bursts(numbers: &[u64]) -> u64 {
+    numbers[7 * CAUSES + 5 + Work::COUNT + 2 * ByteClass::ALL.len()]
 }
 
 impl Totals {

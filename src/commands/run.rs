@@ -13,13 +13,15 @@ use lutsim_sim::chip_file::{ChipFile, Override};
 
 use super::check_group;
 use crate::cli::ChipArgs;
+use crate::details;
 use crate::engine;
 use crate::failure::{Failure, UserError};
 use crate::model_file;
-use crate::output::{self, OutDir};
+use crate::output::{self, OutDir, OutFile};
 use crate::progress::Bar;
 use crate::resolve;
 use crate::session::{self, Finished, Session};
+use crate::trace;
 
 /// Run a model on a chip: tokens/s, joules per token, and what binds them.
 #[derive(Debug, Args)]
@@ -46,9 +48,19 @@ pub struct Run {
     /// Give up after so many core cycles, search not counted
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max_cycles: Option<u64>,
-    /// Write record.json, operators.csv, engine.json and roofline.svg to this folder
+    /// Write record.json, report.html, operators.csv, roofline.svg and .png, details.json and engine.json to this folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Write a timeline of the run to this file (Chrome trace JSON, opens in ui.perfetto.dev): a track per unit, DRAM bandwidth,
+    /// queue depths; at most 200,000 events
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// The part of the run that is traced: core cycles (0..50000) or times (1ms..1.2ms) of the simulated steps, one behind the other
+    #[arg(long, value_name = "A..B", requires = "trace")]
+    trace_window: Option<String>,
+    /// Write over a trace that exists
+    #[arg(long, requires = "trace")]
+    force: bool,
     /// Print the record as JSON and nothing else
     #[arg(long)]
     json: bool,
@@ -262,6 +274,10 @@ impl Run {
         let format = WeightFormat::new(chip.workload.weights, chip.workload.group);
         check_group(self.workload.group.as_deref(), format)?;
         let mapping = self.mapping.as_deref().map(resolve::mapping).transpose()?;
+        let window = match (&self.trace, &self.trace_window) {
+            (None, _) => None,
+            (Some(_), text) => Some(trace::window(text.as_deref().unwrap_or(".."), chip.chip.clock_hz)?),
+        };
         let new = Session::new(chip, model);
         let session = Session {
             effort: self.search.map_or(new.effort, Effort::from),
@@ -272,6 +288,8 @@ impl Run {
             mapping,
             audit: self.audit,
             max_cycles: self.max_cycles,
+            trace: window,
+            moments: if self.out.is_some() { details::MOMENTS } else { 0 },
             ..new
         };
         let progress = Bar::new(self.verbose);
@@ -281,6 +299,7 @@ impl Run {
         }
         // Found out before the simulation: a combination that cannot run, a folder that cannot be written.
         let out = self.out.as_deref().map(OutDir::prepare).transpose()?;
+        let to_trace = self.trace.as_deref().map(|path| OutFile::fresh(path, self.force)).transpose()?;
         let begin = Instant::now();
         let finished = session.run_on(source, &progress)?;
         let wall = begin.elapsed().as_secs_f64();
@@ -288,8 +307,13 @@ impl Run {
         if self.verbose > 0 {
             output::say(&engine::words(&finished, wall));
         }
+        if let (Some(file), Some(window)) = (to_trace, window) {
+            let (text, words) = trace::file(&finished, &session, window)?;
+            file.commit(text.as_bytes())?;
+            output::say(&words);
+        }
         if let Some(out) = out {
-            out.commit(&files(&finished, self.engine, wall))?;
+            out.commit(&files(&finished, &session.chip, self.engine, wall))?;
         }
         match self.json {
             true => output::print(&finished.record.to_json()),
@@ -303,16 +327,21 @@ fn text(finished: &Finished) -> String {
 }
 
 /// The files of `--out`; the record last, so that where it is, everything is.
-fn files(finished: &Finished, engine: Engine, wall: f64) -> Vec<(&'static str, String)> {
+fn files(finished: &Finished, chip: &ChipFile, engine: Engine, wall: f64) -> Vec<(&'static str, Vec<u8>)> {
     let record = &finished.record;
     let csv = lutsim_reports::operators_csv(record).unwrap_or_else(|e| panic!("operators.csv: {e}"));
     let roofline = lutsim_reports::Roofline::from_record(record);
     let svg = lutsim_reports::roofline_svg(&roofline).unwrap_or_else(|e| panic!("roofline.svg: {e}"));
+    let png = lutsim_reports::png(&svg, 2.0).unwrap_or_else(|e| panic!("roofline.png: {e}"));
     let stats = engine::json(finished, engine.name(), wall);
+    let details = details::of(finished, chip);
     vec![
-        ("operators.csv", csv),
-        ("engine.json", stats),
-        ("roofline.svg", svg),
-        ("record.json", record.to_json()),
+        ("operators.csv", csv.into_bytes()),
+        ("engine.json", stats.into_bytes()),
+        ("roofline.svg", svg.into_bytes()),
+        ("roofline.png", png),
+        ("report.html", lutsim_reports::report_html(record, Some(&details)).into_bytes()),
+        ("details.json", details.to_json().into_bytes()),
+        ("record.json", record.to_json().into_bytes()),
     ]
 }

@@ -30,9 +30,10 @@ use lutsim_host::workload::Workload;
 use lutsim_isa::format::WeightFormat;
 use lutsim_record::Record;
 use lutsim_sim::chip_file::ChipFile;
-use lutsim_sim::{BuildError, Engine, EngineStats, LeapStats, Memory, Stop};
+use lutsim_sim::{BuildError, Engine, EngineStats, LeapStats, Memory, Moment, Stop, Trace, Window};
 
 use crate::device::{self, SimDevice};
+use crate::trace::Step;
 use routing::Router;
 use trial::Trial;
 
@@ -75,10 +76,19 @@ pub struct Session {
     pub decode_ids: Option<Vec<u32>>,
     /// The prompt of all sequences, in place of a made-up one.
     pub prompt_ids: Option<Vec<u32>>,
+    /// How many moments of each phase its counts over time have at most; 0 keeps none.
+    pub moments: usize,
+    /// The window of the run that is traced, if one is.
+    pub trace: Option<Window>,
     /// How the host chooses tokens from logits, if it samples (`workload.sampling`): the largest logit unless told otherwise.
     pub sampler: Sampler,
     /// Raised from outside to stop the run, with [`Error::Interrupted`].
     pub interrupt: Option<Arc<AtomicBool>>,
+}
+
+/// A model as the record's configuration has it.
+pub fn describe(model: &Model) -> serde_json::Value {
+    record::model(model)
 }
 
 /// What a run gave.
@@ -95,6 +105,23 @@ pub struct Finished {
     pub tokens: Vec<u32>,
     /// Their logits, if the host sampled.
     pub logits: Vec<Vec<f32>>,
+    /// Counts over time of each phase, if they were wanted.
+    pub timelines: Vec<Timeline>,
+    /// What was traced, if the window was reached.
+    pub trace: Option<Trace>,
+    /// The simulated steps, if the run was traced.
+    pub steps: Vec<Step>,
+}
+
+/// Counts over time of the simulated steps of a phase, one behind the other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Timeline {
+    /// `prefill` or `decode`.
+    pub phase: &'static str,
+    /// Number of each simulated step or chunk, and the core cycle at which it began.
+    pub steps: Vec<(u64, u64)>,
+    /// The counts; cycles and counts go on from phase to phase.
+    pub moments: Vec<Moment>,
 }
 
 /// Hears how far a run is.
@@ -155,6 +182,8 @@ impl Session {
             mapping: None,
             decode_ids: None,
             prompt_ids: None,
+            moments: 0,
+            trace: None,
             sampler: Sampler::default(),
             interrupt: None,
         }
@@ -270,7 +299,12 @@ impl Session {
         }
         let router = Router::new(self, &plan, source)?;
         let (tokens, logits) = (Vec::new(), Vec::new());
-        let mut run = Run { session: self, plan: &plan, device, router, progress, tokens, logits };
+        if let Some(window) = self.trace {
+            device.begin_trace(window);
+        }
+        let (timelines, steps) = (Vec::new(), Vec::new());
+        let mut run =
+            Run { session: self, plan: &plan, device, router, progress, tokens, logits, timelines, steps };
         let mut prefill = (plan.workload.prompt > 0).then(|| run.prefill()).transpose()?;
         let mut decode = (plan.workload.generate > 0).then(|| run.decode()).transpose()?;
         let counts =
@@ -279,10 +313,11 @@ impl Session {
             counts.settle_memory_clocks(self.chip.chip.clock_hz, device::dram_clock(&self.chip.chip));
         }
         let (stats, leap) = (run.device.stats(), run.device.leap_stats());
-        let (tokens, logits) = (run.tokens, run.logits);
+        let trace = run.device.end_trace();
+        let (tokens, logits, timelines, steps) = (run.tokens, run.logits, run.timelines, run.steps);
         let said = self.values.then(|| tokens.clone());
         let record = record::assemble(self, &plan, &technology, prefill, decode, said)?;
-        Ok(Finished { record, plan, stats, leap, tokens, logits })
+        Ok(Finished { record, plan, stats, leap, tokens, logits, timelines, trace, steps })
     }
 }
 
@@ -311,6 +346,10 @@ struct Run<'a> {
     tokens: Vec<u32>,
     /// Logits that the host read.
     logits: Vec<Vec<f32>>,
+    /// Counts over time of each phase.
+    timelines: Vec<Timeline>,
+    /// Steps so far, if the run is traced.
+    steps: Vec<Step>,
 }
 
 impl Run<'_> {
@@ -342,19 +381,47 @@ impl Run<'_> {
         Ok(Counts::of(&report, step, &self.session.chip.chip, vocab))
     }
 
+    /// Notes a step for the trace, if there is one.
+    fn note_step(&mut self, name: String, begin: u64, counts: &Counts) {
+        if self.session.trace.is_some() {
+            let operators = counts.operators.iter().map(|o| (o.name.clone(), o.layer, o.cycles)).collect();
+            self.steps.push(Step { name, cycles: (begin, self.device.cycle()), operators });
+        }
+    }
+
+    fn begin_timeline(&mut self, phase: &'static str) -> Timeline {
+        if self.session.moments > 0 {
+            self.device.begin_timeline(self.session.moments);
+        }
+        Timeline { phase, steps: Vec::new(), moments: Vec::new() }
+    }
+
+    fn end_timeline(&mut self, begun: Timeline) {
+        if self.session.moments > 0 {
+            let moments = self.device.end_timeline();
+            self.timelines.push(Timeline { moments, ..begun });
+        }
+    }
+
     fn prefill(&mut self) -> Result<Prefill, Error> {
         let w = self.plan.workload;
         let made_up = || ids::prompt(self.plan.model.vocab, w.batch, w.prompt);
         let ids = self.session.prompt_ids.clone().unwrap_or_else(made_up);
         let steps = self.router.prefill(self.plan, &ids);
         let (all, mut counts, mut first_token) = (steps.len() as u64, Counts::default(), None);
+        let mut begun = self.begin_timeline("prefill");
         for (i, (step, doorbell)) in steps.into_iter().enumerate() {
             self.progress.step("prefill", i as u64, Some(all));
-            counts.add(&self.step(step, &doorbell)?, 1);
+            begun.steps.push((i as u64, self.device.cycle()));
+            let begin = self.device.cycle();
+            let one = self.step(step, &doorbell)?;
+            self.note_step(format!("prefill chunk {i}"), begin, &one);
+            counts.add(&one, 1);
             if step.phase.head {
                 first_token.get_or_insert(counts.cycles);
             }
         }
+        self.end_timeline(begun);
         Ok(Prefill { first_token: first_token.unwrap_or(counts.cycles), counts })
     }
 
@@ -364,13 +431,19 @@ impl Run<'_> {
         let every = self.session.every_step || self.session.values || steps <= 4;
         let chosen = if every { (0..steps).collect() } else { samples(steps) };
         let mut simulated: Vec<(u64, Counts)> = Vec::with_capacity(chosen.len());
+        let mut begun = self.begin_timeline("decode");
         for (i, &index) in chosen.iter().enumerate() {
             self.progress.step("decode", i as u64, Some(chosen.len() as u64));
+            begun.steps.push((index, self.device.cycle()));
             let ids = self.decode_ids(index);
             let position = u64::from(w.context) + u64::from(w.prompt) + index;
             let (step, doorbell) = self.router.decode(self.plan, position, &ids);
-            simulated.push((index, self.step(step, &doorbell)?));
+            let begin = self.device.cycle();
+            let one = self.step(step, &doorbell)?;
+            self.note_step(format!("decode step {index}"), begin, &one);
+            simulated.push((index, one));
         }
+        self.end_timeline(begun);
         let residual = (!every).then(|| counts::residual(&simulated));
         Ok(Decode { counts: counts::total(&simulated), simulated: simulated.len() as u64, residual })
     }

@@ -5,6 +5,7 @@
 //!                              keys.rs: one table of every key -------+--> docs/config.md, canonical echo
 //! ```
 
+mod again;
 mod cores;
 mod document;
 mod echo;

@@ -211,6 +211,9 @@ impl Leap {
                     break;
                 }
             };
+            if !machine.may_leap(self.memo.entry(state, entry).ticks) {
+                break;
+            }
             if self.audit > 0 && self.stats.hits % 100 < u64::from(self.audit) {
                 self.stats.hits += 1;
                 expected = Some((self.memo.entry(state, entry).clone(), self.memo.entry(state, entry).next));
@@ -221,6 +224,7 @@ impl Leap {
             machine.check_limit()?;
             let entry = self.memo.entry(state, entry);
             entry.apply(machine, &mut totals, &mut due)?;
+            machine.note(&totals);
             let bases = entry.bases.iter().map(|&(i, off)| known.0[i as usize].0 + off);
             self.memo.clusters(entry.next, bases, &mut clusters);
             state = entry.next;
