@@ -20,7 +20,10 @@ const RESOURCES: &[(&str, &[&str])] = &[
     ("scratchpad bandwidth", &["scratchpad.banks"]),
     ("DMA and unpacker", &["dma.outstanding_bursts", "dma.port_bytes", "dma.unpacker_bytes"]),
     ("the vector unit", &["vector.lanes", "vector.special_lanes"]),
-    ("core links and builders", &["lut.weight_link_bytes", "lut.activation_link_bytes", "lut.builders"]),
+    (
+        "core links and builders",
+        &["lut.weight_link_bytes", "lut.activation_link_bytes", "lut.builders", "lut.dequantisers"],
+    ),
     ("drain lanes", &["lut.drain_lanes"]),
 ];
 

@@ -103,6 +103,7 @@ struct Point<'a> {
     model: &'a Model,
     work: Workload,
     target: Target,
+    bandwidth: f64,
     mapping: Mapping,
 }
 
@@ -111,23 +112,41 @@ struct Point<'a> {
 /// # Errors
 /// Model, workload and chip that do not go together.
 pub fn estimate(session: &Session) -> Result<Estimate, HostError> {
-    let (target, work) = (device::target(&session.chip.chip), session.workload());
-    work.check(&session.model, &target)?;
+    let (known, work) = (Known::of(&session.chip), session.workload());
+    work.check(&session.model, &known.target)?;
     let mapping = match session.mapping {
         Some(mapping) => mapping,
-        None => Mapping::default_for(&target, &session.model, &work)?,
+        None => Mapping::default_for(&known.target, &session.model, &work)?,
     };
-    Ok(of_mapping(session, &mapping))
+    Ok(of_mapping(session, &known, &mapping))
+}
+
+/// What is known of a chip, its DRAM standard read: once for all points on it.
+pub struct Known {
+    /// The chip as lowering sees it.
+    pub target: Target,
+    /// Bytes per second of the pins, less the time of refreshes.
+    bandwidth: f64,
+}
+
+impl Known {
+    /// Of a chip.
+    pub fn of(chip: &ChipFile) -> Known {
+        let chip = &chip.chip;
+        let bandwidth = device::dram_peak(chip) * (1.0 - device::refresh_share(chip));
+        Known { target: device::target(chip), bandwidth }
+    }
 }
 
 /// The same for a mapping that is known: microseconds. Tiles are its own only if the session says so.
-pub fn of_mapping(session: &Session, mapping: &Mapping) -> Estimate {
-    let (target, work) = (device::target(&session.chip.chip), session.workload());
+pub fn of_mapping(session: &Session, known: &Known, mapping: &Mapping) -> Estimate {
+    let (target, work) = (known.target, session.workload());
     let tiles = (0..=target.cores.max(1).ilog2()).map(|i| target.n << i);
     let tiles: Vec<u32> = if session.mapping.is_some() { vec![mapping.n_tile] } else { tiles.collect() };
     let all = tiles.into_iter().map(|n_tile| {
         let mapping = Mapping { n_tile, ..*mapping };
-        let point = Point { chip: &session.chip, model: &session.model, work, target, mapping };
+        let bandwidth = known.bandwidth;
+        let point = Point { chip: &session.chip, model: &session.model, work, target, bandwidth, mapping };
         let prefill = (work.prompt > 0).then(|| point.prefill());
         let decode = (work.generate > 0).then(|| point.decode());
         Estimate { first_token: prefill.map(|p| p.seconds / f64::from(work.batch)), prefill, decode }
@@ -217,10 +236,9 @@ impl Point<'_> {
         macs += layers * 2.0 * pairs * f64::from(m.head_dim);
         cycles += layers * self.attention(rows, sequences, all_seen);
         let hz = chip.clock_hz as f64;
-        let peak = device::dram_peak(chip) * (1.0 - device::refresh_share(chip));
         let runtime = &chip.runtime;
         Step {
-            dram: bytes / peak,
+            dram: bytes / self.bandwidth,
             lut: cycles / hz,
             vector: self.sweeps(r, pairs) / hz,
             pipelines: self.pipelines() / hz,
@@ -246,7 +264,14 @@ impl Point<'_> {
             return f64::from(rows) * f64::from(n) * f64::from(k) / f64::from(self.target.vector_lanes);
         }
         let tile = self.mapping.n_tile.min(n);
-        self.grid(rows, n, tile) * f64::from(k.div_ceil(self.target.k)) * format.kind.planes().len() as f64
+        self.grid(rows, n, tile)
+            * f64::from(k.div_ceil(self.target.k))
+            * self.steps(format.kind.planes().len())
+    }
+
+    /// Steps of the cores for weights of so many planes: what their kind takes.
+    fn steps(&self, planes: usize) -> f64 {
+        f64::from(self.chip.chip.lut.kind.steps(planes as u32))
     }
 
     /// Passes over rows times passes over columns.
@@ -271,12 +296,12 @@ impl Point<'_> {
             let lanes = f64::from(self.mapping.cores) * f64::from(self.chip.chip.lut.mac_lanes);
             return items * 2.0 * f64::from(together) * f64::from(seen) * f64::from(d) / lanes;
         }
-        let planes = self.work.kv.planes().len() as f64;
+        let steps = self.steps(self.work.kv.planes().len());
         let k = self.target.k;
         let keys = if rows == sequences { self.mapping.decode_keys } else { self.mapping.prefill_keys };
         let scores = self.grid(together, seen, keys.min(seen).max(1)) * f64::from(d.div_ceil(k));
         let sums = self.grid(together, d, d) * f64::from(seen.div_ceil(k));
-        items * planes * (scores + sums)
+        items * steps * (scores + sums)
     }
 
     /// Cycles in which pipelines fill and empty: two ends of each sweep of the vector unit, of each product the array's and its last

@@ -91,12 +91,12 @@ impl EstimateCommand {
 
 /// How long it took, and how long it takes once the mapping is known: the mean of a thousand.
 fn timed(session: &Session, whole: f64) -> Result<String, Failure> {
-    let target = device::target(&session.chip.chip);
-    let mapping =
-        Mapping::default_for(&target, &session.model, &session.workload()).map_err(HostFault::from)?;
+    let known = estimate::Known::of(&session.chip);
+    let mapping = Mapping::default_for(&known.target, &session.model, &session.workload());
+    let mapping = mapping.map_err(HostFault::from)?;
     let begin = Instant::now();
     for _ in 0..1000 {
-        std::hint::black_box(estimate::of_mapping(session, &mapping));
+        std::hint::black_box(estimate::of_mapping(session, &known, &mapping));
     }
     let each = begin.elapsed().as_secs_f64() / 1000.0;
     Ok(format!("{} with the choice of a mapping, {} without (mean of 1000)", si(whole, "s"), si(each, "s")))
@@ -218,7 +218,7 @@ fn drawing(session: &Session) -> String {
     let macs = f64::from(lut.cores) * f64::from(lut.m) * f64::from(lut.n) * f64::from(lut.k);
     let peak = Ceiling {
         label: format!("{bits} planes ({})", w.weights),
-        ops_per_s: 2.0 * macs * chip.clock_hz as f64 / bits.max(1) as f64,
+        ops_per_s: 2.0 * macs * chip.clock_hz as f64 / f64::from(lut.kind.steps(bits as u32).max(1)),
     };
     let title = format!("{} on {}: operating lines", session.model.name, chip.name);
     let subtitle = format!(
