@@ -3,7 +3,10 @@
 use clap::{Args, Parser, Subcommand};
 use lutsim_sim::chip_file::{ChipFile, Override};
 
-use crate::commands::{asm, check, compare, config, diff, disasm, docs, dram, estimate, eval, exec, explain, explore, gemm, generate, ppa, quality, report, roofline, run, shell, sweep, types, validate};
+use crate::commands::{
+    asm, check, compare, config, diff, disasm, docs, dram, estimate, eval, exec, explain, explore, gemm,
+    generate, ppa, quality, report, roofline, run, shell, sweep, types, validate,
+};
 use crate::failure::Failure;
 use crate::resolve;
 
