@@ -1,6 +1,11 @@
 #!/bin/sh
-# What the gate needs beyond Rust, from Debian's packages: valgrind, to count instructions. For users and for the gate.
+# What the gate needs beyond Rust, from Debian's packages: valgrind, to count instructions; chromium, to open pages. For users and
+# for the gate.
 set -eu
-command -v valgrind > /dev/null && exit 0
+missing=
+command -v valgrind > /dev/null || missing="$missing valgrind"
+command -v chromium > /dev/null || missing="$missing chromium"
+test -z "$missing" && exit 0
 apt-get update -qq
-apt-get install -qq -y --no-install-recommends valgrind
+# shellcheck disable=SC2086 # one word per package
+apt-get install -qq -y --no-install-recommends $missing
