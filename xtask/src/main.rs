@@ -8,8 +8,11 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let done = match std::env::args().nth(1).as_deref() {
-        Some("slurm-test") => slurm::test(),
-        _ => Err("cargo xtask slurm-test: a real Slurm on this machine runs a sweep and loses a node".into()),
+        Some("slurm-test") => slurm::test(std::env::args().nth(2).map(Into::into)),
+        _ => {
+            Err("cargo xtask slurm-test [LUTSIM]: a real Slurm on this machine runs a sweep and loses a node"
+                .into())
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -112,8 +112,15 @@ impl Cluster {
         let mut cluster = Self { folder: folder.into(), conf, started: Started::default() };
         if ask(Command::new("munge").arg("-n")).is_err() {
             ask(Command::new("sh").args(["-c", "mkdir -p /run/munge && chown munge:munge /run/munge"]))?;
-            let mut munged = Command::new("su");
-            munged.args(["-s", "/bin/sh", "munge", "-c", "exec /usr/sbin/munged --foreground"]);
+            // In place of itself, so that it ends with us.
+            let mut munged = Command::new("setpriv");
+            munged.args([
+                "--reuid=munge",
+                "--regid=munge",
+                "--clear-groups",
+                "/usr/sbin/munged",
+                "--foreground",
+            ]);
             cluster.started.run(&mut munged, &folder.join("munged.log"))?;
             wait_for("munge", 20, || Ok(ask(Command::new("munge").arg("-n")).is_ok()))?;
         }
@@ -179,12 +186,22 @@ impl Cluster {
     }
 }
 
-/// The whole test.
-pub(crate) fn test() -> Done {
+/// The whole test, with a program that is there or a release build.
+pub(crate) fn test(program: Option<PathBuf>) -> Done {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no workspace")?;
     ask(Command::new("sh").arg(root.join(".ci/slurm.sh")))?;
-    ask(Command::new(env!("CARGO")).current_dir(root).args(["build", "--release", "--locked", "--quiet"]))?;
-    let lutsim = root.join("target/release/lutsim");
+    let lutsim = match program {
+        Some(program) => fs::canonicalize(&program).map_err(|e| format!("{}: {e}", program.display()))?,
+        None => {
+            ask(Command::new(env!("CARGO")).current_dir(root).args([
+                "build",
+                "--release",
+                "--locked",
+                "--quiet",
+            ]))?;
+            root.join("target/release/lutsim")
+        }
+    };
     let folder = root.join("target/slurm-test");
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
@@ -205,7 +222,8 @@ pub(crate) fn test() -> Done {
     wait_for("a first result with both nodes at work", 120, || {
         let queue = cluster.queue()?;
         let journals = fs::read_dir(folder.join("cluster/shards")).map_or(0, |d| d.count());
-        Ok(queue.contains("RUNNING n1") && queue.contains("RUNNING n2") && journals >= 2)
+        let at_work = queue.contains("RUNNING n1") && queue.contains("RUNNING n2") && journals >= 2;
+        Ok(at_work && !status()?.contains(" 0 done"))
     })?;
     let before = status()?;
     println!("n1 dies: {before}");
