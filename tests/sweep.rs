@@ -453,3 +453,39 @@ fn the_page_works_in_a_browser() {
         .count();
     assert_eq!(off, 8, "{dom}");
 }
+
+/// Another sweep takes what a cache has; one of another version is refused.
+#[test]
+fn a_cache_is_shared_by_sweeps_of_one_version() {
+    let folder = folder(SMALL);
+    let run =
+        |file: &str, out: &str| lutsim(folder.path(), &["sweep", file, "--out", out, "--cache", "cache"]);
+    assert_eq!(run("a.toml", "a").0, 0);
+    let cache = folder.path().join("cache");
+    assert_eq!(fs::read_dir(&cache).unwrap().count(), 25);
+    // What is there is taken: a record that says something else is believed.
+    let path =
+        fs::read_dir(&cache).unwrap().map(|e| e.unwrap().path()).find(|p| p.extension().is_some()).unwrap();
+    let record = fs::read_to_string(&path).unwrap();
+    let changed = record.replacen("\"tokens_per_second\": ", "\"tokens_per_second\": 9", 1);
+    fs::write(&path, changed).unwrap();
+    assert_eq!(run("a.toml", "b").0, 0);
+    let results = |dir: &str| fs::read_to_string(folder.path().join(dir).join("results.csv")).unwrap();
+    let a = results("a");
+    // Speeds: what is on the front follows from them.
+    let speeds = |dir: &str| -> Vec<String> {
+        let path = folder.path().join(dir).join("results.csv");
+        let at = csv_column(&path, "decode.tokens_per_second");
+        csv::Reader::from_path(path).unwrap().records().map(|r| r.unwrap()[at].to_owned()).collect()
+    };
+    let (own, taken) = (speeds("a"), speeds("b"));
+    assert_eq!(own.iter().zip(&taken).filter(|(x, y)| x != y).count(), 1, "{own:?} {taken:?}");
+    // What is damaged is run again.
+    fs::write(&path, &record[..record.len() / 2]).unwrap();
+    assert_eq!(run("a.toml", "c").0, 0);
+    assert_eq!(results("c"), a);
+    fs::write(cache.join("lutsim-version"), "0.0.9\n").unwrap();
+    let (code, _, stderr) = run("a.toml", "d");
+    assert_eq!(code, 2);
+    assert!(stderr.contains("the cache `cache` is of lutsim 0.0.9, this is"), "{stderr}");
+}

@@ -14,6 +14,7 @@ const BUILTIN: &[(&str, &str)] = &[
     ("channels_cores", include_str!("../../configs/sweeps/channels_cores.toml")),
     ("energy_area", include_str!("../../configs/sweeps/energy_area.toml")),
     ("example", include_str!("../../configs/sweeps/example.toml")),
+    ("lut_vs_mac", include_str!("../../configs/sweeps/lut_vs_mac.toml")),
     ("paper_mnk", include_str!("../../configs/sweeps/paper_mnk.toml")),
     ("sram_ski_slope", include_str!("../../configs/sweeps/sram_ski_slope.toml")),
     ("weights_accumulator", include_str!("../../configs/sweeps/weights_accumulator.toml")),

@@ -1,6 +1,6 @@
 //! A point of a sweep, run: its record, and the columns of the table.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,6 +12,8 @@ use lutsim_sweep::value::Value;
 
 use super::names;
 use super::setup::{Setup, Wrong};
+use crate::failure::{Failure, UserError};
+use crate::output::OutFile;
 use crate::resolve::why;
 use crate::session::{self, Session};
 
@@ -19,7 +21,40 @@ use crate::session::{self, Session};
 #[derive(Clone, Debug)]
 pub struct Records(pub PathBuf);
 
+/// The version of a cache's records, in this file of it.
+const MARK: &str = "lutsim-version";
+
 impl Records {
+    /// A folder of records that sweeps share, made if it is not there.
+    ///
+    /// # Errors
+    /// It is another version's, or cannot be written.
+    pub fn cache(dir: &Path) -> Result<Self, Failure> {
+        let (mark, own) = (dir.join(MARK), env!("CARGO_PKG_VERSION"));
+        let found = match std::fs::read_to_string(&mark) {
+            Ok(version) => version.trim().to_owned(),
+            Err(_) => {
+                std::fs::create_dir_all(dir)
+                    .map_err(|e| UserError::Write { path: dir.display().to_string(), why: why(&e) })?;
+                OutFile::prepare(&mark)?.commit(format!("{own}\n").as_bytes())?;
+                own.to_owned()
+            }
+        };
+        if found != own {
+            return Err(UserError::Refused {
+                what: format!("the cache `{}` is of lutsim {found}, this is {own}", dir.display()),
+                help:
+                    "results of another version are not comparable: name another folder, or remove this one"
+                        .into(),
+            }
+            .into());
+        }
+        Ok(Self(dir.to_owned()))
+    }
+    /// A point's record, if it is there and whole.
+    fn read(&self, id: &str) -> Option<Record> {
+        Record::from_json(&std::fs::read_to_string(self.path(id)).ok()?).ok()
+    }
     /// The path of a point's record.
     pub fn path(&self, id: &str) -> PathBuf {
         self.0.join(format!("{id}.json"))
@@ -44,6 +79,8 @@ pub struct Runner {
     pub measured: Vec<String>,
     /// Where whole records go, if they are kept.
     pub records: Option<Records>,
+    /// Records of points of any sweep of this version, if there is such a folder.
+    pub cache: Option<Records>,
 }
 
 impl Evaluate for Runner {
@@ -58,6 +95,9 @@ impl Evaluate for Runner {
             return Outcome::Failed(format!(
                 "it is not what was planned: a model's file has changed since (now {id})"
             ));
+        }
+        if let Some(record) = self.cache.as_ref().and_then(|cache| cache.read(&point.id)) {
+            return self.keep(point, &record);
         }
         let new = Session::new(resolved.chip, resolved.model);
         let effort = match self.setup.file.search.as_deref() {
@@ -85,11 +125,14 @@ impl Evaluate for Runner {
 
 impl Runner {
     fn keep(&self, point: &Point, record: &Record) -> Outcome {
-        if let Some(records) = &self.records
-            && let Err(e) = records.write(&point.id, record)
-        {
+        for records in self.records.iter().chain(&self.cache) {
             let path = records.path(&point.id);
-            return Outcome::Failed(format!("cannot write `{}`: {}", path.display(), why(&e)));
+            if path.is_file() && records.read(&point.id).is_some() {
+                continue;
+            }
+            if let Err(e) = records.write(&point.id, record) {
+                return Outcome::Failed(format!("cannot write `{}`: {}", path.display(), why(&e)));
+            }
         }
         let json = serde_json::to_value(record).expect("string keys only");
         let cell = |column: &String| Value::of_json(names::cell(&json, column));

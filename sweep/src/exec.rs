@@ -73,13 +73,19 @@ struct Queue {
 }
 
 /// What a worker is at.
-type Desk = Arc<Mutex<Option<(usize, Instant, Arc<AtomicBool>)>>>;
+#[derive(Default)]
+struct Desk {
+    /// The point, since when, and its stop flag.
+    point: Option<(usize, Instant, Arc<AtomicBool>)>,
+    /// It was left behind: nobody listens to it, so it must take no other point.
+    left: bool,
+}
 
 /// What workers say: which worker, which point, what came of it; no point: it has nothing more to do.
 type Message = (usize, Option<(usize, Outcome)>);
 
 struct Worker {
-    desk: Desk,
+    desk: Arc<Mutex<Desk>>,
     /// When it was asked to stop.
     asked: Option<Instant>,
 }
@@ -90,7 +96,7 @@ fn spawn<E: Evaluate>(
     evaluate: Arc<E>,
     to: Sender<Message>,
 ) -> std::io::Result<Worker> {
-    let desk: Desk = Arc::default();
+    let desk: Arc<Mutex<Desk>> = Arc::default();
     let own = desk.clone();
     let work = move || {
         AT_POINT.with(|at| at.set(true));
@@ -98,15 +104,20 @@ fn spawn<E: Evaluate>(
             let next = queue.next.fetch_add(1, Ordering::Relaxed);
             let Some(&index) = queue.wanted.get(next) else { break };
             let stop = Arc::new(AtomicBool::new(false));
-            let put = |on| *own.lock().unwrap_or_else(PoisonError::into_inner) = on;
-            put(Some((index, Instant::now(), stop.clone())));
+            let desk = || own.lock().unwrap_or_else(PoisonError::into_inner);
+            desk().point = Some((index, Instant::now(), stop.clone()));
             let run = || evaluate.evaluate(&queue.plan.points[index], &stop);
             let outcome = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| {
                 let text = payload.downcast_ref::<String>().map(String::as_str);
                 let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message");
                 Outcome::Failed(format!("internal fault: {text}"))
             });
-            put(None);
+            let mut desk = desk();
+            desk.point = None;
+            if desk.left {
+                return;
+            }
+            drop(desk);
             if to.send((number, Some((index, outcome)))).is_err() {
                 return;
             }
@@ -175,14 +186,15 @@ pub fn exec<E: Evaluate>(
         let Some(most) = limits.point else { continue };
         let mut left = Vec::new();
         for (&number, worker) in &mut workers {
-            let desk = worker.desk.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some((index, since, stop)) = desk.as_ref() else { continue };
+            let mut desk = worker.desk.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some((index, since, stop)) = &desk.point else { continue };
             if since.elapsed() < most {
                 continue;
             }
             stop.store(true, Ordering::Relaxed);
             if worker.asked.get_or_insert_with(Instant::now).elapsed() > limits.grace {
                 left.push((number, *index));
+                desk.left = true;
             }
         }
         for (number, index) in left {

@@ -94,16 +94,16 @@ fn escape(text: &str) -> String {
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 480.0;
 
-/// The first two metrics against each other, the front marked; none where there are not two.
+/// The first two metrics against each other, the front marked, of as many points as a page holds; none where there are not two.
 pub fn svg(collected: &Collected, title: &str) -> Option<String> {
     let goals = collected.metrics.iter().filter(|(m, _)| m.goal.is_some());
     let others = collected.metrics.iter().filter(|(m, _)| m.goal.is_none());
     let mut axes = goals.chain(others).map(|(m, at)| (m.name.as_str(), *at));
     let ((y_name, y), (x_name, x)) = (axes.next()?, axes.next()?);
-    let points: Vec<(f64, f64, bool)> = collected
-        .table
-        .rows
+    let those = rows(collected);
+    let points: Vec<(f64, f64, bool)> = those
         .iter()
+        .map(|&i| &collected.table.rows[i])
         .filter(|row| row[3] == Value::Flag(true))
         .filter_map(|row| Some((row[x].number()?, row[y].number()?, row[4] == Value::Flag(true))))
         .collect();
@@ -166,7 +166,9 @@ pub fn svg(collected: &Collected, title: &str) -> Option<String> {
         );
     }
     let on = points.iter().filter(|p| p.2).count();
-    let legend = format!("{on} on the Pareto front, {} others", points.len() - on);
+    let left_out = collected.table.rows.len() - those.len();
+    let more = if left_out > 0 { format!(", {left_out} not drawn") } else { String::new() };
+    let legend = format!("{on} on the Pareto front, {} others{more}", points.len() - on);
     let _ = writeln!(
         out,
         "<text x=\"{right}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#c2410c\">{legend}</text>",

@@ -21,7 +21,7 @@ pub(crate) enum Raw {
 }
 
 /// A value with its place: a source (0 is the file) and a span in it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Entry {
     pub(crate) raw: Raw,
     pub(crate) source: usize,
@@ -60,7 +60,7 @@ impl Override {
 }
 
 /// Every key's value, before it is known to make sense.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Document {
     entries: Vec<Option<Entry>>,
     /// Name and text of the file, then of each override.

@@ -17,6 +17,8 @@ mod schema;
 mod standards;
 mod value;
 
+use std::sync::Arc;
+
 use lutsim_isa::field::{AType, Entries};
 use lutsim_isa::{Group, WeightKind};
 use lutsim_tech::Kind;
@@ -44,7 +46,8 @@ pub struct ChipFile {
     /// What runs on it unless told otherwise.
     pub workload: Workload,
     values: Vec<Option<Value>>,
-    origins: Vec<origin::Origin>,
+    /// The text that it was read from: where values come from is looked up when somebody asks.
+    document: Arc<Document>,
 }
 
 /// What is said about a chip; nothing is computed from it.
@@ -134,7 +137,8 @@ impl ChipFile {
         Template::parse(name, text)?.with(overrides)
     }
 
-    fn of(doc: &Document) -> Result<Self, Box<ChipError>> {
+    fn of(document: Document) -> Result<Self, Box<ChipError>> {
+        let doc = &document;
         let ideal = is_ideal(doc)?;
         let is =
             |key: Key, text: &str| matches!(doc.get(key), Some(Entry { raw: Raw::Text(t), .. }) if t == text);
@@ -156,11 +160,12 @@ impl ChipFile {
             };
             values.push(if wanted { Some(value::read(doc, key)?) } else { None });
         }
-        let file = build(values, origin::origins(doc), ideal);
+        let mut file = build(values, ideal);
         cores::check(doc, &file)?;
         check_rules(doc, &file.chip)?;
         standards::check_node(&file.chip.technology).map_err(|f| doc.fault(Key::Technology, f))?;
         standards::check_technology(&file.dram_technology).map_err(|f| doc.fault(Key::DramTechnology, f))?;
+        file.document = Arc::new(document);
         Ok(file)
     }
 }
@@ -184,7 +189,7 @@ impl Template {
     pub fn with(&self, overrides: &[Override]) -> Result<ChipFile, Box<ChipError>> {
         let mut doc = self.0.clone();
         doc.override_with(overrides)?;
-        ChipFile::of(&doc)
+        ChipFile::of(doc)
     }
 }
 
@@ -222,7 +227,7 @@ fn is_ideal(doc: &Document) -> Result<bool, Box<ChipError>> {
     }
 }
 
-fn build(values: Vec<Option<Value>>, origins: Vec<origin::Origin>, ideal: bool) -> ChipFile {
+fn build(values: Vec<Option<Value>>, ideal: bool) -> ChipFile {
     let wide = |key: Key| match &values[key as usize] {
         Some(Value::Int(n)) => *n,
         other => panic!("`{}` was read as {other:?}", key.path()),
@@ -355,7 +360,7 @@ fn build(values: Vec<Option<Value>>, origins: Vec<origin::Origin>, ideal: bool) 
         sampling: flag(Key::WorkloadSampling),
     };
     let dram_technology = text(Key::DramTechnology);
-    ChipFile { chip, about, dram_technology, workload, values, origins }
+    ChipFile { chip, about, dram_technology, workload, values, document: Arc::default() }
 }
 
 /// What must hold between keys.

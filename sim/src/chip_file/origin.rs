@@ -48,7 +48,7 @@ pub struct Setting {
 pub(crate) type Origin = Option<(String, Place, String)>;
 
 /// What was written for each key, and where.
-pub(crate) fn origins(doc: &Document) -> Vec<Origin> {
+fn origins(doc: &Document) -> Vec<Origin> {
     KEYS.iter().map(|key| origin(doc, *key)).collect()
 }
 
@@ -74,10 +74,10 @@ fn origin(doc: &Document, key: Key) -> Origin {
 impl ChipFile {
     /// Every key that this chip has, in canonical order, with its value as written and where that came from.
     pub fn settings(&self) -> Vec<Setting> {
-        let keys = KEYS.iter().zip(&self.values).zip(&self.origins);
+        let keys = KEYS.iter().zip(&self.values).zip(origins(&self.document));
         keys.filter_map(|((key, value), origin)| {
             value.as_ref()?;
-            let (value, place, source) = origin.clone()?;
+            let (value, place, source) = origin?;
             Some(Setting { key: key.path(), value, place, source, doc: key.row().doc })
         })
         .collect()

@@ -98,7 +98,8 @@ pub(super) fn run(sweep: Sweep, dir: &Path, shard: (usize, usize), how: &How) ->
         Journal::create(dir, shard, &key).map_err(|e| refuse(&dir.join("shards"), &e))?;
     let records = how.keeps(&sweep.plan).then(|| Records(dir.join("records")));
     let measured = sweep.plan.header.measured.clone();
-    let runner = Arc::new(Runner { setup: sweep.setup, measured, records });
+    let cache = how.cache.as_deref().map(Records::cache).transpose()?;
+    let runner = Arc::new(Runner { setup: sweep.setup, measured, records, cache });
     let plan = Arc::new(sweep.plan);
     let mut bar =
         Bar { count: Count::new("points", wanted.len() as u64), live: Live::new(dir, &path, wanted.len()) };

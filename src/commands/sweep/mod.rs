@@ -100,6 +100,9 @@ struct How {
     /// Keep each point's whole record in DIR/records: some 170 KB of a point of Llama-2-7B
     #[arg(long, value_enum, default_value_t = Keep::Auto)]
     records: Keep,
+    /// Look for points' records in this folder first, and leave them there: shared by sweeps of one version
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
     /// Run so many points at most
     #[arg(long, value_name = "N")]
     most: Option<usize>,

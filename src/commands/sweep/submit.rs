@@ -137,6 +137,7 @@ impl SubmitArgs {
             threads: Some(1),
             point_timeout: self.point_timeout,
             records: super::Keep::Auto,
+            cache: None,
             most: Some(1),
         };
         let ran = exec::run(read(dir)?, dir, (0, 1), &how)?;

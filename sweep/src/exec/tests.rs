@@ -101,3 +101,15 @@ fn a_point_that_never_ends_is_stopped_or_left_behind() {
         assert_eq!(entry.reason.as_deref(), Some("ran past --point-timeout 1.5 s"));
     }
 }
+
+/// One that was left behind and comes back takes no point with it.
+#[test]
+fn who_comes_back_late_is_not_needed() {
+    let found = run(60, 2, Some(Duration::from_secs(1)), move |x, _| {
+        std::thread::sleep(Duration::from_millis(if x < 2 { 2000 } else { 60 }));
+        Outcome::Done(vec![Value::Int(x)])
+    });
+    let ids: Vec<_> = found.iter().map(|e| e.id.clone()).collect();
+    assert_eq!(ids, (0..60).map(|i| format!("{i:016}")).collect::<Vec<_>>());
+    assert!(found[..2].iter().all(|e| e.status == Status::Failed));
+}

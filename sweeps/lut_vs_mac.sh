@@ -1,0 +1,2 @@
+#!/bin/sh
+exec cargo run --release --locked --quiet -- sweep lut_vs_mac "$@"
