@@ -259,7 +259,7 @@ fn an_unknown_chip_lists_what_there_is() {
     assert_eq!(error.to_string(), "unknown chip `snapdragonlike`");
     assert_eq!(
         error.help().unwrap().to_string(),
-        "did you mean `snapdragon_like`? (no file has this path; built in, there are laptop_like, pi_like, server_like, snapdragon_like, tiny)"
+        "did you mean `snapdragon_like`? (no file has this path; built in, there are a100_fp16, a100_int8, a100_lut_4x, a100_lut_8x, laptop_like, pi_like, server_like, snapdragon_like, tiny)"
     );
 }
 
