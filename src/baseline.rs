@@ -198,17 +198,7 @@ pub(crate) fn engine_subject(
         }
         .into());
     }
-    let [hidden, mlp, heads, kv, head] =
-        [shape.hidden, shape.intermediate, shape.heads, shape.kv_heads, shape.head_dim].map(f64::from);
-    let layers = f64::from(shape.layers);
-    let mlp = if shape.gated { 3.0 } else { 2.0 } * hidden * mlp;
-    let size = Size {
-        linear: layers * (2.0 * hidden * head * (heads + kv) + mlp),
-        head: f64::from(shape.vocab) * hidden,
-        layers,
-        kv_bytes: layers * 2.0 * kv * head * 2.0,
-        attention: layers * 2.0 * heads * head,
-    };
+    let size = Size::of(&shape);
     let found = engine.systems.iter().find_map(|system| {
         machines().find_map(|m| {
             let row = row(system, &m.devices[0]);

@@ -11,6 +11,8 @@ use lutsim_baselines::published::{self, Metric, Row};
 use lutsim_host::model::Model;
 use lutsim_reports::quantity::{digits, percent};
 
+use crate::roofline;
+
 /// Models as the sources call them, by a part of the name, and the built-in ones of these dimensions; the first that fits.
 const MODELS: [(&str, &str); 10] = [
     ("BitNet-b1.58-2B-4T", "bitnet-b1.58-2b4t"),
@@ -44,17 +46,7 @@ const NOMINAL: [(&str, f64, f64); 12] = [
 
 /// What a token of a built-in model asks for.
 fn built_in(name: &str) -> Size {
-    let m = Model::builtin(name).unwrap_or_else(|e| panic!("{e}"));
-    let [hidden, mlp, q, kv] = [m.hidden, m.intermediate, m.q_width(), m.kv_width()].map(f64::from);
-    let mlp = if m.gated_mlp { 3.0 } else { 2.0 } * hidden * mlp;
-    let layers = f64::from(m.layers);
-    Size {
-        linear: layers * (2.0 * hidden * (q + kv) + mlp),
-        head: f64::from(m.vocab) * hidden,
-        layers,
-        kv_bytes: layers * 2.0 * kv * 2.0,
-        attention: layers * 2.0 * q,
-    }
+    Size::of(&roofline::shape(&Model::builtin(name).unwrap_or_else(|e| panic!("{e}"))))
 }
 
 /// The dimensions of a row's model, if they are known.

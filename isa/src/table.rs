@@ -76,7 +76,7 @@ define_isa! {
     0x48 "vquant" VQuant { d: TileId, s: TileId, x: TileId, bits: Imm16, wait: Wait, signal: Signal }
     /// As `vquant` to 8 bits, of each row of `x` times the row `f`: folds a scale that varies along K into the activation.
     0x49 "vfold" VFold { d: TileId, s: TileId, x: TileId, f: TileId, wait: Wait, signal: Signal }
-    /// Per row, d = (largest value, its column + base), the first of equals; goes on from d unless `first`.
+    /// Per row, d = (largest value, its column + base), the first of equals; a NaN is larger than all numbers; goes on from d unless `first`.
     0x4a "vargmax" VArgMax { d: TileId, x: TileId, base: Dim, first: First, wait: Wait, signal: Signal }
     /// As `vsoftmax`, of x * scale + slope * column: attention with linear biases. `slope` holds one FP32 per row, or one for all.
     0x4b "valibi." VAlibi { mask: Mask, d: TileId, x: TileId, slope: TileId, valid: Dim, scale: F32, wait: Wait, signal: Signal }

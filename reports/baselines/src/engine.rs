@@ -13,6 +13,7 @@
 use serde::Deserialize;
 
 use crate::published::{Metric, Row};
+use crate::shape::Shape;
 
 /// What a weight takes of a core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -149,6 +150,23 @@ pub struct Size {
     pub kv_bytes: f64,
     /// Multiply-accumulates of scores and values, per token and token in the cache.
     pub attention: f64,
+}
+
+impl Size {
+    /// Of a dense model.
+    pub fn of(shape: &Shape) -> Size {
+        let [hidden, mlp, heads, kv, head] =
+            [shape.hidden, shape.intermediate, shape.heads, shape.kv_heads, shape.head_dim].map(f64::from);
+        let layers = f64::from(shape.layers);
+        let mlp = if shape.gated { 3.0 } else { 2.0 } * hidden * mlp;
+        Size {
+            linear: layers * (2.0 * hidden * head * (heads + kv) + mlp),
+            head: f64::from(shape.vocab) * hidden,
+            layers,
+            kv_bytes: layers * 2.0 * kv * head * 2.0,
+            attention: layers * 2.0 * heads * head,
+        }
+    }
 }
 
 /// The factors of an engine on a machine.

@@ -220,9 +220,14 @@ fn arg_max_goes_on() {
             .collect();
         [(f32::from_bits(words[0]), words[1]), (f32::from_bits(words[2]), words[3])]
     };
-    let f = f32::NAN;
-    assert_eq!(step([1.0, 3.0, 3.0, -5.0, f, -7.0], 10, true), [(3.0, 11), (-5.0, 10)]);
+    assert_eq!(step([1.0, 3.0, 3.0, -5.0, -6.0, -7.0], 10, true), [(3.0, 11), (-5.0, 10)]);
     assert_eq!(step([3.0, 2.0, 1.0, -5.0, -4.0, -4.0], 13, false), [(3.0, 11), (-4.0, 14)]);
+    // The first NaN is the result from then on.
+    let (f, inf) = (f32::NAN, f32::INFINITY);
+    for (base, first) in [(16, false), (19, false)] {
+        let [(value, column), other] = step([4.0, f, f, -5.0, -4.0, inf], base, first);
+        assert_eq!((value.is_nan(), column, other), (true, 17, (inf, 18)));
+    }
 }
 
 #[test]
