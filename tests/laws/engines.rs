@@ -139,11 +139,10 @@ fn soak() {
         .unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// Not met: found with a random seed. The reports are the same; but what is remembered, executed again from the state that was put back,
-/// ends in a state with one more cluster of rows than it did.
+/// Found with a random seed: a pick that is to be made anew remembered the place of a request that had gone, and so one state was
+/// written down as two. A pick that nobody will look at is no part of the state.
 #[test]
-#[ignore = "a known fault of leap's audit, rare: docs/deviations.md"]
-fn a_state_that_is_met_with_one_cluster_of_rows_more() {
+fn a_pick_to_be_made_anew_is_no_state() {
     let file = lutsim_sim::chip_file::load_builtin("tiny").unwrap();
     let mut c = file.chip;
     c.clock_hz = 1_500_000_000;

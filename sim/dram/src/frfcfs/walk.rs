@@ -1,6 +1,6 @@
 //! The scheduler's state relative to now.
 
-use super::{FrFcfs, IDLE, Pick};
+use super::{ACTIVATE, COLUMN, FrFcfs, IDLE, PRECHARGE, Pick};
 use crate::canon::Canon;
 use crate::command::Command;
 use crate::device::Device;
@@ -23,12 +23,14 @@ impl Pick {
     }
 }
 
-/// Likewise.
-fn walk_first(first: &mut First, c: &mut Canon, queue: &Queue) {
-    let mut nothing = *first == First::NOTHING;
+/// Likewise. A `stale` one is made anew before anybody looks at it, so it is as good as nothing.
+fn walk_first(first: &mut First, c: &mut Canon, queue: &Queue, stale: bool) {
+    let mut nothing = stale || *first == First::NOTHING;
     c.flag(&mut nothing);
     if nothing {
-        *first = First::NOTHING;
+        if c.reading() {
+            *first = First::NOTHING;
+        }
         return;
     }
     let (mut clock, mut position, mut bank) = (first.clock(), first.position(), first.bank());
@@ -50,15 +52,21 @@ impl FrFcfs {
         }
         c.size(&mut self.mode);
         self.mode &= 1;
-        let queue = &self.queues[self.mode];
-        for pick in [&mut self.column, &mut self.precharge, &mut self.activate] {
-            walk_first(pick, c, queue);
-        }
-        let mut at = if self.column_at == NEVER { u64::MAX } else { self.column_at };
-        c.moment(&mut at);
-        self.column_at = at.min(NEVER);
         c.small(&mut self.stale);
         c.small(&mut self.late);
+        let queue = &self.queues[self.mode];
+        let classes = [COLUMN, PRECHARGE, ACTIVATE];
+        for (pick, class) in
+            [&mut self.column, &mut self.precharge, &mut self.activate].into_iter().zip(classes)
+        {
+            walk_first(pick, c, queue, self.stale & class != 0);
+        }
+        let never = self.column_at == NEVER || self.stale & COLUMN != 0;
+        let mut at = if never { u64::MAX } else { self.column_at };
+        c.moment(&mut at);
+        if c.reading() {
+            self.column_at = at.min(NEVER);
+        }
         let mut after_cas = self.after_cas.is_some();
         c.flag(&mut after_cas);
         if after_cas {
