@@ -18,6 +18,11 @@ use lutsim_sim::{
     Window,
 };
 
+use crate::pace::Pace;
+
+/// A measured program that would take hardly less than another, by this factor, is given up.
+const HARDLY_LESS: f64 = 1.02;
+
 /// A simulated chip.
 pub struct SimDevice {
     machine: Machine,
@@ -81,22 +86,37 @@ impl SimDevice {
     pub fn step(&mut self, step: &Lowered, doorbell: &Doorbell, vocab: Option<u32>) -> Result<Report, Stop> {
         self.machine.run(&job(step, doorbell, &marks(step), vocab))
     }
-    /// Core cycles of a step up to where a layer comes again, from its doorbell on: of its first layer, if all are alike; `None` if it becomes clear that they are more than `most`.
+    /// Core cycles of a step up to where a layer comes again, from its doorbell on: of its first layer, if all are alike, and how it got
+    /// on. `None` if it becomes clear that they are more than `most`, or, by how a `rival` got on, hardly less.
     /// The device is then of no further use, what it remembers is.
     ///
     /// # Errors
     /// A program that cannot go on.
-    pub fn measure(&mut self, step: &Lowered, doorbell: &Doorbell, most: u64) -> Result<Option<u64>, Stop> {
+    pub fn measure(
+        &mut self,
+        step: &Lowered,
+        doorbell: &Doorbell,
+        most: u64,
+        rival: Option<&Pace>,
+    ) -> Result<Option<(u64, Pace)>, Stop> {
         let (marks, again) = (marks(step), again(step));
         let job = job(step, doorbell, &marks, None);
         let chip = self.machine.chip().clone();
         let demand = Demand::of(&chip, burst_bytes(&chip), &job, again).map_err(Stop::Fault)?;
         let each = burst_cycles(&chip);
-        let late = |cycles: u64, bursts: u64| {
-            cycles + (demand.bursts.saturating_sub(bursts) as f64 * each) as u64 > most
+        let mut pace = Pace::new(demand.bursts);
+        let give_up = |cycles: u64, bursts: u64| {
+            pace.note(cycles, bursts);
+            let rest = demand.bursts.saturating_sub(bursts) as f64 * each;
+            let hardly = |total: f64| total * HARDLY_LESS > most as f64;
+            cycles + rest as u64 > most
+                || rival.and_then(|r| r.predict(cycles, bursts, demand.bursts)).is_some_and(hardly)
         };
-        let cycles = self.machine.measure(&job, again, late)?;
-        Ok(cycles.filter(|&cycles| cycles <= most))
+        let cycles = self.machine.measure(&job, again, give_up)?.filter(|&cycles| cycles <= most);
+        Ok(cycles.map(|cycles| {
+            pace.end(cycles);
+            (cycles, pace)
+        }))
     }
     /// What the engine remembers of this chip, if it is `leap`.
     pub fn memory(self) -> Option<Memory> {

@@ -25,6 +25,7 @@ pub mod kernel;
 mod latency;
 pub mod model_file;
 pub mod output;
+pub mod pace;
 pub mod paper;
 pub mod ppa;
 mod progress;

@@ -11,6 +11,10 @@ use lutsim_sim::{Engine, Memory};
 
 use super::Progress;
 use crate::device::{self, SimDevice};
+use crate::pace::Pace;
+
+/// Whether a program decodes, and whether it has a head.
+type Kind = (bool, bool);
 
 /// Measurements on a chip; what `leap` remembers of the best mapping is kept for the run.
 pub(super) struct Trial<'a> {
@@ -24,6 +28,9 @@ pub(super) struct Trial<'a> {
     /// What is remembered of the candidate being measured, and of the best one.
     memory: Option<Memory>,
     best: Option<Memory>,
+    /// How the programs of the candidate got on, and those of the best one; each by whether it decodes and has a head.
+    paces: Vec<(Kind, Pace)>,
+    best_paces: Vec<(Kind, Pace)>,
     /// Core cycles that were executed for those that lost.
     lost: u64,
 }
@@ -44,6 +51,8 @@ impl<'a> Trial<'a> {
             device: None,
             memory: None,
             best: None,
+            paces: Vec::new(),
+            best_paces: Vec::new(),
             lost: 0,
         }
     }
@@ -76,6 +85,7 @@ impl Meter for Trial<'_> {
     }
     fn begin(&mut self) {
         self.retire();
+        self.paces.clear();
         self.lost += self.memory.take().map_or(0, |memory| memory.searched_cycles());
     }
     fn cycles(&mut self, step: &Lowered, doorbell: &Doorbell, most: u64) -> Result<Option<u64>, DeviceError> {
@@ -93,12 +103,18 @@ impl Meter for Trial<'_> {
         if let Some(memory) = self.memory.take() {
             device.recall(memory);
         }
-        let cycles = device.measure(step, doorbell, most).map_err(|e| DeviceError(e.to_string()));
+        let kind = (step.phase.decode, step.phase.head);
+        let rival = self.best_paces.iter().find(|(of, _)| *of == kind).map(|(_, pace)| pace);
+        let measured = device.measure(step, doorbell, most, rival).map_err(|e| DeviceError(e.to_string()))?;
         self.memory = device.memory();
-        cycles
+        Ok(measured.map(|(cycles, pace)| {
+            self.paces.push((kind, pace));
+            cycles
+        }))
     }
     fn keep(&mut self) {
         self.retire();
+        self.best_paces = std::mem::take(&mut self.paces);
         let before = std::mem::replace(&mut self.best, self.memory.take());
         self.lost += before.map_or(0, |memory| memory.searched_cycles());
     }
