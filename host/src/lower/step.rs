@@ -148,8 +148,8 @@ impl Lower<'_> {
         (self.layers, self.window) = (None, None);
     }
 
-    /// A layer. In decode the new keys and values go to DRAM when all three projections are done: the place that they are written
-    /// to is another in every step, and weights that come meanwhile would come otherwise.
+    /// A layer. The new keys and values go to DRAM when all three projections are done: the place that they are written to is another
+    /// in every step, and weights that come meanwhile would come otherwise.
     fn layer(&mut self) {
         let (m, buf, rows, decode) = (self.model, self.buf, self.phase.rows, self.phase.decode);
         let (q, kv) = (m.q_width(), m.kv_width());
@@ -169,10 +169,12 @@ impl Lower<'_> {
         let keys = Rows { base: buf.t0, rows, cols: kv, elem: Elem::F32 };
         let wait = self.bias(m.qkv_bias, keys);
         let wait = self.rotate(keys, wait);
+        let key_codes = (buf.kc, buf.kc_row);
         self.op("kv_write", 0, 0);
-        self.quantise_kv(keys, buf.ks, wait);
+        self.quantise_kv(keys, key_codes, buf.ks, wait);
         if !decode {
-            self.store_keys(keys);
+            // The keys have left T0, where the queries go.
+            self.b.sync(Queue::Vector, FREE.signal(sem::OPERAND));
         }
 
         self.op("v_proj", self.macs("wv"), 0);
@@ -180,28 +182,24 @@ impl Lower<'_> {
         self.lut_done();
         let values = Rows { base: buf.t1, rows, cols: kv, elem: Elem::F32 };
         let wait = self.bias(m.qkv_bias, values);
+        let value_codes = (buf.t1, 4 * u64::from(m.head_dim));
         self.op("kv_write", 0, 0);
-        self.quantise_kv(values, buf.vs, wait);
-        if !decode {
-            self.store_values(values);
-        }
+        self.quantise_kv(values, value_codes, buf.vs, wait);
 
         self.op("q_proj", self.macs("wq"), 0);
         if !decode {
-            // The keys have left T0, where the queries go.
-            self.lut_waits(sem::KV_FREE);
+            self.lut_waits(sem::OPERAND);
         }
         self.product("wq", x, buf.tq, q, DrainMode::Store);
-        if decode {
-            self.op("kv_write", 0, 0);
-            self.lut_done();
-            self.b.sync(Queue::Vector, FREE.wait(sem::OUT).signal(sem::TO_STORE));
-            // Keys, values and this.
-            (0..2).for_each(|_| self.b.sync(Queue::Store, FREE.wait(sem::TO_STORE)));
-            self.store_keys(keys);
-            self.store_values(values);
-            self.op("q_proj", 0, 0);
-        }
+        self.op("kv_write", 0, 0);
+        self.lut_done();
+        self.b.sync(Queue::Vector, FREE.wait(sem::OUT).signal(sem::TO_STORE));
+        // Keys, values and this.
+        (0..3).for_each(|_| self.b.sync(Queue::Store, FREE.wait(sem::TO_STORE)));
+        self.store_kv(key_codes, buf.ks, self.layout.kv.k_codes, self.layout.kv.k_scales);
+        self.store_kv(value_codes, buf.vs, self.layout.kv.v_codes, self.layout.kv.v_scales);
+        self.b.sync(Queue::Store, FREE.signal(sem::KV_FREE));
+        self.op("q_proj", 0, 0);
         self.lut_done();
         let queries = Rows { base: buf.tq, rows, cols: q, elem: Elem::F32 };
         let wait = self.bias(m.qkv_bias, queries);
@@ -224,23 +222,6 @@ impl Lower<'_> {
         self.residual("wo", sums, m.output_bias, buf.t0);
 
         self.mlp();
-    }
-
-    /// New keys to the KV cache.
-    fn store_keys(&mut self, keys: Rows) {
-        self.b.sync(Queue::Store, FREE.wait(sem::TO_STORE));
-        self.store_kv(keys, self.buf.ks, self.layout.kv.k_codes, self.layout.kv.k_scales);
-        if !self.phase.decode {
-            self.b.sync(Queue::Store, FREE.signal(sem::KV_FREE));
-        }
-    }
-    /// New values.
-    fn store_values(&mut self, values: Rows) {
-        if !self.phase.decode {
-            self.b.sync(Queue::Store, FREE.wait(sem::TO_STORE));
-        }
-        self.store_kv(values, self.buf.vs, self.layout.kv.v_codes, self.layout.kv.v_scales);
-        self.b.sync(Queue::Store, FREE.signal(sem::KV_FREE));
     }
 
     /// A refresh that waits for the vector unit, in prefill, where the cores are what everything waits for: weights that came

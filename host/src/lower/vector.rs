@@ -8,6 +8,8 @@ use super::asm::{At, FREE, Tokens, at, dim, t};
 use super::gemm::{Operand, Output};
 use super::{Lower, POSITION, SEQUENCE, reg, sem};
 use crate::layout::Vector;
+use crate::model::Model;
+use crate::workload::Workload;
 
 pub(super) const T_X: TileId = t(3);
 pub(super) const T_Y: TileId = t(4);
@@ -212,14 +214,14 @@ impl Lower<'_> {
         }
     }
 
-    /// Rows of keys or values to what the KV cache holds, in place.
-    pub(super) fn quantise_kv(&mut self, x: Rows, scales: u64, tokens: Tokens) {
+    /// Rows of keys or values to what the KV cache holds: codes, a row of `codes.1` bytes per head, and scales.
+    pub(super) fn quantise_kv(&mut self, x: Rows, codes: (u64, u64), scales: u64, tokens: Tokens) {
         let m = self.model;
         let heads = Rows { rows: x.rows * m.kv_heads, cols: m.head_dim, ..x };
         let tokens = tokens.signal(sem::TO_STORE);
-        let (cols, elem) = self.kv_codes();
+        let (cols, elem) = kv_codes(m, self.workload);
         self.tile(T_X, heads);
-        self.b.plain(T_D, at(x.base), dim(heads.rows), dim(cols), 4 * u64::from(m.head_dim), elem);
+        self.b.plain(T_D, at(codes.0), dim(heads.rows), dim(cols), codes.1, elem);
         match self.workload.kv {
             WeightKind::KvF16 => self.b.copy(T_D, T_X, tokens),
             kind => {
@@ -228,24 +230,15 @@ impl Lower<'_> {
             }
         }
     }
-    /// Elements of a new token's codes of one head.
-    pub(super) fn kv_codes(&self) -> (u32, Elem) {
-        match self.workload.kv {
-            WeightKind::KvF16 => (self.model.head_dim, Elem::F16),
-            WeightKind::Kv4 => (self.model.head_dim.div_ceil(2), Elem::U8),
-            _ => (self.model.head_dim, Elem::I8),
-        }
-    }
     /// New tokens to the KV cache: the store queue's part.
-    pub(super) fn store_kv(&mut self, x: Rows, scales: u64, to_codes: u64, to_scales: u64) {
+    pub(super) fn store_kv(&mut self, codes: (u64, u64), scales: u64, to_codes: u64, to_scales: u64) {
         let kv = self.layout.kv;
-        let (cols, elem) = self.kv_codes();
-        let rows = x.rows * self.model.kv_heads;
-        let row = 4 * u64::from(self.model.head_dim);
+        let (cols, elem) = kv_codes(self.model, self.workload);
+        let rows = self.phase.rows * self.model.kv_heads;
         let (decode, heads) = (self.phase.decode, u64::from(self.model.kv_heads));
         // From item to item, and from token to token.
         let streams = [
-            (Some(x.base), to_codes, cols, elem, row, kv.code_stride, kv.row_bytes),
+            (Some(codes.0), to_codes, cols, elem, codes.1, kv.code_stride, kv.row_bytes),
             (self.workload.kv_scaled().then_some(scales), to_scales, 1, Elem::F16, 2, kv.scale_stride, 2),
         ];
         for (from, to, cols, elem, bytes, item, token) in streams {
@@ -274,5 +267,14 @@ impl Lower<'_> {
             self.b.end(start);
         }
         self.b.sync(Queue::Store, FREE.signal(sem::KV_STORED));
+    }
+}
+
+/// Elements of a new token's codes of one head.
+pub(super) fn kv_codes(model: &Model, workload: &Workload) -> (u32, Elem) {
+    match workload.kv {
+        WeightKind::KvF16 => (model.head_dim, Elem::F16),
+        WeightKind::Kv4 => (model.head_dim.div_ceil(2), Elem::U8),
+        _ => (model.head_dim, Elem::I8),
     }
 }
