@@ -20,9 +20,6 @@ use lutsim_sim::{
 
 use crate::pace::Pace;
 
-/// A measured program that would take hardly less than another, by this factor, is given up.
-const HARDLY_LESS: f64 = 1.02;
-
 /// A simulated chip.
 pub struct SimDevice {
     machine: Machine,
@@ -87,7 +84,7 @@ impl SimDevice {
         self.machine.run(&job(step, doorbell, &marks(step), vocab))
     }
     /// Core cycles of a step up to where a layer comes again, from its doorbell on: of its first layer, if all are alike, and how it got
-    /// on. `None` if it becomes clear that they are more than `most`, or, by how a `rival` got on, hardly less.
+    /// on. `None` if it becomes clear that they are more than `most`, or, by how a `rival` got on, likely.
     /// The device is then of no further use, what it remembers is.
     ///
     /// # Errors
@@ -108,9 +105,8 @@ impl SimDevice {
         let give_up = |cycles: u64, bursts: u64| {
             pace.note(cycles, bursts);
             let rest = demand.bursts.saturating_sub(bursts) as f64 * each;
-            let hardly = |total: f64| total * HARDLY_LESS > most as f64;
-            cycles + rest as u64 > most
-                || rival.and_then(|r| r.predict(cycles, bursts, demand.bursts)).is_some_and(hardly)
+            let predicted = rival.and_then(|r| r.predict(cycles, bursts, demand.bursts));
+            cycles + rest as u64 > most || predicted.is_some_and(|total| total > most as f64)
         };
         let cycles = self.machine.measure(&job, again, give_up)?.filter(|&cycles| cycles <= most);
         Ok(cycles.map(|cycles| {

@@ -13,9 +13,6 @@ use super::Progress;
 use crate::device::{self, SimDevice};
 use crate::pace::Pace;
 
-/// Whether a program decodes, and whether it has a head.
-type Kind = (bool, bool);
-
 /// Measurements on a chip; what `leap` remembers of the best mapping is kept for the run.
 pub(super) struct Trial<'a> {
     chip: &'a Chip,
@@ -28,9 +25,10 @@ pub(super) struct Trial<'a> {
     /// What is remembered of the candidate being measured, and of the best one.
     memory: Option<Memory>,
     best: Option<Memory>,
-    /// How the programs of the candidate got on, and those of the best one; each by whether it decodes and has a head.
-    paces: Vec<(Kind, Pace)>,
-    best_paces: Vec<(Kind, Pace)>,
+    /// How the candidate's decode step got on, and that of the best one. Prefill is not compared: there the cores bind, and bursts
+    /// come in lumps, the larger the ring.
+    pace: Option<Pace>,
+    best_pace: Option<Pace>,
     /// Core cycles that were executed for those that lost.
     lost: u64,
 }
@@ -51,8 +49,8 @@ impl<'a> Trial<'a> {
             device: None,
             memory: None,
             best: None,
-            paces: Vec::new(),
-            best_paces: Vec::new(),
+            pace: None,
+            best_pace: None,
             lost: 0,
         }
     }
@@ -85,7 +83,7 @@ impl Meter for Trial<'_> {
     }
     fn begin(&mut self) {
         self.retire();
-        self.paces.clear();
+        self.pace = None;
         self.lost += self.memory.take().map_or(0, |memory| memory.searched_cycles());
     }
     fn cycles(&mut self, step: &Lowered, doorbell: &Doorbell, most: u64) -> Result<Option<u64>, DeviceError> {
@@ -103,18 +101,20 @@ impl Meter for Trial<'_> {
         if let Some(memory) = self.memory.take() {
             device.recall(memory);
         }
-        let kind = (step.phase.decode, step.phase.head);
-        let rival = self.best_paces.iter().find(|(of, _)| *of == kind).map(|(_, pace)| pace);
+        let decode = step.phase.decode;
+        let rival = self.best_pace.as_ref().filter(|_| decode);
         let measured = device.measure(step, doorbell, most, rival).map_err(|e| DeviceError(e.to_string()))?;
         self.memory = device.memory();
         Ok(measured.map(|(cycles, pace)| {
-            self.paces.push((kind, pace));
+            if decode {
+                self.pace = Some(pace);
+            }
             cycles
         }))
     }
     fn keep(&mut self) {
         self.retire();
-        self.best_paces = std::mem::take(&mut self.paces);
+        self.best_pace = self.pace.take();
         let before = std::mem::replace(&mut self.best, self.memory.take());
         self.lost += before.map_or(0, |memory| memory.searched_cycles());
     }
