@@ -10,11 +10,11 @@ mod text;
 
 use lutsim_host::mapping::Mapping;
 use lutsim_host::model::Model;
-use lutsim_host::search::Effort;
 use lutsim_record::OperatorRecord;
 use lutsim_sim::chip_file::{ChipFile, Override, builtin_text};
 use rayon::prelude::*;
 
+use crate::device;
 use crate::session::{Error, Phase, Session};
 
 pub use text::a100_markdown;
@@ -243,7 +243,12 @@ fn operators(
         sets.map(|set| Override::set(set).unwrap_or_else(|e| panic!("{e:?}"))).collect();
     let text = builtin_text(chip.name).unwrap_or_else(|e| panic!("{e:?}"));
     let file = ChipFile::parse(chip.name, text, &sets).unwrap_or_else(|e| panic!("{e:?}"));
-    let session = Session { phase, mapping, effort: Effort::Quick, ..Session::new(file, model) };
+    let target = device::target(&file.chip);
+    let mut session = Session { phase, ..Session::new(file, model) };
+    // What a search measures and keeps may change with it; this does not.
+    let mapping =
+        mapping.map_or_else(|| Mapping::default_for(&target, &session.model, &session.workload()), Ok);
+    session.mapping = Some(mapping?);
     Ok(session.run(&())?.record.operators)
 }
 
