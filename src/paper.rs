@@ -3,6 +3,7 @@
 //! Two factors of 28 nm are fitted on one core that looks nothing up, the INT8 tensor core; all else is predicted. The switches are
 //! fixed: accumulators as wide as a table entry, no table or weight registers, no wires, cells without placement, as in the authors' RTL.
 mod cores;
+pub mod models;
 mod others;
 mod steps;
 mod tensor_cores;

@@ -1,5 +1,6 @@
 //! The one integration binary: a file per law, and the command line as users see it.
 
+mod a100;
 mod chips;
 mod cli;
 mod cli_cases;

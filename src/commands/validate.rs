@@ -28,6 +28,8 @@ enum What {
         #[arg(long)]
         csv: bool,
     },
+    /// Whole models on the chips of LUT Tensor Core's Table 1: minutes of running (docs/validation-a100.md)
+    A100,
     /// The memory model against two public simulators (docs/validation-dram.md)
     Dram,
 }
@@ -39,6 +41,7 @@ impl Validate {
             What::Paper { json: true } => output::print(&format!("{:#}\n", rows())),
             What::Published { csv: false } => output::print(&published::published_markdown()),
             What::Published { csv: true } => output::print(&published::published_csv()),
+            What::A100 => output::print(&paper::models::a100_markdown()?),
             What::Dram => output::print(&validation::dram_markdown()),
         }
     }
