@@ -8,12 +8,14 @@
 
 mod bound;
 mod files;
+mod memo;
 mod names;
 mod run;
 mod setup;
 
 pub use files::builtin_names;
 pub use files::{open, read_plan};
+pub use memo::Memo;
 pub use run::{Records, Runner};
 pub use setup::{Made, Search, Setup, make};
 

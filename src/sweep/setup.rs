@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use lutsim_host::model::Model;
+use lutsim_host::search::Effort;
 use lutsim_sim::chip_file::{ChipFile, Fault, Override, Template, builtin_text};
 use lutsim_sweep::evolve::{Judge, grow};
 use lutsim_sweep::file::{FileError, Goal, Method, Metric, Span, SweepFile};
 use lutsim_sweep::journal::Results;
-use lutsim_sweep::plan::{FORMAT, Header, Plan, Point, id_of};
+use lutsim_sweep::plan::{FORMAT, Header, Plan, Point, id_of, keep_shared};
 use lutsim_sweep::space::{Domain, Grain, Space};
 use lutsim_sweep::table::Formulas;
 use lutsim_sweep::value::Value;
@@ -18,7 +19,7 @@ use super::bound::Bounds;
 use super::names::{self, Named};
 use crate::failure::{Failure, SweepFault, UserError};
 use crate::resolve;
-use crate::session::{Phase, model_echo};
+use crate::session::{Phase, Session, model_echo};
 use crate::shell::command_line;
 
 /// A sweep, ready to make points of.
@@ -315,6 +316,26 @@ impl Setup {
         }
     }
 
+    /// What runs.
+    pub(super) fn session(&self, resolved: Resolved) -> Session {
+        let new = Session::new(resolved.chip, resolved.model);
+        let effort = match self.file.search.as_deref() {
+            Some("quick") => Effort::Quick,
+            Some(_) => Effort::Thorough,
+            None => new.effort,
+        };
+        Session { phase: self.phase(), every_step: self.file.every_step, effort, ..new }
+    }
+
+    /// Whether points may differ in what their machines' time does not depend on.
+    fn may_share(&self) -> bool {
+        let costs = |named: &Named| {
+            let path = named.path.as_str();
+            ["chip", "name", "technology", "dram.technology"].contains(&path) || path.starts_with("about.")
+        };
+        self.paths.iter().any(costs)
+    }
+
     /// A hash of everything that the point's record depends on.
     pub(super) fn id(&self, resolved: &Resolved) -> String {
         let config = json!({
@@ -362,13 +383,15 @@ impl Setup {
                 if !self.meets_early(&given, plan) {
                     return Ok(None);
                 }
-                Ok(Some(Point { id: self.id(&resolved), set, given, refused: None }))
+                let id = self.id(&resolved);
+                let run = self.may_share().then(|| id_of(&self.session(resolved).execution()));
+                Ok(Some(Point { id, set, given, run, refused: None }))
             }
             Err(Wrong::Infeasible(why)) => {
                 let id = id_of(&format!("{set:?}"));
                 let mut given: Vec<Value> = set.clone();
                 given.resize(self.given.len(), Value::Null);
-                Ok(Some(Point { id, set, given, refused: Some(why) }))
+                Ok(Some(Point { id, set, given, run: None, refused: Some(why) }))
             }
             Err(Wrong::User(failure)) => Err(failure),
         }
@@ -442,7 +465,7 @@ pub fn make(setup: &Setup, results: &dyn Fn(&str) -> Result<Results, Failure>) -
         Failure::from(SweepFault::of_file(error, &setup.name, &setup.text))
     };
     let empty = Plan { header, points: Vec::new() };
-    let (points, left_out, search) = if setup.file.method == Method::Nsga2 {
+    let (mut points, left_out, search) = if setup.file.method == Method::Nsga2 {
         let goals = setup.file.metrics.iter().filter_map(|m| Some((m, m.goal?))).collect();
         let judge = Judged { setup, empty: &empty, goals };
         let grown = grow(&setup.file, &setup.space, &empty, &results(&empty.key())?, &judge)?;
@@ -471,5 +494,6 @@ pub fn make(setup: &Setup, results: &dyn Fn(&str) -> Result<Results, Failure>) -
             &format!("try one: {}", setup.command(&first.set)),
         ));
     }
+    keep_shared(&mut points);
     Ok(Made { plan: Plan { points, ..empty }, left_out, search })
 }
