@@ -55,6 +55,9 @@ name = "decode.tokens_per_second"
 goal = "maximize"
 "#;
 
+/// What [`CHIPS`] has for each of four machines, on four nodes each.
+const NODES: &str = "[parameters.technology]\nvalues = [\"7nm\", \"16nm\", \"28nm\", \"45nm\"]\n";
+
 const LUTSIM: &str = env!("CARGO_BIN_EXE_lutsim");
 
 /// Wall and CPU seconds of a command.
@@ -70,8 +73,18 @@ fn timed(dir: &Path, args: &[&str]) -> (f64, f64) {
 
 /// CPU seconds of processes that ended (Linux).
 fn children() -> f64 {
+    cpu(13)
+}
+
+/// CPU seconds of this process itself.
+fn own() -> f64 {
+    cpu(11)
+}
+
+/// Two fields of `/proc/self/stat` behind the name, which are hundredths of seconds.
+fn cpu(first: usize) -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat.rsplit_once(')').map_or("", |s| s.1).split_whitespace().skip(13).take(2);
+    let fields = stat.rsplit_once(')').map_or("", |s| s.1).split_whitespace().skip(first).take(2);
     fields.filter_map(|f| f.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
@@ -79,13 +92,14 @@ fn main() {
     let dir = tempfile::tempdir().expect("a folder");
     let dir = dir.path();
     let setup = Setup::of("large.toml", LARGE, &[]).unwrap_or_else(|e| panic!("{e:?}"));
-    let begin = Instant::now();
+    let (begin, before) = (Instant::now(), own());
     let made = make(&setup, &|_| Ok(Results::default())).unwrap_or_else(|e| panic!("{e:?}"));
     let text = made.plan.to_text();
     println!(
-        "plan of {} points: {:.2} s, {:.1} MB",
+        "plan of {} points: {:.2} s, {:.2} s of CPU time, {:.1} MB",
         made.plan.points.len(),
         begin.elapsed().as_secs_f64(),
+        own() - before,
         text.len() as f64 / 1e6
     );
     std::fs::create_dir_all(dir.join("large.sweep")).expect("a folder");
@@ -99,7 +113,7 @@ fn main() {
         let entry = Entry { id: point.id.clone(), status: Status::Done, cells, reason: None };
         journal.write(&entry).expect("room for results");
     }
-    let begin = Instant::now();
+    let (begin, before) = (Instant::now(), children());
     let output = Command::new("/usr/bin/time")
         .args(["-f", "%M"])
         .arg(LUTSIM)
@@ -110,7 +124,10 @@ fn main() {
     let kib =
         output.ok().and_then(|o| String::from_utf8_lossy(&o.stderr).lines().last()?.parse::<f64>().ok());
     match kib {
-        Some(kib) => println!("collecting them: {wall:.2} s, {:.0} MiB at most", kib / 1024.0),
+        Some(kib) => {
+            let cpu = children() - before;
+            println!("collecting them: {wall:.2} s, {cpu:.2} s of CPU time, {:.0} MiB at most", kib / 1024.0);
+        }
         None => {
             let (wall, cpu) = timed(dir, &["sweep", "collect", "large.sweep"]);
             println!("collecting them: {wall:.2} s, {cpu:.2} s of CPU time");
@@ -127,4 +144,8 @@ fn main() {
             16.0 / cpu
         );
     }
+    let four = CHIPS.replace("[\"3 MiB\", \"4 MiB\"]", "[\"4 MiB\"]").replace("[384, 512]", "[512]");
+    std::fs::write(dir.join("nodes.toml"), format!("{four}{NODES}")).expect("room for a file");
+    let (wall, cpu) = timed(dir, &["sweep", "nodes.toml", "--threads", "1", "--records", "none"]);
+    println!("16 chips that are 4 machines, 1 thread: {wall:.2} s, {cpu:.2} s of CPU time");
 }

@@ -135,8 +135,22 @@ impl ChipArgs {
     /// # Errors
     /// There is no such chip, or something in it is wrong.
     pub fn resolve(&self, flags: impl IntoIterator<Item = Override>) -> Result<ChipFile, Failure> {
+        self.resolve_over([], flags)
+    }
+    /// The same, over what is so unless told otherwise: `first`, `--set`, `flags`.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`].
+    pub fn resolve_over(
+        &self,
+        first: impl IntoIterator<Item = Override>,
+        flags: impl IntoIterator<Item = Override>,
+    ) -> Result<ChipFile, Failure> {
         let name = self.config.as_deref().unwrap_or("snapdragon_like");
-        let mut overrides = self.sets.iter().map(|s| Override::set(s)).collect::<Result<Vec<_>, _>>()?;
+        let mut overrides: Vec<Override> = first.into_iter().collect();
+        for set in &self.sets {
+            overrides.push(Override::set(set)?);
+        }
         overrides.extend(flags);
         resolve::chip(name, &overrides)
     }

@@ -264,10 +264,10 @@ impl Run {
         })
     }
 
-    /// The chip with the workload's flags behind `first`, the model called by its name and not by a path.
+    /// The chip with `--set` and the workload's flags over `first`, the model called by its name and not by a path.
     fn named(&self, model: &Model, first: impl IntoIterator<Item = Override>) -> Result<ChipFile, Failure> {
         let name = Override::flag("--model", "workload.model", &format!("\"{}\"", model.name));
-        self.chip.resolve(first.into_iter().chain(self.workload.overrides()).chain([name]))
+        self.chip.resolve_over(first, self.workload.overrides().into_iter().chain([name]))
     }
 
     fn go(&self, chip: ChipFile, model: Model, source: Option<&dyn WeightSource>) -> Result<(), Failure> {

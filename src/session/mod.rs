@@ -5,6 +5,7 @@
 //! ```
 
 mod counts;
+mod executed;
 mod ids;
 mod record;
 mod routing;
@@ -12,6 +13,7 @@ mod sample;
 mod trial;
 
 pub use counts::{Counts, OperatorCounts};
+pub use executed::Executed;
 pub use ids::prompt as prompt_ids;
 pub(crate) use record::model as model_echo;
 pub use sample::Sampler;
@@ -283,7 +285,18 @@ impl Session {
         source: Option<&dyn WeightSource>,
         progress: &dyn Progress,
     ) -> Result<Finished, Error> {
+        // What cannot be priced is found before anything is simulated.
         let technology = record::technology(&self.chip)?;
+        let ran = self.ran(source, progress)?;
+        let said = self.values.then(|| ran.tokens.clone());
+        let (plan, prefill, decode) = (&ran.plan, ran.prefill.as_ref(), ran.decode.as_ref());
+        let record = record::assemble(self, plan, &technology, prefill, decode, said)?;
+        let Ran { plan, stats, leap, tokens, logits, timelines, trace, steps, .. } = ran;
+        Ok(Finished { record, plan, stats, leap, tokens, logits, timelines, trace, steps })
+    }
+
+    /// Everything but the record.
+    fn ran(&self, source: Option<&dyn WeightSource>, progress: &dyn Progress) -> Result<Ran, Error> {
         let (plan, memory) = self.prepare(progress)?;
         let mut device = SimDevice::new(&self.chip.chip, self.engine)?;
         if let Some(memory) = memory {
@@ -315,10 +328,22 @@ impl Session {
         let (stats, leap) = (run.device.stats(), run.device.leap_stats());
         let trace = run.device.end_trace();
         let (tokens, logits, timelines, steps) = (run.tokens, run.logits, run.timelines, run.steps);
-        let said = self.values.then(|| tokens.clone());
-        let record = record::assemble(self, &plan, &technology, prefill, decode, said)?;
-        Ok(Finished { record, plan, stats, leap, tokens, logits, timelines, trace, steps })
+        Ok(Ran { plan, prefill, decode, stats, leap, tokens, logits, timelines, trace, steps })
     }
+}
+
+/// What came of a run on the machine.
+struct Ran {
+    plan: Plan,
+    prefill: Option<Prefill>,
+    decode: Option<Decode>,
+    stats: EngineStats,
+    leap: Option<LeapStats>,
+    tokens: Vec<u32>,
+    logits: Vec<Vec<f32>>,
+    timelines: Vec<Timeline>,
+    trace: Option<Trace>,
+    steps: Vec<Step>,
 }
 
 /// Totals of the prompt.

@@ -44,8 +44,8 @@ pub(super) fn assemble(
     session: &Session,
     plan: &Plan,
     tech: &Tech,
-    prefill: Option<Prefill>,
-    decode: Option<Decode>,
+    prefill: Option<&Prefill>,
+    decode: Option<&Decode>,
     tokens: Option<Vec<u32>>,
 ) -> Result<Record, Error> {
     let chip = &session.chip.chip;
@@ -67,14 +67,14 @@ pub(super) fn assemble(
     let mut all = Counts::default();
     let mut operators = Vec::new();
     let mut phases = Phases::default();
-    if let Some(p) = &prefill {
+    if let Some(p) = prefill {
         let totals = totals(&p.counts, batch * u64::from(plan.workload.prompt))?;
         let time_to_first_token_seconds = p.first_token as f64 / chip.clock_hz as f64;
         phases.prefill = Some(PrefillPhase { totals, time_to_first_token_seconds });
         operators.extend(operator_records(&p.counts, "prefill", chip));
         all.events += p.counts.events;
     }
-    if let Some(d) = &decode {
+    if let Some(d) = decode {
         let totals = totals(&d.counts, batch * u64::from(plan.workload.generate))?;
         let (simulated_steps, interpolation_residual) = (d.simulated, d.residual);
         phases.decode = Some(DecodePhase { totals, simulated_steps, interpolation_residual });

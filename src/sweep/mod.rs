@@ -8,14 +8,19 @@
 
 mod bound;
 mod files;
+mod make;
+mod memo;
+mod models;
 mod names;
 mod run;
 mod setup;
 
 pub use files::builtin_names;
 pub use files::{open, read_plan};
+pub use make::{Made, Search, make};
+pub use memo::Memo;
 pub use run::{Records, Runner};
-pub use setup::{Made, Search, Setup, make};
+pub use setup::Setup;
 
 use lutsim_sweep::table::Counts;
 

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use lutsim_host::search::Effort;
 use lutsim_record::Record;
 use lutsim_sweep::exec::{Evaluate, Outcome};
-use lutsim_sweep::plan::Point;
+use lutsim_sweep::plan::{Point, id_of};
 use lutsim_sweep::value::Value;
 
+use super::memo::Memo;
 use super::names;
 use super::setup::{Setup, Wrong};
 use crate::failure::{Failure, UserError};
@@ -81,6 +81,8 @@ pub struct Runner {
     pub records: Option<Records>,
     /// Records of points of any sweep of this version, if there is such a folder.
     pub cache: Option<Records>,
+    /// Runs of machines that points share.
+    pub memo: Memo,
 }
 
 impl Evaluate for Runner {
@@ -99,21 +101,14 @@ impl Evaluate for Runner {
         if let Some(record) = self.cache.as_ref().and_then(|cache| cache.read(&point.id)) {
             return self.keep(point, &record);
         }
-        let new = Session::new(resolved.chip, resolved.model);
-        let effort = match self.setup.file.search.as_deref() {
-            Some("quick") => Effort::Quick,
-            Some(_) => Effort::Thorough,
-            None => new.effort,
+        let session = Session { interrupt: Some(stop.clone()), ..self.setup.session(resolved) };
+        // What one point alone asks for is not remembered.
+        let record = match &point.run {
+            None => session.run(&()).map(|finished| finished.record),
+            Some(_) => self.shared(&session, stop),
         };
-        let session = Session {
-            phase: self.setup.phase(),
-            every_step: self.setup.file.every_step,
-            effort,
-            interrupt: Some(stop.clone()),
-            ..new
-        };
-        match session.run(&()) {
-            Ok(finished) => self.keep(point, &finished.record),
+        match record {
+            Ok(record) => self.keep(point, &record),
             Err(_) if stop.load(Ordering::Relaxed) => Outcome::Stopped,
             Err(session::Error::TooLong(cycles)) => {
                 Outcome::Failed(format!("given up after {cycles} core cycles"))
@@ -124,6 +119,12 @@ impl Evaluate for Runner {
 }
 
 impl Runner {
+    /// The record of a session whose run other points ask for too.
+    fn shared(&self, session: &Session, stop: &AtomicBool) -> Result<Record, session::Error> {
+        let executed = self.memo.of(&id_of(&session.execution()), stop, || session.execute(&()))?;
+        session.record_of(executed.as_deref().ok_or(session::Error::Interrupted)?)
+    }
+
     fn keep(&self, point: &Point, record: &Record) -> Outcome {
         for records in self.records.iter().chain(&self.cache) {
             let path = records.path(&point.id);

@@ -1,24 +1,23 @@
 //! Sweep file to plan: what is the same in all points, and each point's chip and model.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use lutsim_host::model::Model;
+use lutsim_host::search::Effort;
 use lutsim_sim::chip_file::{ChipFile, Fault, Override, Template, builtin_text};
-use lutsim_sweep::evolve::{Judge, grow};
-use lutsim_sweep::file::{FileError, Goal, Method, Metric, Span, SweepFile};
-use lutsim_sweep::journal::Results;
+use lutsim_sweep::file::{FileError, Span, SweepFile};
 use lutsim_sweep::plan::{FORMAT, Header, Plan, Point, id_of};
 use lutsim_sweep::space::{Domain, Grain, Space};
 use lutsim_sweep::table::Formulas;
 use lutsim_sweep::value::Value;
-use rayon::prelude::*;
 use serde_json::{Value as Json, json};
 
-use super::bound::Bounds;
+use super::models::Loaded;
 use super::names::{self, Named};
-use crate::failure::{Failure, SweepFault, UserError};
+use crate::failure::{Failure, SweepFault};
 use crate::resolve;
-use crate::session::{Phase, model_echo};
+use crate::session::{Phase, Session};
 use crate::shell::command_line;
 
 /// A sweep, ready to make points of.
@@ -28,22 +27,25 @@ pub struct Setup {
     /// Its parameters.
     pub space: Space,
     chips: HashMap<String, (Template, ChipFile)>,
-    models: HashMap<String, (Model, Json)>,
+    models: HashMap<String, Arc<Loaded>>,
+    /// What ids begin with: all that is the same in every point and not in its chip.
+    common: String,
     fixed: Vec<(Named, Value)>,
     paths: Vec<Named>,
     given: Vec<Named>,
-    name: String,
-    text: String,
+    pub(super) name: String,
+    pub(super) text: String,
 }
 
 /// What a point's values mean.
 pub(super) struct Resolved {
     /// Chip and workload.
     pub(super) chip: ChipFile,
-    /// Model, by the name it was asked for.
-    pub(super) model: Model,
+    /// Model.
+    pub(super) model: Arc<Model>,
     canonical: Json,
-    echo: Json,
+    /// The model by the name it was asked for.
+    loaded: Arc<Loaded>,
 }
 
 /// Why values mean nothing.
@@ -98,6 +100,7 @@ impl Setup {
         };
         let paths = space.paths.iter().map(|p| find(p, &span_of(p))).collect::<Result<Vec<_>, _>>()?;
         let mut setup = Self {
+            common: String::new(),
             chips: HashMap::new(),
             models: HashMap::new(),
             given: paths.clone(),
@@ -110,6 +113,13 @@ impl Setup {
         };
         setup.judge_names().map_err(fault)?;
         setup.load(chips)?;
+        setup.common = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "phase": format!("{:?}", setup.phase()),
+            "every_step": setup.file.every_step,
+            "search": setup.file.search,
+        })
+        .to_string();
         Ok(setup)
     }
 
@@ -148,16 +158,8 @@ impl Setup {
             models = self.chips.values().map(|(_, base)| base.workload.model.clone()).collect();
         }
         for name in models {
-            if crate::model_file::weights(&name).is_some() {
-                return Err(UserError::Refused {
-                    what: format!("`{name}` is a file with weights"),
-                    help: "a sweep takes models by their dimensions: a built-in name, a TOML file or a config.json".into(),
-                }
-                .into());
-            }
-            let model = resolve::model(&name)?;
-            let echo = model_echo(&model);
-            self.models.insert(name, (model, echo));
+            let loaded = Arc::new(Loaded::of(&name)?);
+            self.models.insert(name, loaded);
         }
         Ok(())
     }
@@ -209,7 +211,7 @@ impl Setup {
     }
 
     /// What all points have in common.
-    fn header(&self) -> Header {
+    pub(super) fn header(&self) -> Header {
         let mut chips: Vec<_> = self
             .chips
             .keys()
@@ -281,29 +283,28 @@ impl Setup {
         let overrides = settings.iter().map(|(path, value)| Override::set(&format!("{path}={value}")));
         let overrides = overrides.collect::<Result<Vec<_>, _>>().map_err(|e| user(e.into()))?;
         let (template, _) = &self.chips[&chip];
-        let mut chip = template.with(&overrides).map_err(|e| match &e.fault {
-            Fault::Rule { .. } => Wrong::Infeasible(e.to_string()),
-            // The one range that depends on another key: the standard's.
-            Fault::Range { path, .. } if path == "refresh.interval_cycles" => {
-                Wrong::Infeasible(e.to_string())
-            }
-            _ => user(e.into()),
-        })?;
-        let (model, echo) = match self.models.get(&chip.workload.model) {
-            Some((model, echo)) => (model.clone(), echo.clone()),
-            None => {
-                let model = resolve::model(&chip.workload.model).map_err(user)?;
-                let echo = model_echo(&model);
-                (model, echo)
-            }
+        let chip_of = |overrides: &[Override]| {
+            template.with(overrides).map_err(|e| match &e.fault {
+                Fault::Rule { .. } => Wrong::Infeasible(e.to_string()),
+                // The one range that depends on another key: the standard's.
+                Fault::Range { path, .. } if path == "refresh.interval_cycles" => {
+                    Wrong::Infeasible(e.to_string())
+                }
+                _ => user(e.into()),
+            })
         };
-        if chip.workload.model != model.name {
-            let name =
-                Override::set(&format!("workload.model=\"{}\"", model.name)).map_err(|e| user(e.into()))?;
-            chip = template.with(&[overrides.as_slice(), &[name]].concat()).map_err(|e| user(e.into()))?;
+        let mut chip = chip_of(&overrides)?;
+        let loaded = match self.models.get(&chip.workload.model) {
+            Some(loaded) => loaded.clone(),
+            None => Arc::new(Loaded::of(&chip.workload.model).map_err(user)?),
+        };
+        let name = loaded.name();
+        if chip.workload.model != name || !loaded.types().is_empty() {
+            let name = Override::set(&format!("workload.model=\"{name}\"")).map_err(|e| user(e.into()))?;
+            chip = chip_of(&[loaded.types(), &overrides, &[name]].concat())?;
         }
-        let canonical = chip.canonical();
-        Ok(Resolved { chip, model, canonical, echo })
+        let (model, canonical) = (loaded.model(&chip.workload), chip.canonical());
+        Ok(Resolved { chip, model, canonical, loaded })
     }
 
     /// Which phases run.
@@ -315,15 +316,29 @@ impl Setup {
         }
     }
 
+    /// What runs.
+    pub(super) fn session(&self, resolved: Resolved) -> Session {
+        let new = Session::new(resolved.chip, (*resolved.model).clone());
+        let effort = match self.file.search.as_deref() {
+            Some("quick") => Effort::Quick,
+            Some(_) => Effort::Thorough,
+            None => new.effort,
+        };
+        Session { phase: self.phase(), every_step: self.file.every_step, effort, ..new }
+    }
+
+    /// Whether points may differ in what their machines' time does not depend on.
+    fn may_share(&self) -> bool {
+        let costs = |named: &Named| {
+            let path = named.path.as_str();
+            ["chip", "name", "technology", "dram.technology"].contains(&path) || path.starts_with("about.")
+        };
+        self.paths.iter().any(costs)
+    }
+
     /// A hash of everything that the point's record depends on.
     pub(super) fn id(&self, resolved: &Resolved) -> String {
-        let config = json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "phase": format!("{:?}", self.phase()),
-            "every_step": self.file.every_step,
-            "search": self.file.search,
-        });
-        id_of(&format!("{config}{}{}", resolved.canonical, resolved.echo))
+        id_of(&format!("{}{}{}", self.common, resolved.canonical, resolved.loaded.echo))
     }
 
     /// The command that runs a point alone.
@@ -362,13 +377,15 @@ impl Setup {
                 if !self.meets_early(&given, plan) {
                     return Ok(None);
                 }
-                Ok(Some(Point { id: self.id(&resolved), set, given, refused: None }))
+                let id = self.id(&resolved);
+                let run = self.may_share().then(|| id_of(&self.session(resolved).execution()));
+                Ok(Some(Point { id, set, given, run, refused: None }))
             }
             Err(Wrong::Infeasible(why)) => {
                 let id = id_of(&format!("{set:?}"));
                 let mut given: Vec<Value> = set.clone();
                 given.resize(self.given.len(), Value::Null);
-                Ok(Some(Point { id, set, given, refused: Some(why) }))
+                Ok(Some(Point { id, set, given, run: None, refused: Some(why) }))
             }
             Err(Wrong::User(failure)) => Err(failure),
         }
@@ -385,91 +402,4 @@ impl Setup {
         let early = self.file.constraints.iter().filter(|c| c.formula.names().iter().all(|n| known(n)));
         early.into_iter().all(|c| c.holds(c.formula.value(&of)))
     }
-}
-
-/// A plan that was made of a sweep file.
-pub struct Made {
-    /// The plan.
-    pub plan: Plan,
-    /// Points that constraints on what is set left out.
-    pub left_out: usize,
-    /// Of a search: how far it is.
-    pub search: Option<Search>,
-}
-
-/// How far a search is.
-pub struct Search {
-    /// Generations so far.
-    pub generations: usize,
-    /// It is over: no point is to be run.
-    pub complete: bool,
-    /// Candidates that were not run, because they cannot be better than what there is.
-    pub cut: usize,
-}
-
-/// What the search asks of points.
-struct Judged<'a> {
-    setup: &'a Setup,
-    empty: &'a Plan,
-    goals: Vec<(&'a Metric, Goal)>,
-}
-
-impl Judge for Judged<'_> {
-    type Error = Failure;
-    fn points(&self, rows: Vec<Vec<Value>>) -> Result<Vec<Option<Point>>, Failure> {
-        rows.into_par_iter().map(|row| self.setup.point(row, self.empty)).collect()
-    }
-    fn bound(&self, point: &Point) -> Vec<f64> {
-        let nothing = || vec![f64::NEG_INFINITY; self.goals.len()];
-        let Ok(resolved) = self.setup.resolve(&point.set) else { return nothing() };
-        let bounds = Bounds::of(&resolved.chip, &resolved.model);
-        let place = |name: &str| {
-            self.empty.header.given.iter().position(|(path, column)| path == name || column == name)
-        };
-        let given = |name: &str| point.given.get(place(name)?)?.number();
-        self.goals.iter().map(|(metric, goal)| bounds.best(metric, *goal, &given)).collect()
-    }
-}
-
-/// A plan of a sweep file; of a search as far as `results` go, which are read for the plan's key.
-///
-/// # Errors
-/// What is wrong with the file; a space without a point; results that cannot be read.
-pub fn make(setup: &Setup, results: &dyn Fn(&str) -> Result<Results, Failure>) -> Result<Made, Failure> {
-    let header = setup.header();
-    let fault = |message: String, help: &str| {
-        let error = FileError { message, span: None, help: Some(help.into()) };
-        Failure::from(SweepFault::of_file(error, &setup.name, &setup.text))
-    };
-    let empty = Plan { header, points: Vec::new() };
-    let (points, left_out, search) = if setup.file.method == Method::Nsga2 {
-        let goals = setup.file.metrics.iter().filter_map(|m| Some((m, m.goal?))).collect();
-        let judge = Judged { setup, empty: &empty, goals };
-        let grown = grow(&setup.file, &setup.space, &empty, &results(&empty.key())?, &judge)?;
-        let search = Search { generations: grown.generations, complete: grown.complete, cut: grown.cut };
-        (grown.points, grown.left_out, Some(search))
-    } else {
-        let rows = setup.space.points(&setup.file);
-        let rows = rows.map_err(|why| fault(why, "a sweep is counted before it is planned"))?;
-        let tried = rows.len();
-        let points: Result<Vec<Option<Point>>, Failure> =
-            rows.into_par_iter().map(|row| setup.point(row, &empty)).collect();
-        let points: Vec<Point> = points?.into_iter().flatten().collect();
-        let left_out = tried - points.len();
-        (points, left_out, None)
-    };
-    if points.is_empty() {
-        return Err(fault(
-            "constraints contradict the parameters: no point is left".into(),
-            "these constraints ask for nothing that is measured, so they are judged before anything is run",
-        ));
-    }
-    if let Some(first) = points.iter().all(|p| p.refused.is_some()).then(|| points.first()).flatten() {
-        let why = first.refused.clone().unwrap_or_default();
-        return Err(fault(
-            format!("no point can be built: {why}"),
-            &format!("try one: {}", setup.command(&first.set)),
-        ));
-    }
-    Ok(Made { plan: Plan { points, ..empty }, left_out, search })
 }

@@ -186,6 +186,7 @@ mod tests {
                 id: id_of(&format!("{set:?}")),
                 set,
                 given: Vec::new(),
+                run: None,
                 refused: None,
             };
             Ok(rows.into_iter().map(one).map(Some).collect())
@@ -236,6 +237,7 @@ mod tests {
                     id: String::new(),
                     set: vec![Value::Int(i / 32), Value::Int(i % 32)],
                     given: Vec::new(),
+                    run: None,
                     refused: None,
                 })
             })
@@ -294,6 +296,7 @@ mod tests {
                 id: String::new(),
                 set: vec![Value::Int(i / 32), Value::Int(i % 32)],
                 given: Vec::new(),
+                run: None,
                 refused: None,
             })
         });

@@ -6,7 +6,7 @@
 //!
 //! The id is a hash of everything that the point's record depends on, so equal ids are equal results, in whichever plan.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,9 @@ pub struct Point {
     /// A value per given column.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub given: Vec<Value>,
+    /// What a machine does for it, a hash as `id` is, if it does the same for another point too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// Why it cannot be built, if it cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
@@ -146,11 +149,105 @@ impl Plan {
         id_of(&text.expect("words"))
     }
 
-    /// The numbers of points that are to be run, each id once, of shard `index` of `count`.
+    /// The numbers of points that are to be run, each id once, of shard `index` of `count`: every `count`-th run of a machine with all
+    /// points that it is for. In blocks of runs the first point of each comes before the others, which then have what they need.
     pub fn shard(&self, index: usize, count: usize) -> Vec<usize> {
-        let mut seen: HashMap<&str, ()> = HashMap::with_capacity(self.points.len());
-        let wanted = self.points.iter().enumerate().filter(|(_, p)| p.refused.is_none());
-        let distinct = wanted.filter(|(_, p)| seen.insert(&p.id, ()).is_none());
-        distinct.enumerate().filter(|(n, _)| n % count == index).map(|(_, (i, _))| i).collect()
+        let mut seen: HashSet<&str> = HashSet::with_capacity(self.points.len());
+        let mut of_run: HashMap<&str, usize> = HashMap::new();
+        // Of each run of this shard, its points.
+        let (mut runs, mut mine): (usize, Vec<Vec<usize>>) = (0, Vec::new());
+        for (i, point) in self.points.iter().enumerate() {
+            if point.refused.is_some() || !seen.insert(&point.id) {
+                continue;
+            }
+            let next = runs;
+            let run = point.run.as_deref().map_or(next, |run| *of_run.entry(run).or_insert(next));
+            runs += usize::from(run == next);
+            if run % count != index {
+                continue;
+            }
+            match run == next {
+                true => mine.push(vec![i]),
+                false => mine[run / count].push(i),
+            }
+        }
+        let mut wanted = Vec::with_capacity(mine.iter().map(Vec::len).sum());
+        for block in mine.chunks(BLOCK) {
+            wanted.extend(block.iter().map(|run| run[0]));
+            wanted.extend(block.iter().flat_map(|run| &run[1..]));
+        }
+        wanted
+    }
+}
+
+/// Runs whose results are waited for at a time: more than threads of a machine, fewer than fill its memory.
+const BLOCK: usize = 256;
+
+/// Leaves `run` to the points that share it with others.
+pub fn keep_shared(points: &mut [Point]) {
+    let mut times: HashMap<String, usize> = HashMap::new();
+    let mut seen: HashSet<&str> = HashSet::new();
+    for point in points.iter().filter(|p| p.refused.is_none() && seen.insert(&p.id)) {
+        if let Some(run) = &point.run {
+            *times.entry(run.clone()).or_default() += 1;
+        }
+    }
+    for point in points {
+        point.run = point.run.take().filter(|run| times.get(run).is_some_and(|&n| n > 1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(runs: &[&str]) -> Plan {
+        let point = |(i, run): (usize, &&str)| Point {
+            id: format!("{i}"),
+            set: Vec::new(),
+            given: Vec::new(),
+            run: (!run.is_empty()).then(|| (*run).to_owned()),
+            refused: None,
+        };
+        let header = Header {
+            sweep_plan: FORMAT,
+            version: String::new(),
+            file: String::new(),
+            name: String::new(),
+            chips: Vec::new(),
+            paths: Vec::new(),
+            given: Vec::new(),
+            measured: Vec::new(),
+        };
+        Plan { header, points: runs.iter().enumerate().map(point).collect() }
+    }
+
+    #[test]
+    fn points_of_one_run_are_of_one_shard_its_first_before_the_others() {
+        let plan = plan(&["a", "a", "b", "", "b", "a", ""]);
+        assert_eq!(plan.shard(0, 1), [0, 2, 3, 6, 1, 5, 4]);
+        assert_eq!(plan.shard(0, 2), [0, 3, 1, 5]);
+        assert_eq!(plan.shard(1, 2), [2, 6, 4]);
+        assert_eq!(Plan::parse(&plan.to_text(), "").unwrap(), plan);
+    }
+
+    #[test]
+    fn large_plans_are_taken_in_blocks() {
+        let names: Vec<String> = (0..BLOCK + 1).flat_map(|i| [i.to_string(), i.to_string()]).collect();
+        let plan = plan(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        let order = plan.shard(0, 1);
+        assert_eq!(order[..BLOCK], (0..BLOCK).map(|i| 2 * i).collect::<Vec<_>>());
+        assert_eq!(order[BLOCK..2 * BLOCK], (0..BLOCK).map(|i| 2 * i + 1).collect::<Vec<_>>());
+        assert_eq!(order[2 * BLOCK..], [2 * BLOCK, 2 * BLOCK + 1]);
+    }
+
+    #[test]
+    fn a_run_that_nobody_shares_is_not_named() {
+        let mut plan = plan(&["a", "b", "a", "c", "c"]);
+        // The same point once more is no other.
+        plan.points[4].id = "3".into();
+        keep_shared(&mut plan.points);
+        let kept: Vec<Option<&str>> = plan.points.iter().map(|p| p.run.as_deref()).collect();
+        assert_eq!(kept, [Some("a"), None, Some("a"), None, None]);
     }
 }

@@ -2,12 +2,12 @@
 //! collected equals what was run locally, byte for byte.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-type Done<T = ()> = Result<T, String>;
+use crate::cluster::{self, Cluster};
+use crate::process::{Done, Limit};
 
 /// 36 points of some tenths of a second.
 const SWEEP: &str = r#"
@@ -30,227 +30,119 @@ goal = "minimize"
 
 /// Results that must be the same.
 const FILES: [&str; 5] = ["results.csv", "results.parquet", "pareto.csv", "sensitivity.csv", "index.html"];
-/// Seconds that the jobs may take in all.
-const PATIENCE: u64 = 400;
+/// Seconds that a try may take: one takes about 60 on two idle cores.
+const TRY: u64 = 240;
+/// Seconds that installing Slurm may take.
+const INSTALL: u64 = 600;
+/// What `.ci/slurm.sh` ends with where Slurm is not and cannot be.
+const CANNOT: i32 = 77;
 
-/// What was started, and is ended whatever happens.
-#[derive(Default)]
-struct Started(Vec<Child>);
-
-impl Started {
-    fn run(&mut self, command: &mut Command, log: &Path) -> Done {
-        let out = fs::File::create(log).map_err(|e| format!("{}: {e}", log.display()))?;
-        let err = out.try_clone().map_err(|e| e.to_string())?;
-        let child = command.stdout(out).stderr(err).stdin(Stdio::null()).spawn();
-        self.0.push(child.map_err(|e| format!("{command:?}: {e}"))?);
-        Ok(())
-    }
-}
-
-impl Drop for Started {
-    fn drop(&mut self) {
-        for child in self.0.iter_mut().rev() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-/// What a command says; an error if it fails.
-fn ask(command: &mut Command) -> Done<String> {
-    let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    match output.status.success() {
-        true => Ok(text),
-        false => Err(format!("{command:?}: {}{}", text, String::from_utf8_lossy(&output.stderr))),
-    }
-}
-
-fn wait_for(what: &str, seconds: u64, mut come: impl FnMut() -> Done<bool>) -> Done {
-    let begin = Instant::now();
-    while begin.elapsed().as_secs() < seconds {
-        if come()? {
-            return Ok(());
-        }
-        sleep(Duration::from_millis(200));
-    }
-    Err(format!("{what}: not within {seconds} s"))
-}
-
-struct Cluster {
-    folder: PathBuf,
-    conf: PathBuf,
-    started: Started,
-}
-
-impl Cluster {
-    fn command(&self, name: &str) -> Command {
-        let mut command = Command::new(name);
-        command.env("SLURM_CONF", &self.conf);
-        command
-    }
-
-    fn start(folder: &Path) -> Done<Self> {
-        let host = ask(Command::new("hostname").arg("-s"))?;
-        let (host, dir) = (host.trim(), folder.display());
-        let text = format!(
-            "ClusterName=test\nSlurmctldHost={host}(127.0.0.1)\nSlurmctldPort=16817\nSlurmUser=root\nSlurmdUser=root\n\
-             AuthType=auth/munge\nAuthInfo=cred_expire=10\nProctrackType=proctrack/linuxproc\nTaskPlugin=task/none\n\
-             SelectType=select/cons_tres\nSelectTypeParameters=CR_CPU\nJobAcctGatherType=jobacct_gather/none\n\
-             AccountingStorageType=accounting_storage/none\nReturnToService=2\nMpiDefault=none\nSlurmdTimeout=10\n\
-             StateSaveLocation={dir}/state\nSlurmdSpoolDir={dir}/spool/%n\n\
-             SlurmctldPidFile={dir}/slurmctld.pid\nSlurmdPidFile={dir}/slurmd-%n.pid\n\
-             NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port=17001 CPUs=1 RealMemory=1000\n\
-             NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port=17002 CPUs=1 RealMemory=1000\n\
-             PartitionName=sim Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP\n"
-        );
-        for part in ["state", "spool/n1", "spool/n2"] {
-            fs::create_dir_all(folder.join(part)).map_err(|e| e.to_string())?;
-        }
-        let conf = folder.join("slurm.conf");
-        fs::write(&conf, text).map_err(|e| e.to_string())?;
-        let mut cluster = Self { folder: folder.into(), conf, started: Started::default() };
-        if ask(Command::new("munge").arg("-n")).is_err() {
-            ask(Command::new("sh").args(["-c", "mkdir -p /run/munge && chown munge:munge /run/munge"]))?;
-            // In place of itself, so that it ends with us.
-            let mut munged = Command::new("setpriv");
-            munged.args([
-                "--reuid=munge",
-                "--regid=munge",
-                "--clear-groups",
-                "/usr/sbin/munged",
-                "--foreground",
-            ]);
-            cluster.started.run(&mut munged, &folder.join("munged.log"))?;
-            wait_for("munge", 20, || Ok(ask(Command::new("munge").arg("-n")).is_ok()))?;
-        }
-        let mut controller = cluster.command("slurmctld");
-        controller.args(["-D", "-f"]).arg(&cluster.conf);
-        cluster.started.run(&mut controller, &folder.join("slurmctld.log"))?;
-        for node in ["n1", "n2"] {
-            let mut slurmd = cluster.command("slurmd");
-            slurmd.args(["-D", "-N", node, "-f"]).arg(&cluster.conf);
-            cluster.started.run(&mut slurmd, &folder.join(format!("{node}.log")))?;
-        }
-        wait_for("two idle nodes", 60, || {
-            let states = ask(cluster.command("sinfo").args(["-h", "-N", "-o", "%T"])).unwrap_or_default();
-            Ok(states.split_whitespace().filter(|s| *s == "idle").count() == 2)
-        })?;
-        Ok(cluster)
-    }
-
-    /// Jobs in the queue: number, state and node, a line each.
-    fn queue(&self) -> Done<String> {
-        ask(self.command("squeue").args(["-h", "-r", "-o", "%i %T %N"]))
-    }
-
-    /// Ends everything that node `name` runs, as a power cut does: its daemon, its step daemons, what they had started.
-    fn cut(&mut self, name: &str) -> Done {
-        let port = format!("-N {name} ");
-        for child in &mut self.started.0 {
-            let line = fs::read_to_string(format!("/proc/{}/cmdline", child.id()))
-                .unwrap_or_default()
-                .replace('\0', " ");
-            if line.contains("slurmd") && line.contains(&port) {
-                child.kill().map_err(|e| e.to_string())?;
-                child.wait().map_err(|e| e.to_string())?;
-            }
-        }
-        let (mark, own) = (format!("SLURMD_NODENAME={name}"), format!("SLURM_CONF={}", self.conf.display()));
-        let mut doomed = Vec::new();
-        for entry in fs::read_dir("/proc").map_err(|e| e.to_string())?.flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
-            let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
-            let has = |what: &str| environment.split(|&b| b == 0).any(|v| v == what.as_bytes());
-            // Only of this cluster's node.
-            if has(&mark) && has(&own) {
-                doomed.push(pid);
-                let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-                let parent =
-                    stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
-                let step = |pid: &u32| {
-                    fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|c| c.contains("slurmstepd"))
-                };
-                doomed.extend(parent.filter(step));
-            }
-        }
-        doomed.sort_unstable();
-        doomed.dedup();
-        if doomed.is_empty() {
-            return Err(format!("nothing ran on {name}"));
-        }
-        for pid in doomed {
-            let _ = Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status();
-        }
-        Ok(())
-    }
-}
-
-/// The whole test, with a program that is there or a release build.
+/// The whole test of a program that was built, twice if it must; in words if there can be no Slurm here.
 pub(crate) fn test(program: Option<PathBuf>) -> Done {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no workspace")?;
-    ask(Command::new("sh").arg(root.join(".ci/slurm.sh")))?;
-    let lutsim = match program {
-        Some(program) => fs::canonicalize(&program).map_err(|e| format!("{}: {e}", program.display()))?,
-        None => {
-            ask(Command::new(env!("CARGO")).current_dir(root).args([
-                "build",
-                "--release",
-                "--locked",
-                "--quiet",
-            ]))?;
-            root.join("target/release/lutsim")
-        }
+    let lutsim = program.map_or_else(beside, Ok)?;
+    let lutsim = fs::canonicalize(&lutsim)
+        .map_err(|e| format!("{}: {e}; build it first, with `cargo build --release`", lutsim.display()))?;
+    if !install(&root.join(".ci/slurm.sh"))? {
+        return Ok(());
+    }
+    // Short, since a node's sockets lie in it, and known, so that what an earlier test left behind is found.
+    let mut hasher = DefaultHasher::new();
+    root.hash(&mut hasher);
+    let folder = std::env::temp_dir().join(format!("lutsim-slurm-{:016x}", hasher.finish()));
+    let one = || {
+        cluster::end_all(&cluster::conf(&folder), None)?;
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        run(&lutsim, &folder)
     };
-    let folder = root.join("target/slurm-test");
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
-    let file = folder.join("sweep.toml");
-    fs::write(&file, SWEEP).map_err(|e| e.to_string())?;
-    let sweep = || {
-        let mut command = Command::new(&lutsim);
-        command.current_dir(&folder).env("SLURM_CONF", folder.join("slurm.conf")).arg("sweep");
-        command
-    };
-    println!("local: {}", first(&ask(sweep().args(["sweep.toml", "--out", "local"]))?));
+    let done = one().or_else(|why| {
+        println!("this failed: {why}\nonce more:");
+        one()
+    });
+    match done {
+        Ok(()) => fs::remove_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display())),
+        Err(why) => Err(format!("{why}\nwhat it left is in {}", folder.display())),
+    }
+}
 
-    let mut cluster = Cluster::start(&folder)?;
-    ask(sweep().args(["plan", "sweep.toml", "--out", "cluster"]))?;
+/// The program that was built beside this one.
+fn beside() -> Done<PathBuf> {
+    let own = std::env::current_exe().map_err(|e| e.to_string())?;
+    Ok(own.with_file_name("lutsim"))
+}
+
+/// Whether Slurm is here, after trying to install it; if it cannot be, that is said.
+fn install(script: &Path) -> Done<bool> {
+    let mut command = Command::new("timeout");
+    let status = command.args(["--kill-after=10", &INSTALL.to_string(), "sh"]).arg(script).status();
+    let status = status.map_err(|e| format!("`timeout` cannot be run: {e}"))?;
+    match status.code() {
+        Some(0) => Ok(true),
+        Some(CANNOT) => {
+            println!(
+                "SKIPPED: the test with a real Slurm was not run: there is none here, and none can be installed (see above)"
+            );
+            Ok(false)
+        }
+        _ => Err(format!("`{}` ended with {status}", script.display())),
+    }
+}
+
+/// One try, in an empty folder.
+fn run(lutsim: &Path, folder: &Path) -> Done {
+    let limit = Limit::new(TRY);
+    let file = folder.join("sweep.toml");
+    fs::write(&file, SWEEP).map_err(|e| format!("{}: {e}", file.display()))?;
+    let sweep = |args: &[&str]| -> Done<String> {
+        let mut command = Command::new(lutsim);
+        command.current_dir(folder).env("SLURM_CONF", cluster::conf(folder)).arg("sweep").args(args);
+        limit.ask(&mut command, 120)
+    };
+    limit.say(format!("local: {}", first(&sweep(&["sweep.toml", "--out", "local"])?)));
+    let mut cluster = Cluster::start(folder, limit)?;
+    limit.say("the cluster is up");
+    on_cluster(&mut cluster, limit, folder, &sweep).map_err(|why| format!("{why}\n{}", cluster.state()))?;
+    for name in FILES {
+        let of = |dir: &str| fs::read(folder.join(dir).join(name)).map_err(|e| format!("{dir}/{name}: {e}"));
+        if of("local")? != of("cluster")? {
+            return Err(format!("{name} of the cluster differs from the local one"));
+        }
+    }
+    limit.say(format!("the same bytes: {}", FILES.join(", ")));
+    Ok(())
+}
+
+/// The same sweep on the cluster, which loses a node.
+fn on_cluster(
+    cluster: &mut Cluster,
+    limit: Limit,
+    folder: &Path,
+    sweep: &dyn Fn(&[&str]) -> Done<String>,
+) -> Done {
+    let status = || sweep(&["status", "cluster"]).map(|text| first(&text).to_owned());
+    sweep(&["plan", "sweep.toml", "--out", "cluster"])?;
     let submit = ["submit", "cluster", "--slurm", "--point-seconds", "1", "--chunk-seconds", "4"];
-    println!("{}", first(&ask(sweep().args(submit))?));
-    let status = || ask(sweep().args(["status", "cluster"])).map(|text| first(&text).to_owned());
-    wait_for("a first result with both nodes at work", 120, || {
+    limit.say(first(&sweep(&submit)?));
+    cluster.wait_for("a first result with both nodes at work", 90, |cluster| {
         let queue = cluster.queue()?;
         let journals = fs::read_dir(folder.join("cluster/shards")).map_or(0, |d| d.count());
         let at_work = queue.contains("RUNNING n1") && queue.contains("RUNNING n2") && journals >= 2;
         Ok(at_work && !status()?.contains(" 0 done"))
     })?;
     let before = status()?;
-    println!("n1 dies: {before}");
     if !before.contains("not run yet") {
         return Err("everything was run before the node died".into());
     }
     cluster.cut("n1")?;
-    wait_for("n1 found dead", 120, || {
-        Ok(ask(cluster.command("sinfo").args(["-h", "-n", "n1", "-o", "%T"]))?.contains("down"))
+    limit.say(format!("n1 was cut off: {before}"));
+    cluster.wait_for("n1 found dead", 90, |cluster| {
+        Ok(cluster.ask("sinfo", &["-h", "-n", "n1", "-o", "%T"])?.contains("down"))
     })?;
-    println!("n1 is down: {}", status()?);
-    wait_for("an empty queue", PATIENCE, || Ok(cluster.queue()?.trim().is_empty()))?;
-    println!("queue empty: {}", status()?);
-    ask(sweep().args(["collect", "cluster"]))?;
-    for name in FILES {
-        let of = |dir: &str| {
-            fs::read(cluster.folder.join(dir).join(name)).map_err(|e| format!("{dir}/{name}: {e}"))
-        };
-        if of("local")? != of("cluster")? {
-            return Err(format!(
-                "{name} of the cluster differs from the local one, see {}",
-                folder.display()
-            ));
-        }
-    }
-    println!("the same bytes: {}", FILES.join(", "));
-    Ok(())
+    limit.say(format!("n1 is found down: {}", status()?));
+    cluster.wait_for("an empty queue", 180, |cluster| Ok(cluster.queue()?.trim().is_empty()))?;
+    limit.say(format!("queue empty: {}", status()?));
+    sweep(&["collect", "cluster"]).map(drop)
 }
 
 fn first(text: &str) -> &str {

@@ -1,6 +1,7 @@
 //! TOML text and overrides to one value per key, each with the place it came from.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -59,28 +60,39 @@ impl Override {
     }
 }
 
-/// Every key's value, before it is known to make sense.
+/// Every key's value, before it is known to make sense: a file's, and overrides on top of it. A copy shares the file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Document {
+    file: Arc<File>,
+    /// Keys that are not as in the file; the last one of a key counts.
+    changed: Vec<(Key, Option<Entry>)>,
+    /// Text of each override.
+    given: Vec<String>,
+}
+
+/// What a file says.
+#[derive(Debug, Default, PartialEq)]
+struct File {
+    name: String,
+    text: String,
     entries: Vec<Option<Entry>>,
-    /// Name and text of the file, then of each override.
-    sources: Vec<(String, String)>,
     /// Spans of tables, for what is missing in them.
     tables: Vec<(String, Range<usize>)>,
 }
 
 impl Document {
     pub(crate) fn parse(name: &str, text: &str) -> Result<Self, Box<ChipError>> {
-        let mut doc = Self {
+        let mut file = File {
+            name: name.to_owned(),
+            text: text.to_owned(),
             entries: vec![None; KEYS.len()],
-            sources: vec![(name.to_owned(), text.to_owned())],
             tables: Vec::new(),
         };
         let root = DeTable::parse(text).map_err(|e| {
             ChipError::at(Fault::Syntax { message: e.message().to_owned() }, name, text, e.span())
         })?;
-        doc.walk("", root.get_ref())?;
-        Ok(doc)
+        file.walk("", root.get_ref())?;
+        Ok(Self { file: Arc::new(file), ..Self::default() })
     }
 
     /// Overrides values, in order.
@@ -88,6 +100,81 @@ impl Document {
         overrides.iter().try_for_each(|o| self.apply(o))
     }
 
+    fn apply(&mut self, o: &Override) -> Result<(), Box<ChipError>> {
+        self.given.push(o.text.clone());
+        let source = self.given.len();
+        let key = Key::find(&o.key)
+            .ok_or_else(|| ChipError::at(unknown(&o.key), COMMAND_LINE, &o.text, Some(o.path.clone())))?;
+        let raw = override_value(key, o.text[o.value.clone()].trim());
+        // The other variant of a closed set gives way.
+        let is_ideal = |k: Key| k.path().starts_with("dram.ideal.");
+        if is_ideal(key) {
+            self.changed.push((Key::DramStandard, None));
+        } else if key == Key::DramStandard {
+            self.changed.extend(KEYS.iter().filter(|k| is_ideal(**k)).map(|k| (*k, None)));
+        }
+        self.changed.push((key, Some(Entry { raw, source, span: o.value.clone() })));
+        Ok(())
+    }
+
+    fn error(&self, fault: Fault, source: usize, span: Option<Range<usize>>) -> Box<ChipError> {
+        let (name, text) = self.source(source);
+        ChipError::at(fault, name, text, span)
+    }
+
+    /// Name and text of a source.
+    pub(crate) fn source(&self, number: usize) -> (&str, &str) {
+        match number.checked_sub(1) {
+            None => (&self.file.name, &self.file.text),
+            Some(at) => (COMMAND_LINE, &self.given[at]),
+        }
+    }
+
+    pub(crate) fn get(&self, key: Key) -> Option<&Entry> {
+        match self.changed.iter().rfind(|(changed, _)| *changed == key) {
+            Some((_, entry)) => entry.as_ref(),
+            None => self.file.entries.get(key as usize)?.as_ref(),
+        }
+    }
+
+    /// A fault in the value of `key`; in the table it should be in, if it is not there.
+    pub(crate) fn fault(&self, key: Key, fault: Fault) -> Box<ChipError> {
+        match self.get(key) {
+            Some(entry) => self.error(fault, entry.source, Some(entry.span.clone())),
+            None => {
+                let mut table = key.path();
+                while let Some((outer, _)) = table.rsplit_once('.') {
+                    if let Some((_, span)) = self.file.tables.iter().find(|t| t.0 == outer) {
+                        return self.error(fault, 0, Some(span.clone()));
+                    }
+                    table = outer;
+                }
+                self.error(fault, 0, Some(0..0))
+            }
+        }
+    }
+}
+
+/// What overrides are called in messages.
+const COMMAND_LINE: &str = "command line";
+
+/// The value of an override: TOML, or text where the key takes text or where it is no TOML.
+fn override_value(key: Key, text: &str) -> Raw {
+    // Whole numbers, which are most of a sweep's, need no parser.
+    let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    if let (true, false, Ok(n)) = (plain, wants_text(key), text.parse::<i64>()) {
+        return Raw::Int(n.into());
+    }
+    let parsed = format!("x = {text}");
+    match DeTable::parse(&parsed) {
+        Ok(table) if !wants_text(key) || text.starts_with('"') => {
+            table.get_ref().get("x").map_or(Raw::Text(text.into()), raw)
+        }
+        _ => Raw::Text(text.into()),
+    }
+}
+
+impl File {
     fn walk(&mut self, prefix: &str, table: &DeTable<'_>) -> Result<(), Box<ChipError>> {
         for (name, value) in table {
             let path = if prefix.is_empty() {
@@ -103,7 +190,9 @@ impl Document {
                     self.walk(&path, t)?;
                 }
                 _ => {
-                    let key = Key::find(&path).ok_or_else(|| self.unknown(&path, 0, name.span()))?;
+                    let key = Key::find(&path).ok_or_else(|| {
+                        ChipError::at(unknown(&path), &self.name, &self.text, Some(name.span()))
+                    })?;
                     self.entries[key as usize] =
                         Some(Entry { raw: raw(value), source: 0, span: value.span() });
                 }
@@ -111,82 +200,26 @@ impl Document {
         }
         Ok(())
     }
+}
 
-    fn apply(&mut self, o: &Override) -> Result<(), Box<ChipError>> {
-        let source = self.sources.len();
-        self.sources.push(("command line".into(), o.text.clone()));
-        let key = Key::find(&o.key).ok_or_else(|| self.unknown(&o.key, source, o.path.clone()))?;
-        let text = o.text[o.value.clone()].trim();
-        let parsed = format!("x = {text}");
-        let raw = match DeTable::parse(&parsed) {
-            Ok(table) if !wants_text(key) || text.starts_with('"') => {
-                table.get_ref().get("x").map_or(Raw::Text(text.into()), raw)
-            }
-            _ => Raw::Text(text.into()),
-        };
-        // The other variant of a closed set gives way.
-        let is_ideal = |k: Key| k.path().starts_with("dram.ideal.");
-        if is_ideal(key) {
-            self.entries[Key::DramStandard as usize] = None;
-        } else if key == Key::DramStandard {
-            KEYS.iter().filter(|k| is_ideal(**k)).for_each(|k| self.entries[*k as usize] = None);
-        }
-        self.entries[key as usize] = Some(Entry { raw, source, span: o.value.clone() });
-        Ok(())
-    }
-
-    fn unknown(&self, path: &str, source: usize, span: Range<usize>) -> Box<ChipError> {
-        let near = near_miss(path, KEYS.iter().map(|k| k.path())).map(str::to_owned).or_else(|| {
-            let tables = KEYS.iter().filter_map(|k| k.path().rsplit_once('.')).map(|(t, _)| t);
-            near_miss(path, tables).map(|t| format!("[{t}]"))
-        });
-        let table = path.rsplit_once('.').map_or("", |(t, _)| t);
-        let in_table = |k: &&Key| k.path().rsplit_once('.').map_or("", |(t, _)| t) == table;
-        let mut known: Vec<String> =
-            KEYS.iter().filter(in_table).map(|k| format!("`{}`", k.path())).collect();
-        if known.is_empty() || table.is_empty() {
-            let tables =
-                KEYS.iter().filter_map(|k| k.path().split_once('.')).map(|(t, _)| format!("`[{t}]`"));
-            for t in tables {
-                if !known.contains(&t) {
-                    known.push(t);
-                }
-            }
-        }
-        self.error(Fault::UnknownKey { path: path.into(), near, known }, source, Some(span))
-    }
-
-    fn error(&self, fault: Fault, source: usize, span: Option<Range<usize>>) -> Box<ChipError> {
-        let (name, text) = &self.sources[source];
-        ChipError::at(fault, name, text, span)
-    }
-
-    /// Name and text of a source.
-    pub(crate) fn source(&self, number: usize) -> (&str, &str) {
-        let (name, text) = &self.sources[number];
-        (name, text)
-    }
-
-    pub(crate) fn get(&self, key: Key) -> Option<&Entry> {
-        self.entries[key as usize].as_ref()
-    }
-
-    /// A fault in the value of `key`; in the table it should be in, if it is not there.
-    pub(crate) fn fault(&self, key: Key, fault: Fault) -> Box<ChipError> {
-        match self.get(key) {
-            Some(entry) => self.error(fault, entry.source, Some(entry.span.clone())),
-            None => {
-                let mut table = key.path();
-                while let Some((outer, _)) = table.rsplit_once('.') {
-                    if let Some((_, span)) = self.tables.iter().find(|t| t.0 == outer) {
-                        return self.error(fault, 0, Some(span.clone()));
-                    }
-                    table = outer;
-                }
-                self.error(fault, 0, Some(0..0))
+/// That there is no such key.
+fn unknown(path: &str) -> Fault {
+    let near = near_miss(path, KEYS.iter().map(|k| k.path())).map(str::to_owned).or_else(|| {
+        let tables = KEYS.iter().filter_map(|k| k.path().rsplit_once('.')).map(|(t, _)| t);
+        near_miss(path, tables).map(|t| format!("[{t}]"))
+    });
+    let table = path.rsplit_once('.').map_or("", |(t, _)| t);
+    let in_table = |k: &&Key| k.path().rsplit_once('.').map_or("", |(t, _)| t) == table;
+    let mut known: Vec<String> = KEYS.iter().filter(in_table).map(|k| format!("`{}`", k.path())).collect();
+    if known.is_empty() || table.is_empty() {
+        let tables = KEYS.iter().filter_map(|k| k.path().split_once('.')).map(|(t, _)| format!("`[{t}]`"));
+        for t in tables {
+            if !known.contains(&t) {
+                known.push(t);
             }
         }
     }
+    Fault::UnknownKey { path: path.into(), near, known }
 }
 
 fn wants_text(key: Key) -> bool {

@@ -1,6 +1,7 @@
 //! The canonical resolved chip for the record, and docs/config.md, both from the key table.
 
 use std::fmt::Write;
+use std::sync::LazyLock;
 
 use serde_json::{Map, Value as Json};
 
@@ -12,23 +13,34 @@ impl ChipFile {
     /// Every key with its value in base units, defaults included, in the order of the key table. Two files that
     /// mean the same chip give the same bytes.
     pub fn canonical(&self) -> Json {
+        // A sweep asks a hundred thousand times.
+        static PATHS: LazyLock<Vec<(Vec<String>, String)>> = LazyLock::new(|| {
+            let split = |path: String| {
+                let mut parts: Vec<String> = path.split('.').map(str::to_owned).collect();
+                let leaf = parts.pop().unwrap_or_default();
+                (parts, leaf)
+            };
+            KEYS.iter().map(|key| split(key.canonical())).collect()
+        });
         let mut root = Map::new();
-        for (key, value) in KEYS.iter().zip(&self.values) {
+        for ((parts, leaf), value) in PATHS.iter().zip(&self.values) {
             let Some(value) = value else { continue };
-            let path = key.canonical();
-            let mut parts: Vec<&str> = path.split('.').collect();
-            let leaf = parts.pop().unwrap_or_default();
             let mut table = &mut root;
             for part in parts {
-                let inner = table.entry(part).or_insert_with(|| Json::Object(Map::new()));
-                table = inner.as_object_mut().expect("no key is both a table and a value");
+                if !table.contains_key(part) {
+                    table.insert(part.clone(), Json::Object(Map::new()));
+                }
+                table = table
+                    .get_mut(part)
+                    .and_then(Json::as_object_mut)
+                    .expect("no key is both a table and a value");
             }
             let value = match value {
                 Value::Int(n) => Json::from(*n),
                 Value::Text(s) => Json::from(s.as_str()),
                 Value::Flag(b) => Json::from(*b),
             };
-            table.insert(leaf.to_owned(), value);
+            table.insert(leaf.clone(), value);
         }
         Json::Object(root)
     }

@@ -45,12 +45,10 @@ fn read(name: &str) -> Limits {
 
 /// Whether there is such a node.
 pub(crate) fn check_node(name: &str) -> Result<(), Fault> {
-    match lutsim_tech::node_names().any(|known| known == name) {
+    static KNOWN: LazyLock<Vec<String>> = LazyLock::new(|| lutsim_tech::node_names().collect());
+    match KNOWN.iter().any(|known| known == name) {
         true => Ok(()),
-        false => {
-            let known: Vec<String> = lutsim_tech::node_names().collect();
-            Err(unknown("technology", name, known.iter().map(String::as_str)))
-        }
+        false => Err(unknown("technology", name, KNOWN.iter().map(String::as_str))),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::failure::{Failure, UserError};
 use crate::output;
 use crate::progress::Count;
 use crate::resolve::why;
-use crate::sweep::{Records, Runner};
+use crate::sweep::{Memo, Records, Runner};
 
 /// Time that a point has to stop once it was asked to.
 const GRACE: Duration = Duration::from_secs(5);
@@ -24,6 +24,8 @@ pub(super) struct Ran {
     wanted: usize,
     before: usize,
     infeasible: usize,
+    /// Those that took what another's machine had done.
+    shared: usize,
     /// Those that failed: why, and the command that runs them alone.
     failed: Vec<(String, String)>,
     seconds: f64,
@@ -39,6 +41,9 @@ impl Ran {
         };
         if self.before > 0 && self.wanted > 0 {
             text += &format!(", {} were finished before", self.before);
+        }
+        if self.shared > 0 {
+            text += &format!("; {} took what another's machine had done", self.shared);
         }
         if self.infeasible > 0 {
             text += &format!("; {} cannot be run", self.infeasible);
@@ -90,7 +95,8 @@ pub(super) fn run(sweep: Sweep, dir: &Path, shard: (usize, usize), how: &How) ->
     wanted.retain(|&i| !results.finished(&sweep.plan.points[i].id));
     let before = all - wanted.len();
     wanted.truncate(how.most.unwrap_or(usize::MAX));
-    let mut ran = Ran { wanted: wanted.len(), before, infeasible: 0, failed: Vec::new(), seconds: 0.0 };
+    let mut ran =
+        Ran { wanted: wanted.len(), before, infeasible: 0, shared: 0, failed: Vec::new(), seconds: 0.0 };
     if wanted.is_empty() {
         return Ok(ran);
     }
@@ -99,7 +105,7 @@ pub(super) fn run(sweep: Sweep, dir: &Path, shard: (usize, usize), how: &How) ->
     let records = how.keeps(&sweep.plan).then(|| Records(dir.join("records")));
     let measured = sweep.plan.header.measured.clone();
     let cache = how.cache.as_deref().map(Records::cache).transpose()?;
-    let runner = Arc::new(Runner { setup: sweep.setup, measured, records, cache });
+    let runner = Arc::new(Runner { setup: sweep.setup, measured, records, cache, memo: Memo::default() });
     let plan = Arc::new(sweep.plan);
     let mut bar =
         Bar { count: Count::new("points", wanted.len() as u64), live: Live::new(dir, &path, wanted.len()) };
@@ -126,6 +132,7 @@ pub(super) fn run(sweep: Sweep, dir: &Path, shard: (usize, usize), how: &How) ->
     exec::exec(&plan, wanted, limits, &runner, &mut bar, &mut keep).map_err(|e| refuse(dir, &e))?;
     bar.count.finish();
     journal.sync().map_err(|e| refuse(&path, &e))?;
+    ran.shared = runner.memo.shared();
     ran.seconds = begin.elapsed().as_secs_f64();
     Ok(ran)
 }

@@ -16,6 +16,7 @@ fn plan(count: usize) -> Arc<Plan> {
         id: format!("{i:016}"),
         set: vec![Value::Int(i as i64)],
         given: Vec::new(),
+        run: None,
         refused: None,
     };
     Arc::new(Plan { header, points: (0..count).map(point).collect() })
