@@ -81,7 +81,7 @@ struct Planned {
 struct ExecArgs {
     #[command(flatten)]
     planned: Planned,
-    /// Run shard I of N: every N-th point from the I-th, counted from 0
+    /// Run shard I of N: every N-th machine from the I-th, counted from 0, with all its points
     #[arg(long, value_name = "I/N", default_value = "0/1")]
     shard: String,
     #[command(flatten)]
