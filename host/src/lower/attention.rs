@@ -144,7 +144,7 @@ impl Lower<'_> {
         // The new keys and values must be in DRAM before they are read back.
         self.b.sync(Queue::Load, FREE.wait(sem::KV_STORED));
         self.b.sync(Queue::Load, FREE.wait(sem::KV_STORED));
-        // The values have left T1, where the sums go.
+        // Keys and values have been stored: where they were, sums and residuals go.
         self.lut_waits(sem::KV_FREE);
         self.lut_waits(sem::OPERAND);
         self.b.set(reg::ITEM_S, 0);

@@ -1,14 +1,13 @@
 //! Where everything lies in scratchpad.
 //!
 //! ```text
-//! 0  X | XQ scales | positions | parameters |  attention:  T0 (XN)  T1  TQ  KC  scores  P   | weight ring: slots ...
+//! 0  X | XQ scales | positions | parameters |  attention:  T0 (XN)  T1  TQ  scores  P       | weight ring: slots ...
 //!                                           |  MLP:        XN, then gate up H             |
 //!                                           |  head:       XN, then logits result         |
 //! ```
 //! Attention, MLP and head share their region: each begins after everything of the one before is done.
 
 use super::Phase;
-use super::vector::kv_codes;
 use crate::layout::vectors;
 use crate::mapping::{Hidden, Mapping};
 use crate::model::{Model, Positions};
@@ -34,16 +33,17 @@ pub(crate) struct Buffers {
     pub(crate) param_slots: u64,
     /// Normalised rows, FP32.
     pub(crate) xn: u64,
-    /// Keys, then in prefill queries, FP32.
+    /// Keys, FP32.
     pub(crate) t0: u64,
-    /// Queries, FP32.
+    /// Queries, FP32: T1 in prefill.
     pub(crate) tq: u64,
     /// Values, then attention's result, FP32; embedding rows at the start.
     pub(crate) t1: u64,
-    /// Codes of the new keys, a row per head: in prefill apart, since the queries take T0 before they are stored. Those of the values
-    /// take the place of what they were made of.
+    /// Codes of the new keys and values, rows `code_row` apart. They take the place of what they were made of; in prefill, where the
+    /// queries take that of the values, both take that of the keys.
     pub(crate) kc: u64,
-    pub(crate) kc_row: u64,
+    pub(crate) vc: u64,
+    pub(crate) code_row: u64,
     /// FP16 scales of the new keys and values.
     pub(crate) ks: u64,
     pub(crate) vs: u64,
@@ -134,13 +134,13 @@ impl Buffers {
         b.xn = if floats { apart } else { shared };
         b.t0 = c.take(rows * q.max(kv).max(d) * 4);
         b.t1 = c.take(rows * q.max(kv).max(d) * 4);
-        (b.tq, b.kc, b.kc_row) = (b.t0, b.t0, 4 * u64::from(model.head_dim));
+        b.code_row = 4 * u64::from(model.head_dim);
+        (b.kc, b.vc) = (b.t0, b.t1);
         if phase.decode {
             b.tq = c.take(rows * q * 4);
         } else {
-            let (cols, elem) = kv_codes(model, workload);
-            b.kc_row = elem.row_bytes(cols).next_multiple_of(64);
-            b.kc = c.take(rows * u64::from(model.kv_heads) * b.kc_row);
+            // Codes of up to 16 bits: half of the row each.
+            (b.tq, b.vc) = (b.t1, b.t0 + b.code_row / 2);
         }
         let scale = rows * u64::from(model.kv_heads) * 2;
         b.ks = c.take(scale);

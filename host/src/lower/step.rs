@@ -169,25 +169,21 @@ impl Lower<'_> {
         let keys = Rows { base: buf.t0, rows, cols: kv, elem: Elem::F32 };
         let wait = self.bias(m.qkv_bias, keys);
         let wait = self.rotate(keys, wait);
-        let key_codes = (buf.kc, buf.kc_row);
         self.op("kv_write", 0, 0);
-        self.quantise_kv(keys, key_codes, buf.ks, wait);
-        if !decode {
-            // The keys have left T0, where the queries go.
-            self.b.sync(Queue::Vector, FREE.signal(sem::OPERAND));
-        }
+        self.quantise_kv(keys, buf.kc, buf.ks, wait);
 
         self.op("v_proj", self.macs("wv"), 0);
         self.product("wv", x, buf.t1, kv, DrainMode::Store);
         self.lut_done();
         let values = Rows { base: buf.t1, rows, cols: kv, elem: Elem::F32 };
         let wait = self.bias(m.qkv_bias, values);
-        let value_codes = (buf.t1, 4 * u64::from(m.head_dim));
         self.op("kv_write", 0, 0);
-        self.quantise_kv(values, value_codes, buf.vs, wait);
+        self.quantise_kv(values, buf.vc, buf.vs, wait);
 
         self.op("q_proj", self.macs("wq"), 0);
         if !decode {
+            // The values have left T1, where the queries go.
+            self.b.sync(Queue::Vector, FREE.signal(sem::OPERAND));
             self.lut_waits(sem::OPERAND);
         }
         self.product("wq", x, buf.tq, q, DrainMode::Store);
@@ -196,8 +192,8 @@ impl Lower<'_> {
         self.b.sync(Queue::Vector, FREE.wait(sem::OUT).signal(sem::TO_STORE));
         // Keys, values and this.
         (0..3).for_each(|_| self.b.sync(Queue::Store, FREE.wait(sem::TO_STORE)));
-        self.store_kv(key_codes, buf.ks, self.layout.kv.k_codes, self.layout.kv.k_scales);
-        self.store_kv(value_codes, buf.vs, self.layout.kv.v_codes, self.layout.kv.v_scales);
+        self.store_kv(buf.kc, buf.ks, self.layout.kv.k_codes, self.layout.kv.k_scales);
+        self.store_kv(buf.vc, buf.vs, self.layout.kv.v_codes, self.layout.kv.v_scales);
         self.b.sync(Queue::Store, FREE.signal(sem::KV_FREE));
         self.op("q_proj", 0, 0);
         self.lut_done();
@@ -217,7 +213,7 @@ impl Lower<'_> {
         self.quantise_for(&["wo"], sums, wait);
         self.settle();
         self.lut_waits(sem::OPERAND);
-        // The queries have left T0.
+        // The keys and values have left T0.
         let sums = Operand { floats: (sums.base, sums.elem), ..self.quantised(q, rows) };
         self.residual("wo", sums, m.output_bias, buf.t0);
 

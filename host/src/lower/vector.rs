@@ -214,14 +214,14 @@ impl Lower<'_> {
         }
     }
 
-    /// Rows of keys or values to what the KV cache holds: codes, a row of `codes.1` bytes per head, and scales.
-    pub(super) fn quantise_kv(&mut self, x: Rows, codes: (u64, u64), scales: u64, tokens: Tokens) {
+    /// Rows of keys or values to what the KV cache holds: codes and scales.
+    pub(super) fn quantise_kv(&mut self, x: Rows, codes: u64, scales: u64, tokens: Tokens) {
         let m = self.model;
         let heads = Rows { rows: x.rows * m.kv_heads, cols: m.head_dim, ..x };
         let tokens = tokens.signal(sem::TO_STORE);
         let (cols, elem) = kv_codes(m, self.workload);
         self.tile(T_X, heads);
-        self.b.plain(T_D, at(codes.0), dim(heads.rows), dim(cols), codes.1, elem);
+        self.b.plain(T_D, at(codes), dim(heads.rows), dim(cols), self.buf.code_row, elem);
         match self.workload.kv {
             WeightKind::KvF16 => self.b.copy(T_D, T_X, tokens),
             kind => {
@@ -231,14 +231,14 @@ impl Lower<'_> {
         }
     }
     /// New tokens to the KV cache: the store queue's part.
-    pub(super) fn store_kv(&mut self, codes: (u64, u64), scales: u64, to_codes: u64, to_scales: u64) {
+    pub(super) fn store_kv(&mut self, codes: u64, scales: u64, to_codes: u64, to_scales: u64) {
         let kv = self.layout.kv;
         let (cols, elem) = kv_codes(self.model, self.workload);
         let rows = self.phase.rows * self.model.kv_heads;
         let (decode, heads) = (self.phase.decode, u64::from(self.model.kv_heads));
         // From item to item, and from token to token.
         let streams = [
-            (Some(codes.0), to_codes, cols, elem, codes.1, kv.code_stride, kv.row_bytes),
+            (Some(codes), to_codes, cols, elem, self.buf.code_row, kv.code_stride, kv.row_bytes),
             (self.workload.kv_scaled().then_some(scales), to_scales, 1, Elem::F16, 2, kv.scale_stride, 2),
         ];
         for (from, to, cols, elem, bytes, item, token) in streams {
