@@ -329,11 +329,12 @@ fn text(finished: &Finished) -> String {
 /// The files of `--out`; the record last, so that where it is, everything is.
 fn files(finished: &Finished, chip: &ChipFile, engine: Engine, wall: f64) -> Vec<(&'static str, Vec<u8>)> {
     let record = &finished.record;
+    // Before anything is drawn: what the simulation took.
+    let stats = engine::json(finished, engine.name(), wall);
     let csv = lutsim_reports::operators_csv(record).unwrap_or_else(|e| panic!("operators.csv: {e}"));
     let roofline = lutsim_reports::Roofline::from_record(record);
     let svg = lutsim_reports::roofline_svg(&roofline).unwrap_or_else(|e| panic!("roofline.svg: {e}"));
     let png = lutsim_reports::png(&svg, 2.0).unwrap_or_else(|e| panic!("roofline.png: {e}"));
-    let stats = engine::json(finished, engine.name(), wall);
     let details = details::of(finished, chip);
     vec![
         ("operators.csv", csv.into_bytes()),
