@@ -73,10 +73,12 @@ impl FrFcfs {
         false
     }
 
-    /// Power-down or self-refresh that lasts until `now`.
+    /// Power-down or self-refresh that lasts until `now`. Where a precharge is still to close a row, it has not begun.
     pub(crate) fn count_rest(&self, d: &Device, c: &mut Counters, now: u64) {
+        let to_close = self.closed_page && d.open != 0;
         if let Some(rest) = &self.rest
             && self.idle()
+            && !to_close
         {
             match rest.asleep {
                 Some(since) => d.rest(c, since, now, true),
