@@ -1,5 +1,6 @@
 //! A Slurm of two nodes on this machine: munge, one controller, two node daemons, all of them ours and ended with us.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -153,31 +154,48 @@ impl Drop for Cluster {
     }
 }
 
+/// What a process was started with. Empty for one that is just being replaced by its program, or has ended.
+fn environment(pid: u32) -> Vec<u8> {
+    fs::read(format!("/proc/{pid}/environ")).unwrap_or_default()
+}
+
 /// Ends all processes of the cluster with this configuration, or of one node of it; how many there were.
 pub(crate) fn end_all(conf: &Path, node: Option<&str>) -> Done<usize> {
+    let mut ended = BTreeSet::new();
+    // Again while there are new ones: what was being started in the first pass.
+    loop {
+        let doomed = of_cluster(conf, node)?;
+        let new: Vec<u32> = doomed.difference(&ended).copied().collect();
+        if new.is_empty() {
+            return Ok(ended.len());
+        }
+        for pid in &new {
+            let _ = Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status();
+        }
+        ended.extend(new);
+    }
+}
+
+/// The processes of the cluster with this configuration, or of one node of it.
+fn of_cluster(conf: &Path, node: Option<&str>) -> Done<BTreeSet<u32>> {
     let own = format!("SLURM_CONF={}", conf.display());
     let mark = node.map(|node| format!("SLURMD_NODENAME={node}"));
     let line = |pid: u32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let mut doomed = Vec::new();
+    let mut found = BTreeSet::new();
     for entry in fs::read_dir("/proc").map_err(|e| format!("/proc: {e}"))?.flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
-        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+        let environment = environment(pid);
         let has = |what: &str| environment.split(|&b| b == 0).any(|v| v == what.as_bytes());
         if !has(&own) || mark.as_ref().is_some_and(|mark| !has(mark)) {
             continue;
         }
-        doomed.push(pid);
+        found.insert(pid);
         // The step's daemon, above it, has another environment.
         let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
         let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
-        doomed.extend(parent.filter(|&pid| line(pid).contains("slurmstepd")));
+        found.extend(parent.filter(|&pid| line(pid).contains("slurmstepd")));
     }
-    doomed.sort_unstable();
-    doomed.dedup();
-    for pid in &doomed {
-        let _ = Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status();
-    }
-    Ok(doomed.len())
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -198,7 +216,12 @@ mod tests {
         let conf = std::env::temp_dir().join(format!("lutsim-xtask-{}.conf", std::process::id()));
         let sleep = |conf: &Path, node: &str| {
             let mut command = Command::new("sleep");
-            command.arg("1000").env("SLURM_CONF", conf).env("SLURMD_NODENAME", node).spawn().unwrap()
+            let child =
+                command.arg("1000").env("SLURM_CONF", conf).env("SLURMD_NODENAME", node).spawn().unwrap();
+            // `spawn` returns before the kernel has noted down what the program was started with.
+            let noted = || Ok(!environment(child.id()).is_empty());
+            Limit::new(30).wait_for("a process with an environment", 30, noted).unwrap();
+            child
         };
         let (mut n1, mut n2, mut other) =
             (sleep(&conf, "n1"), sleep(&conf, "n2"), sleep(Path::new("/x"), "n1"));
