@@ -1,138 +1,15 @@
 //! The sequencer's meaning: registers, loops, tile descriptors. It turns the next word into something to do.
 
+use std::sync::Arc;
+
 use crate::field::*;
-use crate::format::{ByteClass, Format};
+use crate::format::Format;
+pub use crate::op::{Dispatch, Op, TileRef, VectorOp};
 use crate::program::Program;
 use crate::table::Inst;
 
 /// Loops that may nest.
 pub const MAX_LOOPS: usize = 6;
-
-/// A tile in scratchpad, all operands resolved.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TileRef {
-    /// First byte.
-    pub base: u32,
-    /// Rows (N of a weight tile).
-    pub rows: u32,
-    /// Columns (K of a weight tile).
-    pub cols: u32,
-    /// Bytes from row to row (0 for a weight tile).
-    pub stride: u32,
-    /// What the bytes are.
-    pub format: Format,
-}
-impl TileRef {
-    /// Bytes of one row of a plain tile.
-    pub fn row_bytes(&self) -> u32 {
-        match self.format {
-            Format::Plain(e) => e.row_bytes(self.cols) as u32,
-            Format::Weights(w) => w.scratchpad_bytes(self.rows, self.cols) as u32,
-        }
-    }
-    /// Bytes held, gaps between rows not counted.
-    pub fn bytes(&self) -> u64 {
-        match self.format {
-            Format::Plain(_) => u64::from(self.rows) * u64::from(self.row_bytes()),
-            Format::Weights(w) => w.scratchpad_bytes(self.rows, self.cols),
-        }
-    }
-    /// One past the last byte.
-    pub fn end(&self) -> u64 {
-        match self.format {
-            Format::Plain(_) if self.rows > 0 => {
-                u64::from(self.base)
-                    + u64::from(self.rows - 1) * u64::from(self.stride)
-                    + u64::from(self.row_bytes())
-            }
-            Format::Plain(_) => u64::from(self.base),
-            Format::Weights(_) => u64::from(self.base) + self.bytes(),
-        }
-    }
-}
-
-/// A vector operation with its operands.
-#[derive(Clone, Copy, PartialEq, Debug)]
-#[allow(missing_docs)]
-pub enum VectorOp {
-    Norm { norm: Norm, d: TileRef, x: TileRef, w: TileRef, eps: f32 },
-    Rope { pairing: Rope, d: TileRef, x: TileRef, tab: TileRef, head: u32, dims: u32 },
-    Softmax { mask: Mask, d: TileRef, x: TileRef, valid: u32, scale: f32 },
-    Alibi { mask: Mask, d: TileRef, x: TileRef, slope: TileRef, valid: u32, scale: f32 },
-    Window { mask: Mask, d: TileRef, x: TileRef, valid: u32, window: u32, scale: f32 },
-    Cap { d: TileRef, x: TileRef, scale: f32, cap: f32 },
-    Route { d: TileRef, x: TileRef, used: u32 },
-    Act { f: Act, d: TileRef, x: TileRef },
-    Glu { f: Act, d: TileRef, x: TileRef, y: TileRef },
-    Add { d: TileRef, x: TileRef, y: TileRef },
-    Mul { d: TileRef, x: TileRef, y: TileRef },
-    Dot { d: TileRef, x: TileRef, w: TileRef },
-    Copy { d: TileRef, x: TileRef },
-    Table { d: TileRef, x: TileRef },
-    Quant { d: TileRef, s: TileRef, x: TileRef, bits: u32 },
-    Fold { d: TileRef, s: TileRef, x: TileRef, f: TileRef },
-    ArgMax { d: TileRef, x: TileRef, base: u32, first: bool },
-}
-
-/// What a queue is asked to do, every register resolved.
-#[derive(Clone, Copy, PartialEq, Debug)]
-#[allow(missing_docs)]
-pub enum Op {
-    Sync,
-    Refresh,
-    Load { unpack: Unpack, tile: TileRef, addr: u64, stride: u64, class: ByteClass },
-    Gather { tile: TileRef, addr: u64, stride: u64, first: u32, class: ByteClass },
-    Store { tile: TileRef, addr: u64, stride: u64, class: ByteClass },
-    Lmma { ty: LmmaType, a: TileRef, w: TileRef, grid: Grid, first: bool },
-    Drain { mode: DrainMode, o: TileRef, scale: TileRef, grid: Grid },
-    Vector(VectorOp),
-}
-
-impl Op {
-    /// Every tile that it reads or writes.
-    pub fn each_tile(&mut self, mut f: impl FnMut(&mut TileRef)) {
-        match self {
-            Op::Sync | Op::Refresh => {}
-            Op::Load { tile, .. } | Op::Gather { tile, .. } | Op::Store { tile, .. } => f(tile),
-            Op::Lmma { a, w, .. } => [a, w].into_iter().for_each(f),
-            Op::Drain { o, scale, .. } => [o, scale].into_iter().for_each(f),
-            Op::Vector(op) => match op {
-                VectorOp::Norm { d, x, w: y, .. }
-                | VectorOp::Dot { d, x, w: y }
-                | VectorOp::Rope { d, x, tab: y, .. }
-                | VectorOp::Alibi { d, x, slope: y, .. }
-                | VectorOp::Glu { d, x, y, .. }
-                | VectorOp::Add { d, x, y }
-                | VectorOp::Mul { d, x, y }
-                | VectorOp::Quant { d, s: y, x, .. } => [d, x, y].into_iter().for_each(f),
-                VectorOp::Fold { d, s, x, f: factors } => [d, s, x, factors].into_iter().for_each(f),
-                VectorOp::Softmax { d, x, .. }
-                | VectorOp::Window { d, x, .. }
-                | VectorOp::Cap { d, x, .. }
-                | VectorOp::Route { d, x, .. }
-                | VectorOp::Act { d, x, .. }
-                | VectorOp::Copy { d, x }
-                | VectorOp::Table { d, x }
-                | VectorOp::ArgMax { d, x, .. } => [d, x].into_iter().for_each(f),
-            },
-        }
-    }
-}
-
-/// An operation on its way to a queue.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Dispatch {
-    /// Where to.
-    pub queue: Queue,
-    /// Taken before it starts.
-    pub wait: Option<Sem>,
-    /// Given when it is done.
-    pub signal: Option<Sem>,
-    /// What.
-    pub op: Op,
-    /// The word it came from.
-    pub pc: u32,
-}
 
 /// What one word asked for.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -146,6 +23,32 @@ pub enum Step {
     Fence,
     /// The program is over.
     Halt,
+}
+
+/// What the next word is, its operands not looked at.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Word<'p> {
+    /// Done within the sequencer.
+    Control,
+    /// Done, too: this tile has been described.
+    Tile(TileId),
+    /// Goes to a queue: [`Control::dispatch`].
+    Dispatch(&'p Inst),
+    /// Everything must drain first.
+    Fence,
+    /// The program is over.
+    Halt,
+}
+
+/// What a word that goes to a queue reads of the sequencer's state: all that its operation depends on.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Reads {
+    /// Tiles, in the order of the operands.
+    pub tiles: Vec<TileId>,
+    /// Sizes.
+    pub sizes: Vec<Dim>,
+    /// The address in DRAM: a register and how far from there.
+    pub address: Option<(Reg, Imm32)>,
 }
 
 /// A program that cannot be executed.
@@ -187,7 +90,7 @@ struct Frame {
 }
 
 /// Architectural state of the sequencer.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(PartialEq, Debug)]
 pub struct Control {
     /// Next word.
     pub pc: u32,
@@ -195,7 +98,20 @@ pub struct Control {
     pub regs: [u64; 32],
     tiles: [Option<TileRef>; 64],
     loops: Vec<Frame>,
-    mailbox: Vec<u32>,
+    mailbox: Arc<[u32]>,
+}
+
+impl Clone for Control {
+    fn clone(&self) -> Self {
+        Self { loops: self.loops.clone(), mailbox: self.mailbox.clone(), ..*self }
+    }
+    /// Without allocating.
+    fn clone_from(&mut self, other: &Self) {
+        let Self { pc, regs, tiles, loops, mailbox } = self;
+        (*pc, *regs, *tiles) = (other.pc, other.regs, other.tiles);
+        loops.clone_from(&other.loops);
+        mailbox.clone_from(&other.mailbox);
+    }
 }
 
 const ADDRESS_LIMIT: u64 = 1 << 48;
@@ -209,11 +125,11 @@ impl Control {
             regs[r.index()] = value;
         }
         let loops = Vec::with_capacity(MAX_LOOPS);
-        Self { pc: 0, regs, tiles: [None; 64], loops, mailbox: Vec::new() }
+        Self { pc: 0, regs, tiles: [None; 64], loops, mailbox: Arc::default() }
     }
     /// The same, with a mailbox.
     pub fn with_mailbox(runtime: &[(Reg, u64)], mailbox: &[u32]) -> Self {
-        Self { mailbox: mailbox.to_vec(), ..Self::new(runtime) }
+        Self { mailbox: mailbox.into(), ..Self::new(runtime) }
     }
 
     /// Executes the next word.
@@ -222,23 +138,48 @@ impl Control {
     /// A word that has no meaning here; the state is then of no use.
     pub fn step(&mut self, program: &Program) -> Result<Step, Fault> {
         let pc = self.pc;
-        let fault = |kind| Fault { pc, kind };
-        let inst = *program.code.get(pc as usize).ok_or(fault(FaultKind::PastEnd))?;
-        self.pc += 1;
-        let result = self.execute(inst, pc).map_err(fault)?;
-        if let Step::Dispatch(d) = &result
-            && let Some(sem) = d.signal
-            && sem.producer() != d.queue
-        {
-            return Err(fault(FaultKind::Signal { sem, queue: d.queue }));
+        match self.advance(program)? {
+            Word::Control | Word::Tile(_) => Ok(Step::Control),
+            Word::Dispatch(inst) => self.dispatch(inst, pc).map(Step::Dispatch),
+            Word::Fence => Ok(Step::Fence),
+            Word::Halt => Ok(Step::Halt),
         }
-        Ok(result)
+    }
+
+    /// The same, without the operands of a word that goes to a queue.
+    ///
+    /// # Errors
+    /// A word that has no meaning here; the state is then of no use.
+    #[inline]
+    pub fn advance<'p>(&mut self, program: &'p Program) -> Result<Word<'p>, Fault> {
+        let pc = self.pc;
+        let inst = program.code.get(pc as usize).ok_or(Fault { pc, kind: FaultKind::PastEnd })?;
+        self.pc += 1;
+        self.execute(inst).map_err(|kind| Fault { pc, kind })
+    }
+
+    /// The operation of a word at `pc` that goes to a queue.
+    ///
+    /// # Errors
+    /// Operands that have no meaning here.
+    pub fn dispatch(&self, inst: &Inst, pc: u32) -> Result<Dispatch, Fault> {
+        let fault = |kind| Fault { pc, kind };
+        let queue = inst.queue().ok_or(fault(FaultKind::PastEnd))?;
+        let op = self.resolve(*inst).map_err(fault)?;
+        match inst.signal() {
+            Some(sem) if sem.producer() != queue => Err(fault(FaultKind::Signal { sem, queue })),
+            signal => Ok(Dispatch { queue, wait: inst.wait(), signal, op, pc }),
+        }
     }
 
     fn reg(&self, r: Reg) -> u64 {
         self.regs[r.index()]
     }
-    fn size(&self, dim: Dim) -> Result<u32, FaultKind> {
+    /// What a size is.
+    ///
+    /// # Errors
+    /// A register beyond 20 bits.
+    pub fn size(&self, dim: Dim) -> Result<u32, FaultKind> {
         match dim {
             Dim::Imm(n) => Ok(n),
             Dim::Reg(r) => match self.reg(r) {
@@ -247,27 +188,36 @@ impl Control {
             },
         }
     }
-    fn tile(&self, tile: TileId) -> Result<TileRef, FaultKind> {
+    /// What a tile is.
+    ///
+    /// # Errors
+    /// One that was not described.
+    pub fn tile(&self, tile: TileId) -> Result<TileRef, FaultKind> {
         self.tiles[tile.index()].ok_or(FaultKind::Undescribed { tile })
     }
-    fn address(&self, base: Reg, offset: Imm32) -> Result<u64, FaultKind> {
+    /// An address in DRAM.
+    ///
+    /// # Errors
+    /// One beyond 48 bits.
+    pub fn address(&self, base: Reg, offset: Imm32) -> Result<u64, FaultKind> {
         match self.reg(base) + u64::from(offset.get()) {
             value if value < ADDRESS_LIMIT => Ok(value),
             value => Err(FaultKind::Address { value }),
         }
     }
-    fn set(&mut self, rd: Reg, value: u64) -> Result<Step, FaultKind> {
+    fn set(&mut self, rd: Reg, value: u64) -> Result<Word<'static>, FaultKind> {
         if value >= ADDRESS_LIMIT {
             return Err(FaultKind::Address { value });
         }
         self.regs[rd.index()] = value;
-        Ok(Step::Control)
+        Ok(Word::Control)
     }
 
-    fn execute(&mut self, inst: Inst, pc: u32) -> Result<Step, FaultKind> {
-        match inst {
-            Inst::Halt {} => Ok(Step::Halt),
-            Inst::Fence {} => Ok(Step::Fence),
+    #[inline]
+    fn execute<'p>(&mut self, inst: &'p Inst) -> Result<Word<'p>, FaultKind> {
+        match *inst {
+            Inst::Halt {} => Ok(Word::Halt),
+            Inst::Fence {} => Ok(Word::Fence),
             Inst::Loop { count, body } => {
                 let left = match count {
                     Dim::Imm(n) => u64::from(n),
@@ -280,7 +230,7 @@ impl Control {
                 } else {
                     self.loops.push(Frame { start: self.pc, left });
                 }
-                Ok(Step::Control)
+                Ok(Word::Control)
             }
             Inst::End {} => {
                 let frame = self.loops.last_mut().ok_or(FaultKind::End)?;
@@ -290,7 +240,7 @@ impl Control {
                 } else {
                     self.loops.pop();
                 }
-                Ok(Step::Control)
+                Ok(Word::Control)
             }
             Inst::Set { rd, value } => self.set(rd, value.get()),
             Inst::Add { rd, ra, value } => self.set(rd, self.reg(ra) + value.get()),
@@ -329,13 +279,9 @@ impl Control {
                     format,
                 };
                 self.tiles[td.index()] = Some(tile);
-                Ok(Step::Control)
+                Ok(Word::Tile(td))
             }
-            _ => {
-                let queue = inst.queue().ok_or(FaultKind::PastEnd)?;
-                let op = self.resolve(inst)?;
-                Ok(Step::Dispatch(Dispatch { queue, wait: inst.wait(), signal: inst.signal(), op, pc }))
-            }
+            _ => Ok(Word::Dispatch(inst)),
         }
     }
 
@@ -474,6 +420,25 @@ impl Inst {
     /// The semaphore it signals.
     pub fn signal(&self) -> Option<Sem> {
         self.tokens().1.0
+    }
+    /// What it reads of the sequencer's state, if it goes to a queue.
+    pub fn reads(&self) -> Reads {
+        let mut reads = Reads::default();
+        self.each_operand(|kind, bits| {
+            let operand = (TileId::new(bits).filter(|_| kind == TileId::KIND), Dim::from_bits(bits));
+            match operand {
+                (Some(tile), _) => reads.tiles.push(tile),
+                (_, Some(dim)) if kind == Dim::KIND => reads.sizes.push(dim),
+                _ => {}
+            }
+        });
+        if let Inst::Load { base, offset, .. }
+        | Inst::Gather { base, offset, .. }
+        | Inst::Store { base, offset, .. } = *self
+        {
+            reads.address = Some((base, offset));
+        }
+        reads
     }
     fn tokens(&self) -> (Wait, Signal) {
         match *self {

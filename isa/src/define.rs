@@ -139,6 +139,13 @@ macro_rules! define_isa {
             pub const fn mnemonic(&self) -> &'static str {
                 match self { $( Self::$Name { .. } => $mnemonic ),* }
             }
+            /// Kind and bits of each operand.
+            pub(crate) fn each_operand(&self, mut f: impl FnMut(&'static str, u64)) {
+                let _ = &mut f; // there may be none
+                match self { $( Self::$Name { $($field),* } => {
+                    $( f(<$Type as $crate::field::Field>::KIND, $crate::field::Field::to_bits(*$field)); )*
+                } ),* }
+            }
             pub(crate) fn parse_operands(mnemonic: &str, operands: &mut $crate::define::Operands<'_>) -> Result<Self, String> {
                 let inst = match mnemonic {
                     $( $mnemonic => Self::$Name { $( $field: operands.take($mnemonic, stringify!($field))? ),* }, )*

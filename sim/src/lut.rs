@@ -506,7 +506,10 @@ pub(crate) fn array_cycles(dispatch: &Dispatch, lut: &config::Lut) -> u64 {
     let Op::Lmma { ty, a, w, grid, .. } = dispatch.op else { return 0 };
     let job = Job { dispatch: *dispatch, instance: 0, prototype: 0 };
     let Some(pass) = Pass::new(job, ty, a, w, grid, lut) else { return 0 };
-    (0..pass.groups).map(|next| Pass { next, ..pass }.group(lut).cycles).sum()
+    // All groups but the last are as long as the first.
+    let last = pass.groups - 1;
+    let cycles = |next| Pass { next, ..pass }.group(lut).cycles;
+    u64::from(last) * cycles(0) + cycles(last)
 }
 
 /// Cycles of a write-out, and its run.

@@ -7,7 +7,7 @@ use lutsim_isa::{Fault, Queue, Sem};
 pub enum Stop {
     /// A word without a meaning.
     #[error(transparent)]
-    Fault(Fault),
+    Fault(#[from] Fault),
     /// Nothing can move any more.
     #[error("deadlock at cycle {cycle}: nothing can move any more\n{report}")]
     Deadlock {

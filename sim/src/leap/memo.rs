@@ -5,7 +5,7 @@ use lutsim_dram::{Clusters, Margin};
 
 use super::relate;
 use crate::activity::Cycles;
-use crate::feed::{Feed, Word};
+use crate::feed::{Feed, Met};
 use crate::link::Tick;
 use crate::machine::Job;
 use crate::shared::{Instance, Snapshot};
@@ -24,7 +24,7 @@ pub(super) enum Miss {
 /// A word that was executed, as the condition that it comes again.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Guard {
-    prototype: u32,
+    pub(super) prototype: u32,
     places: Box<[Place]>,
 }
 
@@ -36,7 +36,7 @@ struct Place {
 }
 
 impl Guard {
-    pub(super) fn new(word: &Word, ranges: &mut Clusters) -> Self {
+    pub(super) fn new(word: &Met, ranges: &mut Clusters) -> Self {
         let places = word.places.iter().map(|&(phase, rows)| {
             let mut overlaps = Vec::new();
             relate(rows, ranges, |i, distance| overlaps.push((i, distance)));
@@ -44,7 +44,7 @@ impl Guard {
         });
         Self { prototype: word.prototype, places: places.collect() }
     }
-    fn holds(&self, word: &Word, ranges: &mut Clusters) -> bool {
+    fn holds(&self, word: &Met, ranges: &mut Clusters) -> bool {
         if self.prototype != word.prototype || self.places.len() != word.places.len() {
             return false;
         }
@@ -283,9 +283,7 @@ impl Memo {
             ranges.0.clone_from(&clusters.0);
             let mut words = entry.words.iter().enumerate();
             if words.all(|(i, guard)| feed.peek(i, job).is_some_and(|word| guard.holds(word, ranges)))
-                && entry
-                    .looked
-                    .is_none_or(|pc| feed.peek(entry.words.len(), job).is_some_and(|word| word.pc == pc))
+                && entry.looked.is_none_or(|pc| feed.pc_behind(entry.words.len()) == pc)
             {
                 if in_time {
                     return Ok(i);

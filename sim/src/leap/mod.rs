@@ -30,14 +30,14 @@ use std::collections::HashMap;
 use std::hash::Hasher;
 
 use lutsim_dram::{Canon, Clusters, Rows};
-use lutsim_isa::Step;
+use lutsim_isa::Fault;
 
 pub(crate) use walk::{Walk, addresses};
 
 use self::memo::{Due, Entry, Execution, Guard, Memo, Miss};
 use crate::channel::Channel;
 use crate::config;
-use crate::feed::{Prototypes, Word};
+use crate::feed::Prototypes;
 use crate::link::Tick;
 use crate::machine::{Job, Machine};
 use crate::report::snapshot;
@@ -207,14 +207,17 @@ impl Leap {
             let entry = match found {
                 Ok(found) => found,
                 Err(miss) => {
-                    self.stats.count(miss, machine.feed.peek(0, job), job);
+                    machine.feed.forget();
+                    self.stats.count(miss, machine.feed.pc(), job);
                     break;
                 }
             };
             if !machine.may_leap(self.memo.entry(state, entry).ticks) {
+                machine.feed.forget();
                 break;
             }
             if self.audit > 0 && self.stats.hits % 100 < u64::from(self.audit) {
+                machine.feed.forget();
                 self.stats.hits += 1;
                 expected = Some((self.memo.entry(state, entry).clone(), self.memo.entry(state, entry).next));
                 break;
@@ -223,7 +226,7 @@ impl Leap {
             hops += 1;
             machine.check_limit()?;
             let entry = self.memo.entry(state, entry);
-            entry.apply(machine, &mut totals, &mut due)?;
+            entry.apply(machine, job, &mut totals, &mut due)?;
             machine.note(&totals);
             let bases = entry.bases.iter().map(|&(i, off)| known.0[i as usize].0 + off);
             self.memo.clusters(entry.next, bases, &mut clusters);
@@ -394,7 +397,13 @@ fn entry(machine: &Machine, r: &Recording, to: &Arrived<'_>) -> Option<Entry> {
 
 impl Entry {
     /// Moves the machine on by what is remembered; its components stay behind.
-    fn apply(&self, machine: &mut Machine, totals: &mut [u64], due: &mut [u64]) -> Result<(), Stop> {
+    fn apply(
+        &self,
+        machine: &mut Machine,
+        job: &Job<'_>,
+        totals: &mut [u64],
+        due: &mut [u64],
+    ) -> Result<(), Stop> {
         let begin = snapshot(totals, machine.now);
         let before = machine.now / machine.timebase.memory_period;
         machine.now += self.ticks;
@@ -414,27 +423,28 @@ impl Entry {
             execution.apply(&mut instances[i], &begin);
         }
         let Machine { feed, values, shared, .. } = machine;
-        for word in feed.peeked(self.words.len()) {
-            if let Step::Dispatch(dispatch) = &word.step {
-                shared.waits(dispatch)?;
-                values
-                    .execute(dispatch)
-                    .map_err(|kind| Stop::Fault(lutsim_isa::Fault { pc: dispatch.pc, kind }))?;
-            }
+        if let Some(prototypes) = &feed.prototypes {
+            let mut dispatches = self.words.iter().filter_map(|word| prototypes.dispatch(word.prototype));
+            dispatches.try_for_each(|dispatch| shared.waits(dispatch))?;
         }
-        feed.skip(self.words.len());
-        Ok(())
+        match values.state {
+            None => feed.pass(self.words.len(), job).map_err(Stop::Fault),
+            Some(_) => feed.execute(self.words.len(), job, |dispatch| {
+                let fault = |kind| Stop::Fault(Fault { pc: dispatch.pc, kind });
+                values.execute(dispatch).map_err(fault)
+            }),
+        }
     }
 }
 
 impl LeapStats {
-    fn count(&mut self, miss: Miss, next: Option<&Word>, job: &Job<'_>) {
+    fn count(&mut self, miss: Miss, pc: u32, job: &Job<'_>) {
         match miss {
             Miss::State => self.new_states += 1,
             Miss::Words => self.other_words += 1,
             Miss::Refresh => self.other_refresh += 1,
         }
-        if let Some(operator) = next.and_then(|word| job.marks.get(word.pc as usize)) {
+        if let Some(operator) = job.marks.get(pc as usize) {
             let operator = *operator as usize;
             if self.misses_by_operator.len() <= operator {
                 self.misses_by_operator.resize(operator + 1, 0);

@@ -51,8 +51,10 @@ impl Walk<'_> {
     pub(crate) fn job(&mut self, job: &mut Job) {
         self.canon.small(&mut job.prototype);
         self.execution(&mut job.instance);
-        if self.canon.reading() {
-            job.dispatch = self.prototypes.dispatch(job.prototype);
+        if self.canon.reading()
+            && let Some(dispatch) = self.prototypes.dispatch(job.prototype)
+        {
+            job.dispatch = *dispatch;
         }
         let mailbox = self.mailbox;
         let canon = &mut *self.canon;
