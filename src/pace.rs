@@ -12,7 +12,7 @@ pub struct Pace {
 /// Shares of the whole between two moments that are kept.
 const MOMENTS: u64 = 256;
 /// Shares of the whole up to which a program is given time to show what it can.
-const BEGINNING: u64 = 8;
+const BEGINNING: u64 = 32;
 
 impl Pace {
     /// Of a program with so many bursts.
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn of_a_beginning_nothing_is_said() {
-        assert_eq!(pace().predict(1, 124, 1000), None);
+        assert_eq!(pace().predict(1, 31, 1000), None);
     }
 
     #[test]

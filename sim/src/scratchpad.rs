@@ -157,7 +157,9 @@ pub(crate) struct Scratchpad {
     banks: u32,
     conflict_free: bool,
     period: Tick,
-    ports: [VecDeque<Active>; PORTS],
+    /// What each port is at, if its bit is set in `occupied`, and what it holds behind that.
+    at: [Active; PORTS],
+    behind: [VecDeque<Active>; PORTS],
     /// Runs handed over, by port.
     posted: [u64; PORTS],
     /// Runs finished, by port.
@@ -180,7 +182,8 @@ impl Scratchpad {
             banks,
             conflict_free,
             period,
-            ports: std::array::from_fn(|_| VecDeque::with_capacity(PORT_DEPTH)),
+            at: [Active::blank(); PORTS],
+            behind: std::array::from_fn(|_| VecDeque::with_capacity(PORT_DEPTH)),
             posted: [0; PORTS],
             finished: [Registered::default(); PORTS],
             occupied: 0,
@@ -211,27 +214,31 @@ impl Scratchpad {
     pub(crate) fn rebase(&mut self, port: Port, finished: u64) {
         let p = port as usize;
         self.finished[p].set(finished);
-        self.posted[p] = finished + self.ports[p].len() as u64;
+        self.posted[p] = finished + u64::from(self.occupied >> p & 1) + self.behind[p].len() as u64;
     }
     /// Walks the runs at every port; counts of finished ones begin at 0 when it is read.
     pub(crate) fn walk(&mut self, w: &mut Walk<'_>) {
         if !w.reading() {
             self.catch_up(w.now + 1);
         }
-        self.occupied = 0;
         let banks = u64::from(self.banks);
         for p in 0..PORTS {
             let mut first = true;
+            let runs = &mut self.behind[p];
+            if self.occupied >> p & 1 != 0 && !w.reading() {
+                runs.push_front(self.at[p]);
+            }
             w.queue(
-                &mut self.ports[p],
+                runs,
                 |w, active| {
                     active.walk(w, first, banks);
                     first = false;
                 },
                 Active::blank,
             );
-            if !self.ports[p].is_empty() {
-                self.occupied |= 1 << p;
+            match runs.pop_front() {
+                Some(active) => (self.at[p], self.occupied) = (active, self.occupied | 1 << p),
+                None => self.occupied &= !(1 << p),
             }
             if w.reading() {
                 self.rebase(Port::ALL[p], 0);
@@ -252,9 +259,13 @@ impl Scratchpad {
             run.period = run.period.div_ceil(parts);
         }
         let next = run.earliest.max(now + self.period);
-        self.ports[port as usize].push_back(Active::new(run, next));
-        self.posted[port as usize] += 1;
-        self.occupied |= 1 << port as u32;
+        let (p, active) = (port as usize, Active::new(run, next));
+        match self.occupied >> p & 1 {
+            0 => self.at[p] = active,
+            _ => self.behind[p].push_back(active),
+        }
+        self.posted[p] += 1;
+        self.occupied |= 1 << p;
         wakes.at(Unit::Scratchpad, now + self.period);
     }
     /// The cycle at `now`, and those after it up to `horizon`, before which nobody else does anything, or to the end of
@@ -274,24 +285,29 @@ impl Scratchpad {
     fn cycle(&mut self, now: Tick, wakes: &mut Wakes) -> bool {
         let mut ended = false;
         self.catch_up(now);
-        let mut taken: u128 = 0;
+        // Who is alone is never refused.
+        let asks = !self.conflict_free && !self.occupied.is_power_of_two();
+        let (mut taken, mut busy) = (0, false);
         let mut remaining = self.occupied;
         while remaining != 0 {
             let p = remaining.trailing_zeros() as usize;
             remaining &= remaining - 1;
-            let Some(active) = self.ports[p].front_mut() else { continue };
+            let active = &mut self.at[p];
             if active.next > now {
                 continue;
             }
-            // Banks are a power of two (checked when the chip loads).
-            let bank = (active.word & u64::from(self.banks - 1)) as u32;
-            let mask = mask(self.banks, bank, active.run.width);
-            if !self.conflict_free && taken & mask != 0 {
-                self.conflicts += 1;
-                active.next = now + self.period;
-                continue;
+            if asks {
+                // Banks are a power of two (checked when the chip loads).
+                let bank = (active.word & u64::from(self.banks - 1)) as u32;
+                let mask = mask(self.banks, bank, active.run.width);
+                if taken & mask != 0 {
+                    self.conflicts += 1;
+                    active.next = now + self.period;
+                    continue;
+                }
+                taken |= mask;
             }
-            taken |= mask;
+            busy = true;
             let words = u64::from(active.run.width);
             active.advance();
             active.next = now + u64::from(active.run.period) * self.period;
@@ -300,12 +316,9 @@ impl Scratchpad {
             if left == 0 {
                 ended = true;
                 self.finish(p, now, wakes);
-                if let Some(next) = self.ports[p].front_mut() {
-                    next.next = next.next.max(now + self.period);
-                }
             }
         }
-        if taken != 0 && self.last_busy != now {
+        if busy && self.last_busy != now {
             self.busy_cycles += 1;
             self.last_busy = now;
         }
@@ -319,7 +332,7 @@ impl Scratchpad {
         while remaining != 0 {
             let p = remaining.trailing_zeros() as usize;
             remaining &= remaining - 1;
-            let Some(active) = self.ports[p].front() else { continue };
+            let active = &self.at[p];
             let first = p as u32 == self.occupied.trailing_zeros();
             let sleeps =
                 if first { (active.left - 1) * u64::from(active.run.period) * self.period } else { 0 };
@@ -335,10 +348,10 @@ impl Scratchpad {
         }
     }
     fn finish(&mut self, p: usize, now: Tick, wakes: &mut Wakes) {
-        self.ports[p].pop_front();
         self.finished[p].raise(now, 1);
-        if self.ports[p].is_empty() {
-            self.occupied &= !(1 << p);
+        match self.behind[p].pop_front() {
+            Some(next) => self.at[p] = Active { next: next.next.max(now + self.period), ..next },
+            None => self.occupied &= !(1 << p),
         }
         wakes.at(Port::ALL[p].owner(), now + self.period);
     }
@@ -348,7 +361,7 @@ impl Scratchpad {
         while occupied != 0 {
             let p = occupied.trailing_zeros() as usize;
             occupied &= occupied - 1;
-            let Some(active) = self.ports[p].front_mut() else { continue };
+            let active = &mut self.at[p];
             if active.next >= now {
                 continue;
             }
@@ -364,11 +377,29 @@ impl Scratchpad {
 }
 
 /// The banks of an access, `width` from `bank` on, around the end.
+#[inline]
 fn mask(banks: u32, bank: u32, width: u32) -> u128 {
-    let ones = if width >= 128 { u128::MAX } else { (1 << width) - 1 };
-    if bank + width <= banks {
-        return ones << bank;
+    if banks > 64 {
+        let ones = if width >= 128 { u128::MAX } else { (1 << width) - 1 };
+        // 128 of them: more there are not.
+        return ones.rotate_left(bank);
     }
-    let all = if banks >= 128 { u128::MAX } else { (1 << banks) - 1 };
-    (ones << bank | ones >> (banks - bank)) & all
+    let ones = |n: u32| if n >= 64 { u64::MAX } else { (1 << n) - 1 };
+    let taken = ones(width) << bank | ones((bank + width).saturating_sub(banks));
+    u128::from(taken & ones(banks))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_access_takes_the_banks_from_its_first_on_around_the_end() {
+        for banks in [1, 2, 8, 32, 64, 128] {
+            for (bank, width) in (0..banks).flat_map(|bank| (1..=banks).map(move |width| (bank, width))) {
+                let taken = (bank..bank + width).fold(0, |taken, b| taken | 1u128 << (b % banks));
+                assert_eq!(mask(banks, bank, width), taken, "{width} of {banks} from {bank} on");
+            }
+        }
+    }
 }
