@@ -262,6 +262,12 @@ impl Machine {
             leap.audit = share;
         }
     }
+    /// Lets [`Engine::Leap`] remember at most so many bytes, 192 MiB if nobody says; the numbers are the same.
+    pub fn set_leap_room(&mut self, bytes: usize) {
+        if let Some(leap) = &mut self.leap {
+            leap.set_room(bytes);
+        }
+    }
     /// Another program lies where the last one lay.
     pub fn flush_program(&mut self) {
         self.sequencer.flush();

@@ -227,26 +227,53 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Memo {
     states: IndexMap<Box<[u8]>, State>,
+    entries: u64,
     bytes: usize,
-    limit: usize,
+    pub(super) limit: usize,
+    /// There is no more room.
+    full: Option<Use>,
+}
+
+/// How often what is held was met since there is no more room, and how often something else was.
+#[derive(Debug, Default)]
+struct Use {
+    hits: u64,
+    misses: u64,
 }
 
 impl Default for Memo {
     fn default() -> Self {
-        Self { states: IndexMap::new(), bytes: 0, limit: 192 << 20 }
+        Self { states: IndexMap::new(), entries: 0, bytes: 0, limit: 192 << 20, full: None }
     }
 }
 
 impl Memo {
-    /// The number of a state, and whether it is new.
-    pub(super) fn number(&mut self, bytes: &[u8], fields: usize, clusters: &Clusters) -> (u32, bool) {
+    /// The number of a state, and whether it is new; `None` for a new one that there is no room for.
+    ///
+    /// What is held stays as long as it is of use: a layer that is larger than the room is known in part in the next one, and
+    /// would not be at all if what is oldest had to go.
+    pub(super) fn number(&mut self, bytes: &[u8], fields: usize, clusters: &Clusters) -> Option<(u32, bool)> {
         if let Some(number) = self.states.get_index_of(bytes) {
-            return (number as u32, false);
+            return Some((number as u32, false));
+        }
+        if let Some(used) = &mut self.full {
+            used.misses += 1;
+            return None;
         }
         let lengths: Box<[u64]> = clusters.0.iter().map(|rows| rows.1 - rows.0).collect();
         self.bytes += bytes.len() + lengths.len() * 8 + size_of::<State>() + 32;
         let state = State { fields, lengths, entries: Vec::new() };
-        (self.states.insert_full(bytes.into(), state).0 as u32, true)
+        Some((self.states.insert_full(bytes.into(), state).0 as u32, true))
+    }
+    /// Whether as much as is held was new since there is no more room, and more than was met again.
+    pub(super) fn is_stale(&self) -> bool {
+        self.full.as_ref().is_some_and(|used| used.misses >= self.entries && used.misses > used.hits)
+    }
+    /// Throws everything away; how many entries that were.
+    pub(super) fn clear(&mut self) -> u64 {
+        self.states.clear();
+        (self.bytes, self.full) = (0, None);
+        std::mem::take(&mut self.entries)
     }
     /// A state's bytes, and how many of them are fields.
     pub(super) fn state(&self, number: u32) -> (&[u8], usize) {
@@ -264,7 +291,7 @@ impl Memo {
     /// An entry of a state that holds; `ranges` are then all ranges of rows that it knows.
     #[allow(clippy::too_many_arguments)] // what the state does not say
     pub(super) fn find(
-        &self,
+        &mut self,
         number: u32,
         clusters: &Clusters,
         ranges: &mut Clusters,
@@ -286,6 +313,9 @@ impl Memo {
                 && entry.looked.is_none_or(|pc| feed.pc_behind(entry.words.len()) == pc)
             {
                 if in_time {
+                    if let Some(used) = &mut self.full {
+                        used.hits += 1;
+                    }
                     return Ok(i);
                 }
                 miss = Miss::Refresh;
@@ -293,17 +323,15 @@ impl Memo {
         }
         Err(miss)
     }
-    /// Keeps an entry; how many were thrown away for it.
-    pub(super) fn insert(&mut self, state: u32, entry: Entry) -> u64 {
-        self.bytes += entry.bytes();
-        self.states[state as usize].entries.push(entry);
-        if self.bytes <= self.limit {
-            return 0;
+    /// Keeps an entry, if there is room.
+    pub(super) fn insert(&mut self, state: u32, entry: Entry) {
+        if self.full.is_some() {
+            return;
         }
-        let evicted = self.states.values().map(|state| state.entries.len() as u64).sum();
-        self.states.clear();
-        self.bytes = 0;
-        evicted
+        self.bytes += entry.bytes();
+        self.entries += 1;
+        self.states[state as usize].entries.push(entry);
+        self.full = (self.bytes > self.limit).then(Use::default);
     }
     /// States and bytes held.
     pub(super) fn size(&self) -> (u64, u64) {

@@ -144,6 +144,8 @@ pub(crate) struct Leap {
     span: u64,
     memo: Memo,
     recording: Option<Recording>,
+    /// Since when the machine has been executed.
+    since: Option<Tick>,
     /// The parts of the last new state before each word, hashed.
     last: HashMap<u32, [u64; PARTS.len()]>,
     /// Of 100 hits, how many are executed all the same.
@@ -175,6 +177,7 @@ impl Leap {
             span,
             memo: Memo::default(),
             recording: None,
+            since: None,
             last: HashMap::new(),
             audit: 0,
             stats: LeapStats::default(),
@@ -186,14 +189,22 @@ impl Leap {
 
     /// A milestone: remembers what led here, goes on from here as far as is known, and begins to record.
     pub(crate) fn here(&mut self, machine: &mut Machine, job: &Job<'_>) -> Result<(), Stop> {
-        let (mut state, mut clusters, mut oldest) = self.write(machine, job);
+        self.stop(machine);
+        let mut written = self.write(machine, job);
+        if written.is_none() && self.memo.is_stale() {
+            self.stats.evictions += self.memo.clear();
+            self.recording = None;
+            written = self.write(machine, job);
+        }
+        let Some((mut state, mut clusters, mut oldest)) = written else {
+            self.recording = None;
+            self.stats.count(Miss::State, machine.feed.pc(), job);
+            self.since = Some(machine.now);
+            return Ok(());
+        };
         let mut totals = machine.totals().numbers();
         if let Some(recording) = self.recording.take() {
-            let state_now = Arrived { state, clusters: &clusters, totals: &totals };
-            let evicted = self.remember(machine, recording, &state_now)?;
-            if evicted {
-                (state, clusters, _) = self.write(machine, job);
-            }
+            self.remember(machine, recording, &Arrived { state, clusters: &clusters, totals: &totals })?;
         }
         let mut due: Vec<u64> = machine.channels.iter().map(Channel::due).collect();
         let begin = machine.now;
@@ -238,7 +249,7 @@ impl Leap {
         if hops > 0 || self.audit > 0 {
             oldest = self.restore(machine, job, state, &clusters, &due, &totals);
         }
-        if self.audit > 0 && self.write(machine, job).0 != state {
+        if self.audit > 0 && self.write(machine, job).is_none_or(|written| written.0 != state) {
             return Err(Stop::Audit { cycle: machine.now / machine.timebase.core_period });
         }
         self.stats.leapt_cycles += (machine.now - begin) / machine.timebase.core_period;
@@ -248,24 +259,31 @@ impl Leap {
 
     /// The run goes on without the memo.
     pub(crate) fn leave(&mut self, machine: &mut Machine) {
-        if let Some(recording) = self.recording.take() {
-            self.stats.executed_cycles += (machine.now - recording.now) / machine.timebase.core_period;
-        }
-        machine.feed.watched = false;
+        self.stop(machine);
+        self.recording = None;
         machine.feed.taken.clear();
         (self.stats.states, self.stats.bytes) = self.memo.size();
     }
 
-    /// The number of the machine's state, where its rows are, and how many executions of operators are open.
-    fn write(&mut self, machine: &mut Machine, job: &Job<'_>) -> (u32, Clusters, u32) {
+    /// What was executed was executed up to here.
+    fn stop(&mut self, machine: &mut Machine) {
+        if let Some(since) = self.since.take() {
+            self.stats.executed_cycles += (machine.now - since) / machine.timebase.core_period;
+        }
+        machine.feed.watched = false;
+    }
+
+    /// The number of the machine's state, where its rows are, and how many executions of operators are open; `None` if it is
+    /// new and there is no room for it.
+    fn write(&mut self, machine: &mut Machine, job: &Job<'_>) -> Option<(u32, Clusters, u32)> {
         self.canon.write();
         let oldest = machine.walk(&mut self.canon, self.row_bit, job.program.bytes());
         let (bytes, fields, clusters) = self.canon.written();
-        let (number, new) = self.memo.number(bytes, fields, &clusters);
+        let (number, new) = self.memo.number(bytes, fields, &clusters)?;
         if new {
             self.compare(machine.feed.pc());
         }
-        (number, clusters, oldest)
+        Some((number, clusters, oldest))
     }
 
     /// What is new about a state: for the statistics only.
@@ -324,6 +342,7 @@ impl Leap {
         machine.feed.looked = false;
         let instances = machine.shared.instances.len() as u32;
         let first = instances - oldest;
+        self.since = Some(machine.now);
         self.recording = Some(Recording {
             state,
             now: machine.now,
@@ -338,22 +357,23 @@ impl Leap {
         });
     }
 
-    /// Keeps what was recorded; true if the memo was emptied for it.
-    fn remember(&mut self, machine: &mut Machine, r: Recording, to: &Arrived<'_>) -> Result<bool, Stop> {
-        self.stats.executed_cycles += (machine.now - r.now) / machine.timebase.core_period;
-        let Some(entry) = entry(machine, &r, to) else { return Ok(false) };
+    /// Keeps what was recorded, if there is room.
+    fn remember(&mut self, machine: &mut Machine, r: Recording, to: &Arrived<'_>) -> Result<(), Stop> {
+        let Some(entry) = entry(machine, &r, to) else { return Ok(()) };
         if let Some((expected, next)) = r.expected {
             self.stats.audited += 1;
             let same = expected.same_effect(&entry, next, to.state);
-            return if same {
-                Ok(false)
-            } else {
-                Err(Stop::Audit { cycle: machine.now / machine.timebase.core_period })
+            return match same {
+                true => Ok(()),
+                false => Err(Stop::Audit { cycle: machine.now / machine.timebase.core_period }),
             };
         }
-        let evicted = self.memo.insert(r.state, entry);
-        self.stats.evictions += evicted;
-        Ok(evicted > 0)
+        self.memo.insert(r.state, entry);
+        Ok(())
+    }
+    /// Holds at most so many bytes from now on, and what it holds already.
+    pub(crate) fn set_room(&mut self, bytes: usize) {
+        self.memo.limit = bytes;
     }
 }
 
