@@ -64,8 +64,22 @@ fn shards(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 /// Opens a model with weights, and calls `body` with its GGUF file, if it is one, and the model.
 ///
 /// # Errors
-/// A file that cannot be used, and what `body` says.
+/// A file that cannot be used, or not as it is, and what `body` says.
 pub fn with_file<T>(
+    path: &Path,
+    body: impl FnOnce(Option<&Gguf<'_>>, &FileModel<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    with_any_file(path, |gguf, file| {
+        file.check().map_err(|e| wrong(path, e))?;
+        body(gguf, file)
+    })
+}
+
+/// [`with_file`] of a model that may need its weights in another type: `body` has to check what it makes of it.
+///
+/// # Errors
+/// A file that cannot be used, and what `body` says.
+pub fn with_any_file<T>(
     path: &Path,
     body: impl FnOnce(Option<&Gguf<'_>>, &FileModel<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {

@@ -54,7 +54,10 @@ impl WeightArgs {
         } else {
             None
         };
-        let Some(weights) = &self.weights else { return Ok(exact) };
+        let Some(weights) = &self.weights else {
+            exact.as_ref().unwrap_or(file).check().map_err(|e| wrong(path, e))?;
+            return Ok(exact);
+        };
         let kind = parse_weights(weights).map_err(HostFault::from)?;
         let group = self.group.as_deref().unwrap_or("128");
         let group: Group = group.parse().map_err(|why| UserError::Flag {
@@ -64,7 +67,8 @@ impl WeightArgs {
             help: "give a power of two from 16 to 1024, or `row`".into(),
         })?;
         let format = WeightFormat::new(kind, group);
-        if file.model.mix.is_none() && format == file.weights && self.calibrate.is_none() {
+        let own = file.check().is_ok();
+        if own && file.model.mix.is_none() && format == file.weights && self.calibrate.is_none() {
             return Ok(exact);
         }
         if kind.blocks().is_some() {
@@ -78,7 +82,9 @@ impl WeightArgs {
         }
         let importance = self.calibrate.as_deref().map(|text| importance(path, file, tokenizer, text));
         let request = Request { format, importance: importance.transpose()? };
-        exact.unwrap_or_else(|| file.clone()).requested(request).map(Some).map_err(|e| wrong(path, e))
+        let made = exact.unwrap_or_else(|| file.clone()).requested(request).map_err(|e| wrong(path, e))?;
+        made.check().map_err(|e| wrong(path, e))?;
+        Ok(Some(made))
     }
 }
 
@@ -102,7 +108,12 @@ fn importance(
         }
         .into());
     }
-    Importance::of(file, &ids).map_err(|e| wrong(path, e))
+    // Codes that no record holds are read as floats.
+    let floats = match file.check() {
+        Ok(()) => None,
+        Err(_) => Some(file.clone().exact_float().map_err(|e| wrong(path, e))?),
+    };
+    Importance::of(floats.as_ref().unwrap_or(file), &ids).map_err(|e| wrong(path, e))
 }
 
 /// What the weights are, in words: behind their type.

@@ -229,10 +229,10 @@ fn a_folder_talks() {
     let other: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&said["text"], &said["prompt_token_ids"]), (&other["text"], &other["prompt_token_ids"]));
     // One that is not read is in nobody's way unless it is needed.
-    few["model"]["byte_fallback"] = true.into();
+    few["model"]["type"] = "Unigram".into();
     put(&few);
     let (code, _, err) = run(&["--prompt", "And"]);
-    assert!(code == 2 && err.contains("byte_fallback"), "{err}");
+    assert!(code == 2 && err.contains("`Unigram`, expected `BPE`"), "{err}");
     assert_eq!(run(&["--prompt-ids", "41,78"]).0, 0);
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use super::cli_cases::lutsim;
 
 const MODEL: &str = "tiny-bitnet-tq2_0.gguf";
@@ -16,6 +18,11 @@ fn say(folder: &Path, model: &Path, args: &[&str]) -> String {
     let all = [&["generate", "--config", "tiny", "--model", model, "--prompt-ids", "1,2"], args].concat();
     let (code, out, err) = lutsim(folder, &all);
     assert_eq!((code, out.as_str()), (2, ""), "{all:?}: {err}");
+    one_line(&err)
+}
+
+/// An error without the breaks of its lines.
+fn one_line(err: &str) -> String {
     err.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ")
 }
 
@@ -141,4 +148,45 @@ fn a_folder_without_weights() {
     assert!(
         said.contains("`c`: a config.json alone can be timed, by `lutsim run`; expected a safetensors file")
     );
+}
+
+/// GPTQ's `desc_act`: refused as it is, everywhere; rounded anew on request, and each matrix's error is said.
+#[test]
+fn groups_that_are_no_neighbours() {
+    let folder = tempfile::tempdir().unwrap();
+    let from = data().with_file_name("../checkpoints/gptq");
+    let mut bytes = std::fs::read(from.join("model.safetensors")).unwrap();
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let json: Value = serde_json::from_slice(&bytes[8..header]).unwrap();
+    let index = &json["model.layers.1.mlp.down_proj.g_idx"]["data_offsets"][0];
+    bytes[header + index.as_u64().unwrap() as usize] = 2;
+    std::fs::create_dir(folder.path().join("m")).unwrap();
+    std::fs::write(folder.path().join("m/model.safetensors"), bytes).unwrap();
+    std::fs::copy(from.join("config.json"), folder.path().join("m/config.json")).unwrap();
+
+    let run = |args: &[&str]| lutsim(folder.path(), &[args, &["--config", "tiny", "--model", "m"]].concat());
+    let run_args = ["run", "--prompt", "4", "--generate", "1", "--context", "4"];
+    let generate = ["generate", "--prompt-ids", "1,2,3", "-n", "1"];
+    let off = [&run_args[..], &["--values", "off"]].concat();
+    for args in [&generate[..], &run_args[..], &off[..], &["quality"][..]] {
+        let (code, _, err) = run(args);
+        let why = "`model.layers.1.mlp.down_proj`: its groups are no neighbours (`desc_act`), which records cannot hold: --weights \
+                   int4 --group 32 rounds it anew, --exact-float keeps it in FP16";
+        assert!(code == 2 && one_line(&err).contains(why), "{args:?}: {err}");
+    }
+    let rounded = ["--weights", "int4", "--group", "32"];
+    let (code, out, err) = run(&[&generate[..], &rounded, &["--json"]].concat());
+    assert_eq!((code, err.as_str()), (0, ""));
+    let said: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(said["rounded_tensors"].as_array().unwrap().len(), 15);
+    let (code, out, err) = run(&[&generate[..], &["--exact-float", "--json"]].concat());
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(serde_json::from_str::<Value>(&out).unwrap()["rounded_tensors"].is_array());
+    for values in ["on", "off"] {
+        let (code, _, err) = run(&[&run_args[..], &rounded, &["--values", values]].concat());
+        assert_eq!((code, err.as_str()), (0, ""), "{values}");
+    }
+    // A type that reordered groups would have, were they in order, is not taken for the file's.
+    let (code, out, _) = lutsim(folder.path(), &["types", "--model", "m"]);
+    assert!(code == 0 && out.contains("down_proj"), "{out}");
 }

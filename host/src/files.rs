@@ -177,6 +177,15 @@ impl<'a> FileModel<'a> {
         self.request = Some(request);
         Ok(self)
     }
+    /// That every matrix is one that the machine takes: as in the file, or as was asked.
+    ///
+    /// # Errors
+    /// A matrix whose groups are no neighbours (GPTQ's `desc_act`), neither [`Self::requested`] in another type nor in
+    /// [`Self::exact_float`]; its numbers are refused too.
+    pub fn check(&self) -> Result<(), FileError> {
+        let left = |place: &Place| !self.exact && (self.request.is_none() || !place.role.per_layer());
+        self.file.tensors().iter().filter(|(place, _)| left(place)).try_for_each(|(_, t)| t.check_order())
+    }
     /// What was asked of the layers' matrices, if they are not as in the file.
     pub fn request(&self) -> Option<&Request> {
         self.request.as_ref()

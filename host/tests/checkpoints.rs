@@ -8,9 +8,12 @@ use lutsim_formats::config::Config;
 use lutsim_formats::gguf::Gguf;
 use lutsim_formats::roles::{Place, Role};
 use lutsim_formats::safetensors::SafeTensors;
-use lutsim_host::files::FileModel;
+use lutsim_host::blocks::Matrix;
+use lutsim_host::files::{FileModel, Importance, Request};
+use lutsim_host::quantize::QuantisedTensor;
 use lutsim_host::reference::{Machine, Numerics, Reference, argmax};
 use lutsim_host::weights::WeightSource;
+use lutsim_isa::{Group, WeightFormat, WeightKind};
 
 const PROMPT: [u32; 24] = [
     41, 78, 259, 266, 78, 291, 287, 12, 268, 33, 120, 299, 17, 280, 64, 271, 205, 98, 262, 285, 44, 150, 276,
@@ -130,7 +133,8 @@ fn what_records_cannot_hold() {
     let layer = "model.layers.0.self_attn.q_proj";
     assert_eq!(
         say(&format!("{layer}.g_idx"), 0, &[1, 0, 0, 0]),
-        "`model.layers.0.self_attn.q_proj`: its groups are no neighbours (`desc_act`), which records cannot hold"
+        "`model.layers.0.self_attn.q_proj`: its groups are no neighbours (`desc_act`), which records cannot hold: --weights int4 \
+         --group 32 rounds it anew, --exact-float keeps it in FP16"
     );
     assert_eq!(
         say(&format!("{layer}.qzeros"), 0, &[0xff]),
@@ -142,6 +146,64 @@ fn what_records_cannot_hold() {
     let config = Config::parse(json.to_string().as_bytes()).unwrap();
     let files = [SafeTensors::parse(&whole).unwrap()];
     assert!(FileModel::of_checkpoint("m", &config, &files).is_err());
+}
+
+/// The model of `gptq`, its groups numbered from the last: the same numbers, and nothing that a record holds.
+fn reordered() -> Vec<u8> {
+    let mut bytes = data("checkpoints/gptq/model.safetensors");
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let json: serde_json::Value = serde_json::from_slice(&bytes[8..header]).unwrap();
+    for (name, tensor) in json.as_object().unwrap() {
+        let at = |i: usize| header + tensor["data_offsets"][i].as_u64().unwrap() as usize;
+        let (data, rows) = (&mut bytes[at(0)..at(1)], tensor["shape"][0].as_u64().unwrap() as usize);
+        if name.ends_with("g_idx") {
+            let groups = rows as u32 / 32;
+            for group in data.as_chunks_mut().0 {
+                *group = (groups - 1 - u32::from_le_bytes(*group)).to_le_bytes();
+            }
+        } else if name.ends_with("qzeros") || name.ends_with("scales") {
+            let rows: Vec<Vec<u8>> = data.chunks(data.len() / rows).rev().map(<[u8]>::to_vec).collect();
+            data.copy_from_slice(&rows.concat());
+        }
+    }
+    bytes
+}
+
+#[test]
+fn reordered_groups_are_rounded_on_request() {
+    let (bytes, plain) = (reordered(), data("checkpoints/gptq/model.safetensors"));
+    let (files, plain) = ([SafeTensors::parse(&bytes).unwrap()], [SafeTensors::parse(&plain).unwrap()]);
+    let model = |files| FileModel::of_checkpoint("gptq", &config("gptq"), files).unwrap();
+    let (file, plain) = (model(&files), model(&plain));
+    plain.check().unwrap();
+    let said = file.check().unwrap_err().to_string();
+    assert!(said.contains("`desc_act`") && said.contains("--weights int4 --group 32"), "{said}");
+    assert!(said.contains(&file.tensor("wq", Some(0)).unwrap_err().to_string()[..40]), "{said}");
+
+    // The same numbers in FP16, and rounded: what is asked is made of the values, and every matrix is accounted for.
+    let exact = file.clone().exact_float().unwrap();
+    exact.check().unwrap();
+    let format = WeightFormat::new(WeightKind::Int8, Group::Of(32));
+    let made = file.clone().requested(Request { format, importance: None }).unwrap();
+    made.check().unwrap();
+    for (file, most) in [(&exact, 1e-4), (&made, 1e-3)] {
+        for numerics in [Numerics::Float, Numerics::Machine(Machine::default())] {
+            let most = if numerics == Numerics::Float { most } else { 3e-3 };
+            let nmse = compare(file, numerics, "checkpoints/gptq/logits.npy");
+            assert!(nmse < most, "{nmse:.2e}");
+        }
+    }
+    let down = plain.tensor("w_down", Some(1)).unwrap();
+    let (n, k) = down.shape();
+    let rounded = QuantisedTensor::quantise(&down.dequantise(), n, k, format).unwrap();
+    assert!(made.tensor("w_down", Some(1)).unwrap() == Matrix::Codes(rounded));
+    let roundings = made.roundings().unwrap();
+    assert_eq!(roundings.len(), 15);
+    assert!(roundings.iter().all(|r| 0.0 < r.nmse && r.nmse < 1e-4), "{roundings:?}");
+
+    // A text is read in the file's numbers, whatever is asked.
+    assert!(Importance::of(&file, &PROMPT).is_err());
+    assert_eq!(Importance::of(&exact, &PROMPT).unwrap().tokens(), 24);
 }
 
 #[test]

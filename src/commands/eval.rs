@@ -63,7 +63,7 @@ impl Eval {
         let machines = self.kinds();
         let machines = machines.iter().map(machine).map(Numerics::Machine);
         let numerics: Vec<Numerics> = machines.chain([Numerics::Float]).collect();
-        model_file::with_file(&self.model, |gguf, file| {
+        model_file::with_any_file(&self.model, |gguf, file| {
             let (own, other) = ((self.model.as_path(), gguf), (self.tokenizer.as_deref(), true));
             let (ids, requested) = model_file::with_tokenizer(own, other, file.model.vocab, |tokenizer| {
                 let none = || model_file::no_tokenizer(&self.model, "give --tokenizer FILE.gguf");

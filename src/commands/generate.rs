@@ -82,7 +82,7 @@ fn temperature(text: &str) -> Result<f32, String> {
 
 impl Generate {
     pub(crate) fn execute(&self) -> Result<(), Failure> {
-        model_file::with_file(&self.model, |gguf, file| {
+        model_file::with_any_file(&self.model, |gguf, file| {
             let needed = self.prompt.is_some() || self.weights.reads_text();
             let (own, other) = ((self.model.as_path(), gguf), (self.tokenizer.as_deref(), needed));
             model_file::with_tokenizer(own, other, file.model.vocab, |tokenizer| {

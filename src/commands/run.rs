@@ -229,22 +229,27 @@ impl Run {
             let model = resolve::model(&chip.workload.model)?;
             return self.go(self.named(&model, [])?, model, None);
         };
-        model_file::with_file(&path, |_, file| {
+        model_file::with_any_file(&path, |_, file| {
             let exact = match self.exact_float {
                 true => Some(file.clone().exact_float().map_err(|e| model_file::wrong(&path, e))?),
                 false => None,
             };
             let file = exact.as_ref().unwrap_or(file);
+            let usable = file.check();
+            if self.workload.weights.is_none() {
+                usable.clone().map_err(|e| model_file::wrong(&path, e))?;
+            }
             // The file's types, unless others are asked for: then its numbers are of no use.
             let chip = self.named(&file.model, model_file::types(file))?;
             let w = &chip.workload;
             let own = (WeightFormat::new(w.weights, w.group), WeightFormat::new(w.head, w.head_group));
-            let same = own == (file.weights, file.head);
+            let same = own == (file.weights, file.head) && usable.is_ok();
             let made = !same && own.1 == file.head && own.0.kind.blocks().is_none();
             if made && self.values == Switch::On {
                 // Rounded to nearest.
                 let request = Request { format: own.0, importance: None };
                 let file = file.clone().requested(request).map_err(|e| model_file::wrong(&path, e))?;
+                file.check().map_err(|e| model_file::wrong(&path, e))?;
                 return self.go(chip, file.model.clone(), Some(&file));
             }
             let source: Option<&dyn WeightSource> = if same { Some(file) } else { None };

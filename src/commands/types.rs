@@ -101,7 +101,7 @@ impl Types {
                 false => output::print(&text),
             };
         };
-        let errors = model_file::with_file(path, |_, file| {
+        let errors = model_file::with_any_file(path, |_, file| {
             let one = |&kind: &WeightKind| {
                 let format = WeightFormat::new(kind, Group::Of(128));
                 let made = file.clone().requested(Request { format, importance: None });

@@ -11,6 +11,7 @@
 mod bpe;
 mod json;
 mod merge;
+mod spaces;
 mod split;
 mod spm;
 
@@ -21,6 +22,8 @@ use crate::gguf::{Gguf, Value, ValueType};
 pub use json::gguf_of;
 
 const TOKENS: &str = "tokenizer.ggml.tokens";
+/// Ids of special tokens that take the white space behind them; a key of our own.
+const RSTRIP: &str = "tokenizer.lutsim.rstrip";
 
 /// What a token is (`tokenizer.ggml.token_type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +67,8 @@ pub struct Tokenizer<'a> {
     model: Model<'a>,
     /// Control, unknown and user-defined tokens by first byte, the longest first.
     special: HashMap<u8, Vec<u32>>,
+    /// Those that take the white space behind them.
+    rstrip: Vec<u32>,
     bos: Option<u32>,
     ends: Vec<u32>,
     eos: Option<u32>,
@@ -128,7 +133,10 @@ impl<'a> Tokenizer<'a> {
             Model::Spm(_) => true,
             Model::Bpe(bpe) => bpe.adds_bos(),
         };
+        let rstrip = file.optional_array(RSTRIP, ValueType::U32)?;
+        let rstrip = rstrip.iter().flat_map(|ids| ids.iter()).filter_map(|id| id.as_u64());
         Ok(Tokenizer {
+            rstrip: rstrip.map(|id| id as u32).collect(),
             bos: id("bos")?,
             ends: [eos, id("eot")?, id("eom")?].into_iter().flatten().collect(),
             eos,
@@ -158,12 +166,16 @@ impl<'a> Tokenizer<'a> {
         loop {
             let found = self.next_special(rest, special);
             let (piece, id, behind) = match found {
-                Some((at, id)) => (&rest[..at], Some(id), &rest[at + self.tokens[id as usize].0.len()..]),
+                Some((at, id)) => {
+                    let behind = &rest[at + self.tokens[id as usize].0.len()..];
+                    let strips = self.rstrip.contains(&id);
+                    (&rest[..at], Some(id), if strips { behind.trim_start() } else { behind })
+                }
                 None => (rest, None, ""),
             };
             if !piece.is_empty() {
                 match &self.model {
-                    Model::Spm(spm) => spm.encode(piece, &mut ids),
+                    Model::Spm(spm) => spm.encode(piece, rest.len() == text.len(), &mut ids),
                     Model::Bpe(bpe) => bpe.encode(piece, &mut ids),
                 }
             }

@@ -274,19 +274,23 @@ fn tokenizers() {
 
 /// A `tokenizer.json`, damaged: what is accepted makes a file that can be read.
 fn tokenizer_json() {
-    let good = std::fs::read(common::data("models/tokenizer.json")).unwrap();
-    // Strings of a few bytes are words in a tree.
-    let accepted = run(&good, good.len(), 500, 64, |bytes| {
-        let Ok(keys) = gguf_of(bytes, b"{}") else { return false };
-        let file = Gguf::parse(&keys).unwrap();
-        // Merges of tokens that are not there, and bytes without a token, are refused here.
-        if let Ok(tokenizer) = Tokenizer::of(&file) {
-            let ids = tokenizer.prompt("In 1234 days <|endoftext|>", Special::Token);
-            tokenizer.decode(&ids).unwrap();
-        }
-        true
-    });
-    assert!(accepted > 5, "{accepted} of 500");
+    let bytes = std::fs::read(common::data("models/tokenizer.json")).unwrap();
+    let vectors = std::fs::read(common::data("formats/sentencepiece.json")).unwrap();
+    let vectors: serde_json::Value = serde_json::from_slice(&vectors).unwrap();
+    for good in [bytes, vectors["file"].to_string().into_bytes()] {
+        // Strings of a few bytes are words in a tree.
+        let accepted = run(&good, good.len(), 500, 64, |bytes| {
+            let Ok(keys) = gguf_of(bytes, b"{}") else { return false };
+            let file = Gguf::parse(&keys).unwrap();
+            // Merges of tokens that are not there, and bytes without a token, are refused here.
+            if let Ok(tokenizer) = Tokenizer::of(&file) {
+                let ids = tokenizer.prompt("In 1234 days <|endoftext|></s> \u{e9}", Special::Token);
+                tokenizer.decode(&ids).unwrap();
+            }
+            true
+        });
+        assert!(accepted > 5, "{accepted} of 500");
+    }
 }
 
 /// Parts of a model, one of them damaged.

@@ -143,11 +143,11 @@ fn json_files() {
     let said = |change: &dyn Fn(&mut serde_json::Value)| with(change).unwrap_err();
     assert_eq!(
         said(&|file| file["model"]["byte_fallback"] = true.into()),
-        "key `model.type`: BPE with `byte_fallback`, expected byte-level BPE"
+        "key `pre_tokenizer`: \"ByteLevel\", expected none, or Metaspace of U+2581 that does not split, where nothing else replaces spaces"
     );
     assert_eq!(
         said(&|file| file["model"]["type"] = "WordPiece".into()),
-        "key `model.type`: `WordPiece`, expected byte-level BPE"
+        "key `model.type`: `WordPiece`, expected `BPE`"
     );
     assert_eq!(
         said(&|file| file["pre_tokenizer"]["type"] = "Metaspace".into()),
@@ -159,6 +159,111 @@ fn json_files() {
     );
     assert!(gguf_of(b"[]", b"{}").unwrap_err().to_string().starts_with("tokenizer.json: "));
     assert!(gguf_of(&whole, b"").unwrap_err().to_string().starts_with("config.json: "));
+}
+
+#[derive(Deserialize)]
+struct SentencePiece {
+    file: serde_json::Map<String, serde_json::Value>,
+    texts: Vec<String>,
+    variants: BTreeMap<String, Variant>,
+}
+
+#[derive(Deserialize)]
+struct Variant {
+    keys: serde_json::Map<String, serde_json::Value>,
+    tokens: Vec<Vec<u32>>,
+    decoded: Vec<String>,
+}
+
+/// Files of SentencePiece's kind, as several families have them.
+#[test]
+fn sentencepiece_as_hugging_face() {
+    let vectors: SentencePiece = json("formats/sentencepiece.json");
+    assert_eq!(vectors.variants.len(), 6);
+    for (name, variant) in &vectors.variants {
+        let mut file = vectors.file.clone();
+        file.extend(variant.keys.clone());
+        let text = serde_json::to_vec(&file).unwrap();
+        let bytes = gguf_of(&text, br#"{"bos_token_id": 1, "eos_token_id": 2}"#).unwrap();
+        let file = Gguf::parse(&bytes).unwrap();
+        let tokenizer = Tokenizer::of(&file).unwrap();
+        assert!(tokenizer.is_end(2) && tokenizer.prompt("", Special::Text) == [1]);
+        for ((text, ids), decoded) in vectors.texts.iter().zip(&variant.tokens).zip(&variant.decoded) {
+            assert_eq!(&tokenizer.encode(text, Special::Token), ids, "{name}: {text:?}");
+            assert_eq!(&tokenizer.decode(ids).unwrap(), decoded, "{name}: {text:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_with_sentencepiece_is_said() {
+    let file = json::<SentencePiece>("formats/sentencepiece.json").file;
+    let said = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut file = serde_json::Value::Object(file.clone());
+        change(&mut file);
+        gguf_of(file.to_string().as_bytes(), b"{}").unwrap_err().to_string()
+    };
+    let metaspace = |split: bool, scheme: &str| serde_json::json!({"type": "Metaspace", "replacement": "\u{2581}", "split": split, "prepend_scheme": scheme});
+    let spaces =
+        "expected none, or Metaspace of U+2581 that does not split, where nothing else replaces spaces";
+    assert_eq!(
+        said(&|file| file["normalizer"] = serde_json::json!({"type": "NFKC"})),
+        "key `normalizer`: \"NFKC\", expected none, or spaces that become U+2581"
+    );
+    assert_eq!(
+        said(&|file| file["pre_tokenizer"] = metaspace(false, "first")),
+        format!("key `pre_tokenizer`: \"Metaspace\", {spaces}")
+    );
+    let bare = |file: &mut serde_json::Value, pre| {
+        file["normalizer"].take();
+        file["pre_tokenizer"] = pre;
+    };
+    assert_eq!(said(&|file| bare(file, ().into())), format!("key `pre_tokenizer`: not there, {spaces}"));
+    assert_eq!(
+        said(&|file| bare(file, metaspace(true, "first"))),
+        format!("key `pre_tokenizer`: \"Metaspace\", {spaces}")
+    );
+    assert_eq!(
+        said(&|file| bare(file, metaspace(false, "last"))),
+        format!("key `pre_tokenizer`: `prepend_scheme` is `last`, {spaces}")
+    );
+    assert_eq!(
+        said(&|file| file["added_tokens"][2]["lstrip"] = true.into()),
+        "key `added_tokens`: `</s>`, expected none with `single_word` or `lstrip`"
+    );
+    assert_eq!(
+        said(&|file| {
+            file["added_tokens"][2]["special"] = false.into();
+            file["added_tokens"][2]["normalized"] = true.into();
+        }),
+        "key `added_tokens`: `</s>` is `normalized`, expected special tokens, or texts as they stand"
+    );
+    assert_eq!(
+        said(&|file| file["model"]["end_of_word_suffix"] = "</w>".into()),
+        "key `model`: one of them, expected no `ignore_merges`, no `continuing_subword_prefix` or `end_of_word_suffix`"
+    );
+    assert_eq!(
+        said(&|file| {
+            let vocab = file["model"]["vocab"].as_object_mut().unwrap();
+            let id = vocab.remove("<0x0A>").unwrap();
+            vocab.insert("newline".into(), id);
+        }),
+        "key `model.vocab`: 255 tokens of bytes, expected 256, `<0x00>` to `<0xFF>`"
+    );
+    // A merge of what is no token, and a prefix that nobody knows.
+    let mut file = serde_json::Value::Object(file);
+    file["model"]["merges"][0] = "e \u{2581}zz".into();
+    let bytes = gguf_of(file.to_string().as_bytes(), b"{}").unwrap();
+    assert_eq!(
+        Tokenizer::of(&Gguf::parse(&bytes).unwrap()).unwrap_err().to_string(),
+        "key `tokenizer.ggml.merges`: merge 0 is `e \u{2581}zz`, expected two tokens, a space between, that are a token together"
+    );
+    let bytes = spm(&json::<Vectors>("formats/tokens.json").spm).str("tokenizer.lutsim.space_prefix", "two");
+    let bytes = bytes.bytes();
+    assert_eq!(
+        Tokenizer::of(&Gguf::parse(&bytes).unwrap()).unwrap_err().to_string(),
+        "key `tokenizer.lutsim.space_prefix`: `two`, expected `never`, `always`, `missing` or `first`"
+    );
 }
 
 /// The keys of a byte-level tokeniser with the vocabulary of the trained models.

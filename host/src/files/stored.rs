@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! blocks of a GGUF file             as they are
-//! GPTQ, AWQ                         int2, int4 (int8, where all zero points are 128): codes, zero points and FP16 scales of the file
+//! GPTQ, AWQ                         int2, int4 (int8, where all zero points are 128): codes, zero points and FP16 scales of the file;
+//!                                   of GPTQ's `desc_act` the numbers only, on request in another type or in FP16
 //! BitNet's packed ternary           blocks of bitnet.cpp's I2_S, which hold the file's one scale; int1.58 where K is no multiple of 128
 //! floats                            rounded to INT8 in groups of 128
 //! ```
@@ -137,7 +138,9 @@ impl<'s> Stored<'s> {
         match self {
             Stored::Tensor(t) => t.coded().is_some(),
             Stored::Floats(_) => false,
-            Stored::Packed(t) => block_kind(t).is_some() || t.scales().iter().all(half),
+            Stored::Packed(t) => {
+                !t.is_reordered() && (block_kind(t).is_some() || t.scales().iter().all(half))
+            }
         }
     }
     /// Its type in the machine.
@@ -148,12 +151,25 @@ impl<'s> Stored<'s> {
             Stored::Packed(t) => packed_format(t),
         }
     }
-    /// Whether it is of floats.
+    /// Whether the machine takes its numbers only: of floats, or of codes whose groups are no neighbours.
     pub(super) fn is_float(&self) -> bool {
         match self {
             Stored::Tensor(t) => t.coded().is_none(),
             Stored::Floats(_) => true,
-            Stored::Packed(_) => false,
+            Stored::Packed(t) => t.is_reordered(),
+        }
+    }
+    /// That its codes cannot be the machine's, if they cannot: a record's groups are neighbours.
+    pub(super) fn check_order(&self) -> Result<(), FileError> {
+        match self {
+            Stored::Packed(t) if t.is_reordered() => {
+                let WeightFormat { kind, group } = packed_format(t)?;
+                Err(self.refuse(format!(
+                    "its groups are no neighbours (`desc_act`), which records cannot hold: --weights {kind} --group {group} \
+                     rounds it anew, --exact-float keeps it in FP16"
+                )))
+            }
+            _ => Ok(()),
         }
     }
     /// Some rows of floats in FP16, rounded to nearest even if the file has more bits.
@@ -173,7 +189,10 @@ impl<'s> Stored<'s> {
                 None => self.rounded(first, rows, ROUNDED).map(Matrix::Codes),
             },
             Stored::Floats(_) => self.rounded(first, rows, ROUNDED).map(Matrix::Codes),
-            Stored::Packed(t) => packed(t, first, rows),
+            Stored::Packed(t) => {
+                self.check_order()?;
+                packed(t, first, rows)
+            }
         }
     }
     /// Some of its rows, rounded to nearest.
@@ -225,9 +244,6 @@ fn block_kind(layer: &PackedLinear<'_>) -> Option<WeightKind> {
 fn packed_format(layer: &PackedLinear<'_>) -> Result<WeightFormat, FileError> {
     let coding = layer.coding();
     let refuse = |why: String| Err(FileError::Weights { tensor: layer.name().into(), why });
-    if layer.is_reordered() {
-        return refuse("its groups are no neighbours (`desc_act`), which records cannot hold".into());
-    }
     let group = match coding.group {
         Grouping::Of(group) if group < layer.cols() => match group.to_string().parse() {
             Ok(group) => group,

@@ -141,40 +141,54 @@ impl Activations {
                 dot(&rows[m * cut.len..(m + 1) * cut.len][span.clone()], &column.odd[span])
             }
         };
-        let term = self.terms(cut, m, group, [(&acc, &zero)].into_iter()).next();
-        term.filter(|_| fits(acc, bits)).ok_or(acc)
+        if fits(acc, bits) { Ok(self.group(cut, m, group).term(acc, zero)) } else { Err(acc) }
     }
-    /// acc - z' * sum of activations of integer accumulators and their z': exact and rounded once, if the entries are exact.
-    pub(super) fn terms<'a>(
-        &'a self,
-        cut: &Cut,
-        m: usize,
-        group: usize,
-        accs: impl Iterator<Item = (&'a i64, &'a i32)>,
-    ) -> impl Iterator<Item = f32> {
+    /// What a group's integer accumulators become terms with.
+    pub(super) fn group(&self, cut: &Cut, m: usize, group: usize) -> Sum {
         let number = m * cut.groups() + group;
-        let (exact, scale, sum) = match self {
-            Activations::Int { sums, .. } | Activations::Plain { sums, .. } => (Some(sums[number]), 0.0, 0.0),
-            Activations::Rounded { scales, sums, .. } => (None, scales[number], sums[number]),
+        match self {
+            Activations::Int { sums, .. } | Activations::Plain { sums, .. } => Sum::Exact(sums[number]),
+            Activations::Rounded { scales, sums, .. } => {
+                Sum::Rounded { scale: scales[number], sum: sums[number] }
+            }
             Activations::Half { .. } => unreachable!("half precision has no integer accumulator"),
-        };
-        accs.map(move |(&acc, &zero)| match exact {
-            Some(sum) => (acc - i64::from(zero) * sum) as f32,
-            None => scale * acc as f32 - zero as f32 * sum,
-        })
+        }
     }
-    /// Whether there are tables of them already.
-    pub(super) fn are_tables(&self) -> bool {
-        !matches!(self, Activations::Plain { .. })
-    }
-    /// What tables of eight activations are made of, if the sums are of integers.
+    /// What tables of four activations are made of, if the sums are of integers and groups of whole bytes.
     pub(super) fn nibbles<'a>(&'a self, cut: &Cut) -> Option<Nibbles<'a>> {
         match self {
+            _ if !cut.bytes => None,
             Activations::Plain { rows, .. } => Some(Nibbles::Activations { rows, len: cut.len }),
             Activations::Int { tables, .. } | Activations::Rounded { tables, .. } => {
                 cut.nibbles.then(|| Nibbles::Tables { tables: tables.fours(), of_row: cut.tables() })
             }
             Activations::Half { .. } => None,
+        }
+    }
+}
+
+/// The sum of a group's activations, as integer accumulators are met by it.
+#[derive(Clone, Copy)]
+pub(super) enum Sum {
+    /// Beside the sums of exact entries.
+    Exact(i64),
+    /// Beside those of rounded entries, and the scale of these.
+    Rounded { scale: f32, sum: f32 },
+}
+
+impl Sum {
+    /// acc - z' * sum of activations: exact and rounded once, if the entries are exact.
+    fn term(self, acc: i64, zero: i32) -> f32 {
+        match self {
+            Sum::Exact(sum) => (acc - i64::from(zero) * sum) as f32,
+            Sum::Rounded { scale, sum } => scale * acc as f32 - zero as f32 * sum,
+        }
+    }
+    /// In single precision.
+    pub(super) fn single(self) -> f32 {
+        match self {
+            Sum::Exact(sum) => sum as f32,
+            Sum::Rounded { sum, .. } => sum,
         }
     }
 }

@@ -4,12 +4,13 @@
 //! the weights' bits in that plane; `psum[m][n] += (scale * factor) * (acc - z' * sum of the group's activations)`.
 //! The product is rounded, then the sum: there is no fused multiply-add. Where weights become FP16 (`k1h`), see [`super::dequantised`].
 
+use fearless_simd::Level;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use super::activations::{Activations, Column};
 use super::dequantised::Halves;
-use super::fast::{by_tables, odd_row};
+use super::fast::odd_row;
 use super::planes::{Layout, bits_at};
 use super::tables::{Cut, indices};
 use super::{LutShape, State, refuse};
@@ -73,13 +74,16 @@ impl State {
         }
         let cut = Cut::new(w.cols as usize, group, usize::from(ty.k));
         let activations = self.activations(ty, a, &cut)?;
-        let (bits, core_columns) = (acc_bits(ty.acc), self.lut.n as usize);
-        let product = Product { activations, weights, cut, rows, columns, core_columns, bits };
-        let tables =
-            product.cut.bytes && (product.activations.are_tables() || by_tables(format.kind, a.rows));
-        let nibbles = (tables && !self.look_ups).then(|| product.activations.nibbles(&product.cut));
-        match nibbles.flatten() {
-            Some(nibbles) => product.by_bytes(nibbles, &mut self.psum),
+        let product =
+            Product { activations, weights, cut, rows, columns, bits: acc_bits(ty.acc), level: self.level };
+        let nibbles = if self.look_ups { None } else { product.activations.nibbles(&product.cut) };
+        match nibbles {
+            Some(nibbles) => {
+                let mut space = std::mem::take(&mut self.space);
+                let result = product.by_bytes(nibbles, &mut space, &mut self.psum);
+                self.space = space;
+                result
+            }
             None => product.by_columns(&mut self.psum),
         }
     }
@@ -119,15 +123,15 @@ pub(super) struct Product<'a> {
     /// The first partial sum of each row of activations, and how far each column's is from it.
     pub(super) rows: Vec<usize>,
     pub(super) columns: Vec<usize>,
-    /// Columns of a core, whose partial sums lie together.
-    pub(super) core_columns: usize,
     /// Width of an integer accumulator.
     pub(super) bits: u32,
+    /// The vectors that there are.
+    pub(super) level: Level,
 }
 
 impl Product<'_> {
     /// As it is defined: column by column, group by group, row by row.
-    fn by_columns(&self, psum: &mut [f32]) -> Result<(), FaultKind> {
+    pub(super) fn by_columns(&self, psum: &mut [f32]) -> Result<(), FaultKind> {
         let Product { activations, weights, cut, .. } = self;
         let planes = weights.format.kind.planes();
         let mut column = Column { planes, indices: Vec::new(), odd: Vec::new() };
@@ -153,7 +157,7 @@ impl Product<'_> {
         Ok(())
     }
     /// What is wrong with an accumulator.
-    pub(super) fn overflow(&self, acc: i64, m: usize, n: usize, group: usize) -> FaultKind {
+    fn overflow(&self, acc: i64, m: usize, n: usize, group: usize) -> FaultKind {
         let bits = self.bits;
         let what = format!(
             "lmma: accumulator of {bits} bits overflows: {acc} at row {m}, column {n}, group {group}"
@@ -229,10 +233,13 @@ impl Weights<'_> {
     /// [`Self::scale`] of every column.
     pub(super) fn scales(&self, group: usize, out: &mut Vec<f32>) {
         let folded = self.format.kind.is_kv() && self.format.group != Group::Row;
-        if folded || self.format.kind.blocks().is_some() {
-            return out.extend((0..self.n).map(|n| self.scale(group, n)));
-        }
         let factor = self.format.kind.scale_factor();
+        if folded {
+            return out.extend(std::iter::repeat_n(factor, self.n));
+        }
+        if self.format.kind.blocks().is_some() {
+            return out.extend(self.singles(0, group).map(|scale| scale * factor));
+        }
         let stored = &self.bytes[2 * group * self.n..][..2 * self.n];
         let first = out.len();
         let halves: Vec<f16> = stored.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b)).collect();
@@ -261,6 +268,16 @@ impl Weights<'_> {
     pub(super) fn offset(&self, group: usize, n: usize) -> Option<f32> {
         let Some(Blocks { offset: true, .. }) = self.format.kind.blocks() else { return None };
         Some(self.single(self.layout.zeros, group, n))
+    }
+    /// [`Self::offset`] of every column.
+    pub(super) fn offsets(&self, group: usize, out: &mut Vec<f32>) {
+        if let Some(Blocks { offset: true, .. }) = self.format.kind.blocks() {
+            out.extend(self.singles(self.layout.zeros, group));
+        }
+    }
+    fn singles(&self, first: usize, group: usize) -> impl Iterator<Item = f32> {
+        let stored = &self.bytes[first + 4 * group * self.n..][..4 * self.n];
+        stored.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes))
     }
     fn single(&self, first: usize, group: usize, n: usize) -> f32 {
         let at = first + 4 * (group * self.n + n);

@@ -26,6 +26,7 @@ mod tests;
 
 use std::fmt::Display;
 
+use fearless_simd::Level;
 use half::f16;
 
 use crate::control::{FaultKind, Op, TileRef};
@@ -56,8 +57,12 @@ pub struct State {
     lut: LutShape,
     psum: Vec<f32>,
     look_ups: bool,
+    /// The vectors of this processor.
+    level: Level,
     /// The last weight record, kept for its space.
     record: Vec<u8>,
+    /// What the last product was looked up in, likewise.
+    space: fast::Space,
 }
 
 impl State {
@@ -71,7 +76,9 @@ impl State {
             lut,
             psum: vec![0.0; psums],
             look_ups: false,
+            level: Level::new(),
             record: Vec::new(),
+            space: fast::Space::default(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The meaning of instructions against independent restatements, and against hostile programs.
 
+mod fast;
 mod hostile;
 mod lut;
 mod math;

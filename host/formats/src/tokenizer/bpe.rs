@@ -12,8 +12,7 @@ use crate::gguf::{Gguf, ValueType};
 #[derive(Debug)]
 pub(super) struct Bpe<'a> {
     ids: HashMap<&'a str, u32>,
-    /// Rank and token of two tokens.
-    merges: HashMap<(u32, u32), (u32, u32)>,
+    merges: Merges,
     /// The token of each byte.
     bytes: Vec<u32>,
     splitter: &'static Splitter,
@@ -52,12 +51,43 @@ pub(super) fn bytes(text: &str) -> Vec<u8> {
     bytes
 }
 
+/// Rank and token of two tokens that merge.
+pub(super) type Merges = HashMap<(u32, u32), (u32, u32)>;
+
+/// The merges of a file.
+pub(super) fn merges(file: &Gguf<'_>, ids: &HashMap<&str, u32>) -> Result<Merges, FormatError> {
+    let key = "tokenizer.ggml.merges";
+    let list = file
+        .optional_array(key, ValueType::Str)?
+        .ok_or_else(|| FormatError::key(key, "not there", "an array of strings"))?;
+    let mut merges = HashMap::with_capacity(list.len as usize);
+    for (rank, pair) in list.iter().filter_map(|v| v.as_str()).enumerate() {
+        let wrong = || {
+            let found = format!("merge {rank} is `{}`", pair.escape_debug());
+            FormatError::key(key, found, "two tokens, a space between, that are a token together")
+        };
+        // No token that merges has a space: bytes are letters, and SentencePiece has U+2581 for it.
+        let (left, right) = pair.split_once(' ').ok_or_else(wrong)?;
+        let joined = [left, right].concat();
+        let [left, right, joined] =
+            [left, right, &joined].map(|text| ids.get(text).copied().ok_or_else(wrong));
+        merges.entry((left?, right?)).or_insert((rank as u32, joined?));
+    }
+    Ok(merges)
+}
+
+/// The first token of each text.
+pub(super) fn ids<'a>(tokens: &[(&'a str, TokenKind)]) -> HashMap<&'a str, u32> {
+    let mut ids = HashMap::with_capacity(tokens.len());
+    for (i, (text, _)) in tokens.iter().enumerate() {
+        ids.entry(*text).or_insert(i as u32);
+    }
+    ids
+}
+
 impl<'a> Bpe<'a> {
     pub(super) fn of(file: &Gguf<'a>, tokens: &[(&'a str, TokenKind)]) -> Result<Bpe<'a>, FormatError> {
-        let mut ids = HashMap::with_capacity(tokens.len());
-        for (i, (text, _)) in tokens.iter().enumerate() {
-            ids.entry(*text).or_insert(i as u32);
-        }
+        let ids = ids(tokens);
         let byte = |byte: u8| {
             ids.get(&*letter(byte).encode_utf8(&mut [0; 4])).copied().ok_or_else(|| {
                 FormatError::key(TOKENS, format!("no token for byte {byte}"), "one for each of the 256")
@@ -65,23 +95,7 @@ impl<'a> Bpe<'a> {
         };
         let bytes = (0..=255).map(byte).collect::<Result<_, _>>()?;
 
-        let key = "tokenizer.ggml.merges";
-        let list = file
-            .optional_array(key, ValueType::Str)?
-            .ok_or_else(|| FormatError::key(key, "not there", "an array of strings"))?;
-        let mut merges = HashMap::with_capacity(list.len as usize);
-        for (rank, pair) in list.iter().filter_map(|v| v.as_str()).enumerate() {
-            let wrong = || {
-                let found = format!("merge {rank} is `{}`", pair.escape_debug());
-                FormatError::key(key, found, "two tokens, a space between, that are a token together")
-            };
-            // A token may begin with a space only in vocabularies that are not byte-level.
-            let (left, right) = pair.split_once(' ').ok_or_else(wrong)?;
-            let joined = [left, right].concat();
-            let [left, right, joined] =
-                [left, right, &joined].map(|text| ids.get(text).copied().ok_or_else(wrong));
-            merges.entry((left?, right?)).or_insert((rank as u32, joined?));
-        }
+        let merges = merges(file, &ids)?;
         Ok(Bpe { ids, merges, bytes, splitter: Splitter::of(file)? })
     }
     /// Whether texts begin with a token of their own unless the file says otherwise.

@@ -1,10 +1,16 @@
-//! Hugging Face's `tokenizer.json`, byte-level BPE, as the keys of a GGUF file that say the same.
+//! Hugging Face's `tokenizer.json`, BPE of bytes or SentencePiece's, as the keys of a GGUF file that say the same.
+//!
+//! Merges of SentencePiece's kind are in the order of that file, not by scores; a few keys are our own (`tokenizer.lutsim`).
+//! `decoder` is not read: texts come back as that kind's do. Special tokens are found in the text as it stands, though a file may
+//! have them `normalized`.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::spaces::{self, Prefix, names, steps};
+use super::{RSTRIP, spm};
 use crate::error::FormatError;
 
 /// What is read of the file.
@@ -13,6 +19,7 @@ struct File {
     model: Bpe,
     #[serde(default)]
     added_tokens: Vec<Added>,
+    normalizer: Option<Value>,
     pre_tokenizer: Option<Value>,
     post_processor: Option<Value>,
 }
@@ -26,6 +33,10 @@ struct Bpe {
     merges: Vec<Merge>,
     #[serde(default)]
     byte_fallback: bool,
+    #[serde(default)]
+    ignore_merges: bool,
+    continuing_subword_prefix: Option<String>,
+    end_of_word_suffix: Option<String>,
 }
 
 /// Two tokens, as one text with a space between or as two.
@@ -42,6 +53,14 @@ struct Added {
     content: String,
     #[serde(default)]
     special: bool,
+    #[serde(default)]
+    normalized: bool,
+    #[serde(default)]
+    single_word: bool,
+    #[serde(default)]
+    lstrip: bool,
+    #[serde(default)]
+    rstrip: bool,
 }
 
 /// Expressions by which words are split, and what GGUF files call them.
@@ -60,8 +79,8 @@ const EXPRESSIONS: [(&str, &str); 2] = [
 /// begin and end a text.
 ///
 /// # Errors
-/// Text that is no JSON of that shape; a tokeniser that is not byte-level BPE, or that splits words in an unknown way; ids that
-/// are not 0 to the number of tokens.
+/// Text that is no JSON of that shape; a tokeniser that is not BPE, or that splits words or replaces characters in an unknown way;
+/// ids that are not 0 to the number of tokens.
 pub fn gguf_of(tokenizer: &[u8], config: &[u8]) -> Result<Vec<u8>, FormatError> {
     let json = |what: &str| {
         let what = what.to_owned();
@@ -70,11 +89,10 @@ pub fn gguf_of(tokenizer: &[u8], config: &[u8]) -> Result<Vec<u8>, FormatError> 
     let file: File = serde_json::from_slice(tokenizer).map_err(json("tokenizer.json"))?;
     let config: Value = serde_json::from_slice(config).map_err(json("config.json"))?;
     let kind = file.model.kind.as_deref().unwrap_or("BPE");
-    if kind != "BPE" || file.model.byte_fallback {
-        let found =
-            if file.model.byte_fallback { "BPE with `byte_fallback`".into() } else { format!("`{kind}`") };
-        return Err(FormatError::key("model.type", found, "byte-level BPE"));
+    if kind != "BPE" {
+        return Err(FormatError::key("model.type", format!("`{kind}`"), "`BPE`"));
     }
+    let style = Style::of(&file)?;
     let (tokens, kinds) = tokens(&file)?;
     let merges = file.model.merges.iter().map(|merge| match merge {
         Merge::Text(text) => text.clone(),
@@ -87,8 +105,18 @@ pub fn gguf_of(tokenizer: &[u8], config: &[u8]) -> Result<Vec<u8>, FormatError> 
         value.as_u64().or_else(|| value.get(0)?.as_u64())
     };
     let mut keys = Keys::default();
-    keys.text("tokenizer.ggml.model", "gpt2");
-    keys.text("tokenizer.ggml.pre", split(file.pre_tokenizer.as_ref())?);
+    match style {
+        Style::Bytes { pre } => {
+            keys.text("tokenizer.ggml.model", "gpt2");
+            keys.text("tokenizer.ggml.pre", pre);
+        }
+        Style::SentencePiece { prefix } => {
+            keys.text("tokenizer.ggml.model", "llama");
+            keys.text(spaces::KEY, prefix.name());
+        }
+    }
+    let rstrip: Vec<u32> = file.added_tokens.iter().filter(|t| t.rstrip).map(|t| t.id).collect();
+    keys.numbers(RSTRIP, &rstrip);
     keys.texts("tokenizer.ggml.tokens", tokens.into_iter().map(String::from));
     keys.numbers("tokenizer.ggml.token_type", &kinds);
     keys.texts("tokenizer.ggml.merges", merges);
@@ -101,10 +129,52 @@ pub fn gguf_of(tokenizer: &[u8], config: &[u8]) -> Result<Vec<u8>, FormatError> 
     Ok(keys.file())
 }
 
+/// How texts become tokens.
+enum Style {
+    /// Words, whose bytes are letters.
+    Bytes { pre: &'static str },
+    /// A text's characters, or the bytes of those that are no token.
+    SentencePiece { prefix: Prefix },
+}
+
+impl Style {
+    fn of(file: &File) -> Result<Style, FormatError> {
+        if let Some(token) = file.added_tokens.iter().find(|t| t.single_word || t.lstrip) {
+            let found = format!("`{}`", token.content.escape_debug());
+            return Err(FormatError::key("added_tokens", found, "none with `single_word` or `lstrip`"));
+        }
+        let Bpe { vocab, byte_fallback, ignore_merges, .. } = &file.model;
+        if !byte_fallback {
+            return Ok(Style::Bytes { pre: split(file.pre_tokenizer.as_ref())? });
+        }
+        let prefix = spaces::prefix(file.normalizer.as_ref(), file.pre_tokenizer.as_ref())?;
+        let affixes = [&file.model.continuing_subword_prefix, &file.model.end_of_word_suffix];
+        if *ignore_merges || affixes.into_iter().flatten().any(|affix| !affix.is_empty()) {
+            let expected = "no `ignore_merges`, no `continuing_subword_prefix` or `end_of_word_suffix`";
+            return Err(FormatError::key("model", "one of them", expected));
+        }
+        let bytes = vocab.keys().filter(|text| spm::byte(text).is_some()).count();
+        if bytes != 256 {
+            let expected = "256, `<0x00>` to `<0xFF>`";
+            return Err(FormatError::key("model.vocab", format!("{bytes} tokens of bytes"), expected));
+        }
+        // Spaces that a text has are not those that were put there: such a token would be found in other places.
+        let moved =
+            |t: &&Added| !t.special && t.normalized && (prefix == Prefix::Always || t.content.contains(' '));
+        if let Some(token) = file.added_tokens.iter().find(moved) {
+            let found = format!("`{}` is `normalized`", token.content.escape_debug());
+            return Err(FormatError::key("added_tokens", found, "special tokens, or texts as they stand"));
+        }
+        Ok(Style::SentencePiece { prefix })
+    }
+}
+
 /// Every token and its kind, by id.
 fn tokens(file: &File) -> Result<(Vec<&str>, Vec<u32>), FormatError> {
     let added = file.added_tokens.iter().map(|t| (t.content.as_str(), t.id, if t.special { 3 } else { 4 }));
-    let plain = file.model.vocab.iter().map(|(text, id)| (text.as_str(), *id, 1));
+    let Bpe { vocab, byte_fallback, .. } = &file.model;
+    let byte = |text: &str| *byte_fallback && spm::byte(text).is_some();
+    let plain = vocab.iter().map(|(text, id)| (text.as_str(), *id, if byte(text) { 6 } else { 1 }));
     let mut all: BTreeMap<u32, (&str, u32)> = BTreeMap::new();
     // Added tokens may be in the vocabulary too.
     plain.chain(added).for_each(|(text, id, kind)| {
@@ -122,10 +192,7 @@ fn tokens(file: &File) -> Result<(Vec<&str>, Vec<u32>), FormatError> {
 
 /// How words are split, as GGUF files call it.
 fn split(pre: Option<&Value>) -> Result<&'static str, FormatError> {
-    let steps = match pre.and_then(|pre| pre.get("pretokenizers")).and_then(Value::as_array) {
-        Some(steps) => steps.iter().collect(),
-        None => pre.into_iter().collect::<Vec<_>>(),
-    };
+    let steps = steps(pre, "pretokenizers");
     let is = |step: &Value, kind: &str| step["type"] == kind;
     let wrong = |found: String| {
         Err(FormatError::key("pre_tokenizer", found, "the words of GPT-2, Llama 3 or Qwen2, as bytes"))
@@ -144,7 +211,7 @@ fn split(pre: Option<&Value>) -> Result<&'static str, FormatError> {
                 None => wrong(format!("`{}`", pattern.chars().take(60).collect::<String>())),
             }
         }
-        _ => wrong(steps.iter().map(|step| step["type"].to_string()).collect::<Vec<_>>().join(", ")),
+        _ => wrong(names(&steps)),
     }
 }
 

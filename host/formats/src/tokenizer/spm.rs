@@ -1,8 +1,11 @@
-//! SentencePiece's BPE: characters merge by the score of what they become; a character without a token becomes its bytes.
+//! SentencePiece's BPE: characters merge by the score of what they become, or in the order of a list where a file has no scores; a
+//! character without a token becomes its bytes.
 
 use std::collections::HashMap;
 
+use super::bpe::{self, Merges};
 use super::merge::{merge, symbols};
+use super::spaces::Prefix;
 use super::{TOKENS, TokenKind};
 use crate::error::FormatError;
 use crate::gguf::{Gguf, ValueType};
@@ -10,14 +13,15 @@ use crate::gguf::{Gguf, ValueType};
 /// What a space is in tokens.
 pub(super) const SPACE: &str = "\u{2581}";
 
-/// Vocabulary with scores.
+/// Vocabulary with scores, or merges.
 #[derive(Debug)]
 pub(super) struct Spm<'a> {
     /// Key (the higher the score, the lower) and id of each text.
     pieces: HashMap<&'a str, (u32, u32)>,
     bytes: Vec<Option<u32>>,
     unknown: Option<u32>,
-    add_space: bool,
+    merges: Option<Merges>,
+    prefix: Prefix,
 }
 
 impl<'a> Spm<'a> {
@@ -28,15 +32,29 @@ impl<'a> Spm<'a> {
     ) -> Result<Spm<'a>, FormatError> {
         let key = "tokenizer.ggml.scores";
         let wrong = |found: String| FormatError::key(key, found, format!("{} finite numbers", tokens.len()));
-        let scores = file.optional_array(key, ValueType::F32)?.ok_or_else(|| wrong("not there".into()))?;
-        if scores.len != tokens.len() as u64 {
-            return Err(wrong(format!("{} numbers", scores.len)));
-        }
+        let scores = file.optional_array(key, ValueType::F32)?;
+        // Old files have both: scores then say it all.
+        let merges = match &scores {
+            Some(scores) if scores.len != tokens.len() as u64 => {
+                return Err(wrong(format!("{} numbers", scores.len)));
+            }
+            Some(_) => None,
+            None if file.get("tokenizer.ggml.merges").is_some() => {
+                Some(bpe::merges(file, &bpe::ids(tokens))?)
+            }
+            None => return Err(wrong("not there".into())),
+        };
+        let mut scores = scores.iter().flat_map(|scores| scores.iter());
         let mut pieces = HashMap::with_capacity(tokens.len());
         let mut bytes = vec![None; 256];
-        for (i, (&(text, kind), score)) in tokens.iter().zip(scores.iter()).enumerate() {
-            let score = score.as_f64().filter(|s| s.is_finite());
-            let score = score.ok_or_else(|| wrong(format!("not one for token {i}")))? as f32;
+        for (i, &(text, kind)) in tokens.iter().enumerate() {
+            let score = match &merges {
+                Some(_) => 0.0,
+                None => {
+                    let score = scores.next().and_then(|score| score.as_f64()).filter(|s| s.is_finite());
+                    score.ok_or_else(|| wrong(format!("not one for token {i}")))? as f32
+                }
+            };
             match kind {
                 TokenKind::Normal | TokenKind::UserDefined => {
                     // Of two tokens with one text the first is it.
@@ -60,23 +78,27 @@ impl<'a> Spm<'a> {
             let found = format!("no token for byte {byte}, and none for what is unknown");
             return Err(FormatError::key(TOKENS, found, "either"));
         }
-        let add_space = file.optional_bool("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
-        Ok(Spm { pieces, bytes, unknown, add_space })
+        Ok(Spm { pieces, bytes, unknown, merges, prefix: Prefix::of(file)? })
     }
     /// Whether a space is put before a text.
     pub(super) fn adds_space(&self) -> bool {
-        self.add_space
+        self.prefix != Prefix::Never
     }
-    /// Appends the ids of a text that begins, or that follows a special token.
-    pub(super) fn encode(&self, text: &str, ids: &mut Vec<u32>) {
-        let prefix = if self.add_space { SPACE } else { "" };
-        let text = format!("{prefix}{}", text.replace(' ', SPACE));
+    /// Appends the ids of a text that begins (`first`), or that follows a special token.
+    pub(super) fn encode(&self, text: &str, first: bool, ids: &mut Vec<u32>) {
+        let mut text = text.replace(' ', SPACE);
+        if self.prefix.before(&text, first) {
+            text.insert_str(0, SPACE);
+        }
         let id = |text: &str| self.pieces.get(text).map(|&(_, id)| id);
         let mut all = symbols(text.char_indices().map(|(at, c)| {
             let len = c.len_utf8();
             (len, id(&text[at..at + len]))
         }));
-        merge(&mut all, |left, right| self.pieces.get(&text[left.at..right.at + right.len]).copied());
+        merge(&mut all, |left, right| match &self.merges {
+            Some(merges) => merges.get(&(left.id?, right.id?)).copied(),
+            None => self.pieces.get(&text[left.at..right.at + right.len]).copied(),
+        });
         for symbol in all.iter().filter(|s| s.len > 0) {
             match symbol.id {
                 Some(id) => ids.push(id),
