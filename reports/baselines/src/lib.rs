@@ -25,4 +25,4 @@ pub mod slide;
 
 pub use analysis::{Analysis, Bound, Bytes, Count, Memory, Operator, Stage, StageKind};
 pub use hardware::{Hardware, HardwareError, Limits};
-pub use shape::{Activation, Setting, Shape, Stored};
+pub use shape::{Activation, Experts, Setting, Shape, Stored, Window};
