@@ -128,6 +128,56 @@ fn experts_and_windows_are_counted() {
     assert_eq!((times("qk_matmul"), times("qk_matmul_window")), (1.into(), 2.into()));
 }
 
+/// Every processor that people run low-bit models on has a roof, and nobody publishes a rate above it.
+#[test]
+fn processors_have_roofs_above_what_is_published() {
+    let machines = [
+        (
+            "x-elite",
+            vec!["Snapdragon X Elite", "Surface Laptop 7 (Snapdragon X Elite, Better Performance mode)"],
+        ),
+        ("8gen3", vec![]),
+        ("pi5", vec!["Raspberry Pi 5"]),
+        ("orin-cpu", vec!["AGX Orin", "AGX Orin (MAXN)"]),
+        ("m1", vec![]),
+        ("m1-pro", vec![]),
+        ("m1-max", vec![]),
+        ("m1-ultra", vec![]),
+        ("m2", vec![]),
+        ("m2-pro", vec![]),
+        ("m2-max", vec![]),
+        ("m2-ultra", vec!["M2-Ultra", "Apple M2 Ultra"]),
+        ("i7-13700h", vec![]),
+        ("i7-13800h", vec!["Intel i7-13800H"]),
+        ("i5-1035g7", vec![]),
+    ];
+    let mut rates = 0;
+    for (machine, devices) in machines {
+        let args =
+            ["roofline", "--hardware", machine, "--model", "llama-2-7b", "--weight-bits", "2", "--json"];
+        let (code, out, err) = lutsim(Path::new("."), &[&args[..], &["--seq", "1"]].concat());
+        assert_eq!((code, err.as_str()), (0, ""), "{machine}");
+        let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+        let most = 1.0 / json["stages"][1]["seconds"].as_f64().unwrap();
+        let rows = lutsim_baselines::published::rows();
+        let of = |row: &&lutsim_baselines::published::Row| {
+            let cpu = ["T-MAC", "T-MAC (CPU)", "llama.cpp", "llama.cpp Q2_K", "bitnet.cpp"];
+            devices.contains(&row.device.as_str())
+                && cpu.contains(&row.system.as_str())
+                && row.model.starts_with("Llama-2-7B")
+                && row.weight_bits == "2"
+                && row.unit.starts_with("tokens/s")
+                && row.metric == "decode_throughput"
+        };
+        for row in rows.iter().filter(of) {
+            let rate: f64 = row.value.parse().unwrap();
+            assert!(rate < most, "{machine}: {rate} of at most {most}, {row:?}");
+            rates += 1;
+        }
+    }
+    assert!(rates > 40, "{rates}");
+}
+
 #[test]
 fn overrides_replace_the_machines_numbers() {
     let args = ["--bandwidth", "1536e9", "--peak", "309.677e12", "--accounting", "llm-viewer", "--json"];
