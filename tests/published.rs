@@ -29,6 +29,22 @@ fn fitted_rows_are_met() {
     }
 }
 
+/// Batches of 32 on GPUs with matrix units are near where the types are known to them, and nearer than without tiles of rows.
+#[test]
+fn batches_are_predicted() {
+    let pairs = published::pairs();
+    let batches =
+        || pairs.iter().filter(|p| p.row.batch == "32" && p.row.kind() == Metric::Layer && !p.fitted);
+    let spread = Spread::of(batches()).unwrap();
+    assert!(spread.rows >= 50 && spread.median <= 0.3, "{} rows, median {}", spread.rows, spread.median);
+    let mut without: Vec<f64> = batches().map(|p| (p.published / p.unpadded - 1.0).abs()).collect();
+    without.sort_by(f64::total_cmp);
+    assert!(spread.median < 0.6 * without[without.len() / 2], "{}", without[without.len() / 2]);
+    // One row alone, and a prompt, are what they were.
+    let others = pairs.iter().filter(|p| p.row.batch != "32");
+    assert!(others.filter(|p| p.ours != p.unpadded).count() == 0);
+}
+
 /// Each engine is held against rows that it was not fitted on, W4A16 kernels and NPUs included.
 #[test]
 fn every_engine_predicts() {
