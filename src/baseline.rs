@@ -270,6 +270,25 @@ pub(crate) fn engine_subject(
     let seconds = engine.seconds(m, &factors, &row, &size).unwrap_or_else(|| panic!("no format of {row:?}"));
     let format = engine.format(&row).unwrap_or_else(|| panic!("no format of {row:?}"));
     let bytes = (size.linear * format.stored + size.head * format.head) / 8.0;
+    let pace = engine.pace(m, &published::rows(), &crate::published::size);
+    let pace = pace.unwrap_or_else(|why| panic!("{why}"));
+    let asked = (w.prompt > 0 && record.phases.prefill.is_some()).then(|| {
+        let row = Row { context: w.prompt.to_string(), ..row.clone() };
+        engine.prompt_seconds(m, (&factors, pace), &row, &size)
+    });
+    // Sequences one after another.
+    let first_token = asked.flatten().map(|seconds| seconds * w.prompt as f64);
+    let prefill = first_token.map(|seconds| PhaseFigures {
+        tokens: w.batch * w.prompt,
+        seconds: seconds * w.batch as f64,
+        joules_per_token: None,
+        ops: (2.0 * (size.linear + size.attention * w.prompt as f64 / 2.0)) * (w.batch * w.prompt) as f64,
+        dram_bytes: (bytes + size.kv_bytes * w.prompt as f64) * w.batch as f64,
+    });
+    let said = match first_token {
+        Some(_) => "prefill from a published rate of prompts, of the layers' products alone",
+        None => "of prefill nothing is said",
+    };
     let decode = record.phases.decode.is_some().then(|| PhaseFigures {
         tokens: w.batch * w.generate,
         seconds: seconds * w.generate as f64,
@@ -284,15 +303,15 @@ pub(crate) fn engine_subject(
         work: Subject::of_record(name, record).work,
         size: Some((bytes as u64, w.parameters)),
         lengths: (w.prompt, w.generate, w.context + w.prompt),
-        first_token: None,
-        prefill: None,
+        first_token,
+        prefill,
         decode,
         area: None,
         bandwidth: m.bandwidth.value,
         peaks: Vec::new(),
         notes: vec![format!(
             "{name} is a rate that follows from published ones (docs/validation-published.md), weights in {:.2} bits, cache in FP16; \
-             of prefill nothing is said",
+             {said}",
             format.stored
         )],
     })

@@ -4,9 +4,13 @@
 //! reports/published/results.csv --rows an engine's file names--> its factors --> all other rows, predicted
 //! ```
 
+mod batches;
+mod prompts;
+
 use std::fmt::Write;
 
 use lutsim_baselines::engine::{self, Engine, Factors, Machine, Size};
+use lutsim_baselines::prompt::Pace;
 use lutsim_baselines::published::{self, Metric, Row};
 use lutsim_host::model::Model;
 use lutsim_reports::quantity::{digits, percent};
@@ -101,10 +105,19 @@ fn fits(engines: &[(&str, Engine)], rows: &[Row]) -> Vec<Vec<Factors>> {
     engines.iter().map(|(_, e)| of(e)).collect()
 }
 
+/// Paces of prefill of every engine on every machine.
+fn paces(engines: &[(&str, Engine)], rows: &[Row]) -> Vec<Vec<Option<Pace>>> {
+    let of = |e: &Engine| {
+        let of = |m: &Machine| e.pace(m, rows, &size).unwrap_or_else(|why| panic!("{why}"));
+        e.machines.iter().map(of).collect()
+    };
+    engines.iter().map(|(_, e)| of(e)).collect()
+}
+
 /// All rows that an engine speaks of, in the order of the file.
 pub fn pairs() -> Vec<Pair> {
     let (engines, rows) = (engine::engines(), published::rows());
-    let factors = fits(&engines, &rows);
+    let (factors, paces) = (fits(&engines, &rows), paces(&engines, &rows));
     let pair = |row: &Row| {
         if row.kind() == Metric::Other {
             return None;
@@ -113,6 +126,14 @@ pub fn pairs() -> Vec<Pair> {
         let engine = &engines[e].1;
         let which = engine.machines.iter().position(|x| x == m)?;
         let factors = factors[e][which];
+        if row.kind() == Metric::Prefill {
+            // A pace may be of another machine's row; without one nothing is said.
+            let pace = paces[e][which]?;
+            let ours = engine.prompt_seconds(m, (&factors, Some(pace)), row, &size(row)?)?;
+            let fitted = engine.machines.iter().any(|m| engine.is_prompt_fitted(m, row));
+            let (engine, published) = (engine.name.clone(), row.seconds());
+            return Some(Pair { row: row.clone(), engine, published, ours, unpadded: ours, fitted });
+        }
         let ours = engine.seconds(m, &factors, row, &size(row)?)?;
         let unpadded = engine.seconds(m, &Factors { rows: 1.0, ..factors }, row, &size(row)?)?;
         // A fit may be of another machine's row.
@@ -169,7 +190,8 @@ pub fn published_markdown() -> String {
     let pairs = pairs();
     let mut out = String::from(INTRODUCTION);
     spreads(&mut out, &pairs);
-    batches(&mut out, &pairs);
+    batches::section(&mut out, &pairs);
+    prompts::section(&mut out, &pairs);
     claims(&mut out, &pairs);
     factors(&mut out);
     largest(&mut out, &pairs);
@@ -185,7 +207,8 @@ fn spreads(out: &mut String, pairs: &[Pair]) {
     let mut names: Vec<&str> = pairs.iter().map(|p| p.engine.as_str()).collect();
     names.sort_unstable();
     names.dedup();
-    for (kind, what) in [(Metric::Decode, "decode"), (Metric::Layer, "layers")] {
+    for (kind, what) in [(Metric::Decode, "decode"), (Metric::Layer, "layers"), (Metric::Prefill, "prefill")]
+    {
         for engine in std::iter::once(None).chain(names.iter().map(|n| Some(*n))) {
             let of = || {
                 let of = |p: &&Pair| p.row.kind() == kind && engine.is_none_or(|e| e == p.engine);
@@ -203,43 +226,6 @@ fn spreads(out: &mut String, pairs: &[Pair]) {
                 percent(s.worst),
             );
         }
-    }
-}
-
-/// Batches of 32: what they are held back by, and how well it predicts.
-fn batches(out: &mut String, pairs: &[Pair]) {
-    out.push_str(
-        "\n## Batches of 32\n\nThe published time is that of the whole batch at a context of one token: keys and values are less than 0.1 % of the bytes, \
-         and vLLM's layers are met without a term of their own, so it is neither these nor the units. Kernels of matrix units multiply tiles of \
-         rows, and 32 rows leave a tile in part empty: on the A100, 4-bit weights of a 14336 x 57344 matrix take 0.998 ms (the artefact's figure \
-         12) where their bytes take 0.23; that is 53 of 312 TFLOPS, and with 128 rows 211, the share of the peak that prefill reaches. So a \
-         batch takes the operations of a least number of rows, which for each GPU follows from one row (Llama-2-70B, 4 bits); the others are \
-         predictions.\n\nWhat is left: one number stands for the tiles of all matrices, and those of BLOOM-176B, which are larger, lose less: on \
-         the A6000, which was near without tiles, it makes them worse. Types that a GPU has no instructions for are converted at a rate of \
-         their own (MXFP8 takes five times as long as INT4 on the V100, NF4 twice as long on the MI250). INT8 products have another peak, \
-         which prefill does not reach either. One more number for each would meet those rows and predict none.\n\n| engine | device | predicted | median | median without tiles | largest |\n\
-         |---|---|---|---|---|---|\n",
-    );
-    let of = |p: &&Pair| p.row.batch == "32" && p.row.kind() == Metric::Layer && !p.fitted;
-    let mut places: Vec<(&str, &str)> =
-        pairs.iter().filter(of).map(|p| (&*p.engine, &*p.row.device)).collect();
-    places.sort_unstable();
-    places.dedup();
-    for place in places {
-        let here = || pairs.iter().filter(of).filter(|p| (&*p.engine, &*p.row.device) == place);
-        let mut without: Vec<f64> = here().map(|p| (p.published / p.unpadded - 1.0).abs()).collect();
-        without.sort_by(f64::total_cmp);
-        let Some(s) = Spread::of(here()) else { continue };
-        let _ = writeln!(
-            out,
-            "| {} | {} | {} | {} | {} | {} |",
-            place.0,
-            place.1,
-            s.rows,
-            percent(s.median),
-            percent(without[((without.len() - 1) as f64 * 0.5).round() as usize]),
-            percent(s.worst),
-        );
     }
 }
 
@@ -461,7 +447,11 @@ pub fn published_csv() -> String {
     put(&header);
     for p in pairs() {
         let r = &p.row;
-        let measured = if r.kind() == Metric::Decode { "token" } else { "layer" };
+        let measured = match r.kind() {
+            Metric::Decode => "token",
+            Metric::Prefill => "token of a prompt",
+            Metric::Layer | Metric::Other => "layer",
+        };
         let [published, ours] = [p.published, p.ours].map(|t| format!("{t:.4e}"));
         let error = format!("{:+.3}", p.error());
         put(&[

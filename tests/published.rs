@@ -45,6 +45,36 @@ fn batches_are_predicted() {
     assert!(others.filter(|p| p.ours != p.unpadded).count() == 0);
 }
 
+/// Rates of prompts that nothing was fitted on.
+#[test]
+fn prefill_rates_are_predicted() {
+    let pairs = published::pairs();
+    let prefill = || pairs.iter().filter(|p| p.row.kind() == Metric::Prefill);
+    let fitted = prefill().filter(|p| p.fitted).count();
+    let spread = Spread::of(prefill()).unwrap();
+    assert!(spread.rows >= 25 && fitted <= 9, "{} predicted, {fitted} fitted", spread.rows);
+    assert!(spread.median <= 0.35, "median {}", spread.median);
+}
+
+/// The prefill of an engine beside a run is the published one of the same model; where none is published nothing is said.
+#[test]
+fn prompts_beside_an_engine() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = ["run", "--config", "snapdragon_like", "--prompt", "256", "--generate", "1", "--out", "run"];
+    assert_eq!(lutsim(folder.path(), &run).0, 0);
+    let names = ["compare", "run", "t-mac@x-elite", "llama-cpp@x-elite", "t-mac@pi5", "--json"];
+    let (code, out, err) = lutsim(folder.path(), &names);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let said: Value = serde_json::from_str(&out).unwrap();
+    let rate = |i: usize| said["subjects"][i]["prefill"]["tokens_per_second"].as_f64();
+    // Llama-2-7B with 2 bits on eight threads: 94.4 and 21.3 tokens/s were published.
+    assert!((rate(1).unwrap() / 94.4 - 1.0).abs() < 0.01, "{:?}", rate(1));
+    assert!((rate(2).unwrap() / 21.3 - 1.0).abs() < 0.01, "{:?}", rate(2));
+    let first = said["subjects"][1]["first_token_seconds"].as_f64().unwrap();
+    assert!((first - 256.0 / rate(1).unwrap()).abs() < 1e-9, "{first}");
+    assert_eq!(rate(3), None);
+}
+
 /// Each engine is held against rows that it was not fitted on, W4A16 kernels and NPUs included.
 #[test]
 fn every_engine_predicts() {

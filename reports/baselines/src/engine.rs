@@ -13,6 +13,7 @@
 
 use serde::Deserialize;
 
+use crate::prompt::Prefill;
 use crate::published::{Metric, Row};
 use crate::shape::Shape;
 
@@ -28,7 +29,7 @@ pub enum Work {
 
 impl Work {
     /// Per weight of `bits`.
-    fn per_weight(self, bits: f64) -> f64 {
+    pub(crate) fn per_weight(self, bits: f64) -> f64 {
         match self {
             Work::Planes => bits + 0.5,
             Work::Weights => 1.0,
@@ -125,6 +126,8 @@ pub struct Machine {
     /// The rows.
     #[serde(default)]
     pub fitted_on: Vec<Fitted>,
+    /// What prefill follows from, where a rate of it is published.
+    pub prefill: Option<Prefill>,
 }
 
 /// An engine.
@@ -373,7 +376,7 @@ impl Factors {
 
 impl Machine {
     /// Threads that help.
-    fn helping(&self, row: &Row) -> f64 {
+    pub(crate) fn helping(&self, row: &Row) -> f64 {
         let most = self.threads.unwrap_or(1);
         // "unlimited" or not said: as many as help.
         f64::from(row.threads.parse::<u32>().unwrap_or(most).min(most))

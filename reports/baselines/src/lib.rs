@@ -19,6 +19,7 @@ pub mod engine;
 pub mod hardware;
 pub mod llm_viewer;
 pub mod physical;
+pub mod prompt;
 pub mod published;
 pub mod shape;
 pub mod slide;
