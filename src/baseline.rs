@@ -286,7 +286,7 @@ pub(crate) fn engine_subject(
         dram_bytes: (bytes + size.kv_bytes * w.prompt as f64) * w.batch as f64,
     });
     let said = match first_token {
-        Some(_) => "prefill from a published rate of prompts, of the layers' products alone",
+        Some(_) => "prefill from a published rate of prompts",
         None => "of prefill nothing is said",
     };
     let decode = record.phases.decode.is_some().then(|| PhaseFigures {

@@ -54,7 +54,7 @@ fn built_in(name: &str) -> Size {
 }
 
 /// The dimensions of a row's model, if they are known.
-pub(crate) fn size(row: &Row) -> Option<Size> {
+pub fn size(row: &Row) -> Option<Size> {
     if let Some((_, name)) = MODELS.iter().find(|(part, _)| row.model.contains(part)) {
         let all = built_in(name);
         return Some(match row.kind() {

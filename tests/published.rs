@@ -75,6 +75,35 @@ fn prompts_beside_an_engine() {
     assert_eq!(rate(3), None);
 }
 
+/// However short a prompt is, its weights are read once.
+#[test]
+fn short_prompts_read_their_weights() {
+    let pairs = published::pairs();
+    let long =
+        pairs.iter().find(|p| p.row.device == "A100 PCIe 80GB" && p.row.kind() == Metric::Prefill).unwrap();
+    let engines = lutsim_baselines::engine::engines();
+    let (_, engine) = engines.iter().find(|(name, _)| *name == "llama-cpp-gpu").unwrap();
+    let machine = engine.machine(&long.row).unwrap();
+    let size = lutsim_baselines::engine::Size {
+        linear: 7e9,
+        head: 5e8,
+        layers: 32.0,
+        kv_bytes: 0.0,
+        attention: 0.0,
+    };
+    let rows = lutsim_baselines::published::rows();
+    let factors = engine.factors(machine, &rows, &published::size).unwrap();
+    let pace = engine.pace(machine, &rows, &published::size).unwrap();
+    let of = |context: &str| {
+        let row = lutsim_baselines::published::Row { context: context.into(), ..long.row.clone() };
+        engine.prompt_seconds(machine, (&factors, pace), &row, &size).unwrap()
+    };
+    let format = engine.format(&long.row).unwrap();
+    let read = (7e9 * format.stored + 5e8 * format.head) / 8.0 / (1935e9 * factors.share);
+    assert!((of("1") / read - 1.0).abs() < 1e-12 && (of("2") / of("1") - 0.5).abs() < 1e-12);
+    assert!(of("1024") < of("1") / 10.0 && of("1024") == of("4096"));
+}
+
 /// Each engine is held against rows that it was not fitted on, W4A16 kernels and NPUs included.
 #[test]
 fn every_engine_predicts() {

@@ -11,7 +11,7 @@ use super::{Pair, Spread, paces};
 /// What prefill follows from, and how well other rows are predicted.
 pub(super) fn section(out: &mut String, pairs: &[Pair]) {
     out.push_str(
-        "\n## Prefill\n\nThe tokens of a prompt share the weights that are read, so products alone count: `work / (rate x threads)` on CPUs, \
+        "\n## Prefill\n\nThe tokens of a prompt share the weights that are read, so products count, unless reading the weights once takes longer: `work / (rate x threads)` on CPUs, \
          `operations / (peak share x peak)` on GPUs, each factor from one row. Other numbers of threads, other types and other GPUs are \
          predictions. The cores of the i7 get slower the more of them run, which no factor here says; a GPU with other matrix units reaches \
          another share of its peak (H100), and FP16 on the A100 SXM was published at an eleventh of the PCIe card's rate, which is kept as it \

@@ -1,4 +1,5 @@
-//! How fast an engine takes a prompt: products alone, since the tokens of a prompt share every weight that is read.
+//! How fast an engine takes a prompt: its products, since the tokens of a prompt share every weight that is read; but no prompt is so
+//! short that its weights are not read once.
 //!
 //! ```text
 //!   CPU:  t = work / (rate * threads)                 rate follows from a published row of prefill
@@ -93,13 +94,15 @@ impl Engine {
         row: &Row,
         size: &Size,
     ) -> Option<f64> {
-        if let Some(Pace(pace)) = pace {
-            return Some(self.full(machine, row, size)? / pace);
-        }
-        let (peak, format) = (machine.peak.as_ref()?, self.format(row)?);
+        let format = self.format(row)?;
         let length: f64 = row.context.parse().ok()?;
-        let products = 2.0 * length * (size.linear + size.attention * length / 2.0);
         let bytes = (size.linear * format.stored + size.head * format.head) / 8.0 + size.kv_bytes * length;
+        if let Some(Pace(pace)) = pace {
+            let read = bytes / (machine.bandwidth.value * factors.share) / length;
+            return Some((self.full(machine, row, size)? / pace).max(read));
+        }
+        let peak = machine.peak.as_ref()?;
+        let products = 2.0 * length * (size.linear + size.attention * length / 2.0);
         let parts =
             [products / (peak.value * factors.peak_share), bytes / (machine.bandwidth.value * factors.share)];
         let seconds = parts[0].hypot(parts[1]) + factors.launch * size.layers;
