@@ -2,7 +2,7 @@
 
 use lutsim_baselines::engine::{Engine, Size};
 use lutsim_baselines::published::{self, Row};
-use lutsim_baselines::{Activation, Hardware, Setting, Shape, Stage, Stored, physical};
+use lutsim_baselines::{Activation, Experts, Hardware, Setting, Shape, Stage, Stored, Window, physical};
 use lutsim_isa::{Group, WeightFormat, WeightKind};
 use lutsim_record::{Band, Record};
 use lutsim_reports::Ceiling;
@@ -24,20 +24,11 @@ fn missing(key: &str) -> Failure {
 /// The dimensions of the model that a record ran.
 ///
 /// # Errors
-/// The record lacks one, or the model has what no roofline knows yet.
+/// The record lacks one.
 fn shape(model: &Value) -> Result<Shape, Failure> {
     let int = |key: &str| model[key].as_u64().and_then(|n| u32::try_from(n).ok()).ok_or_else(|| missing(key));
     let flag = |key: &str| model[key].as_bool().ok_or_else(|| missing(key));
     let text = |key: &str| model[key].as_str().ok_or_else(|| missing(key));
-    for (key, what) in [("experts", "MLPs of experts"), ("window", "attention over a window")] {
-        if !model[key].is_null() {
-            return Err(UserError::Refused {
-                what: format!("{} has {what}: no roofline of those yet", text("name")?),
-                help: "compare runs alone".into(),
-            }
-            .into());
-        }
-    }
     let activation = match text("activation")? {
         "silu" => Activation::Silu,
         "gelu" => Activation::Gelu,
@@ -66,7 +57,41 @@ fn shape(model: &Value) -> Result<Shape, Failure> {
         learned_positions: !model["positions"]["learned_offset"].is_null(),
         tied: flag("tied_embeddings")?,
         biases: [flag("qkv_bias")?, flag("output_bias")?, flag("mlp_bias")?],
+        experts: experts(&model["experts"])?,
+        window: window(&model["window"], int("layers")?)?,
     })
+}
+
+fn whole(value: &Value) -> Option<u32> {
+    value.as_u64().and_then(|n| u32::try_from(n).ok())
+}
+
+/// Experts of the record's model, if it has them.
+fn experts(value: &Value) -> Result<Option<Experts>, Failure> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    match (whole(&value["count"]), whole(&value["used"])) {
+        (Some(count), Some(used)) if used > 0 && used <= count => Ok(Some(Experts { count, used })),
+        _ => Err(missing("experts")),
+    }
+}
+
+/// The window of the record's model, if it has one: in all layers, in every other, or from one on.
+fn window(value: &Value, layers: u32) -> Result<Option<Window>, Failure> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let with = match (value["layers"].as_str(), whole(&value["layers"]["from"])) {
+        (Some("all"), _) => Some(layers),
+        (Some("even"), _) => Some(layers.div_ceil(2)),
+        (None, Some(from)) => Some(layers.saturating_sub(from)),
+        _ => None,
+    };
+    match (whole(&value["tokens"]).filter(|tokens| *tokens > 0), with) {
+        (Some(tokens), Some(layers)) => Ok(Some(Window { tokens, layers })),
+        _ => Err(missing("window")),
+    }
 }
 
 /// Bits of a weight's code, and those that are stored of the head.
@@ -108,35 +133,53 @@ pub(crate) fn subject(name: &str, hardware: &Hardware, record: &Record) -> Resul
         stored,
         flash: false,
     };
-    let figures = |stage: &Stage, times: f64, tokens: u64| {
-        let seconds = stage.seconds * times;
-        let rate = tokens as f64 / seconds;
+    // Stages, and how often each comes.
+    let figures = |parts: &[(Stage, f64)], tokens: u64| {
+        let sum = |of: &dyn Fn(&Stage) -> f64| parts.iter().map(|(stage, times)| of(stage) * times).sum();
+        let seconds: f64 = sum(&|stage| stage.seconds);
         PhaseFigures {
             tokens,
             seconds,
             joules_per_token: hardware.power.as_ref().map(|watts| {
-                let joules = watts.value / rate;
+                let joules = watts.value * seconds / tokens as f64;
                 Band { mid: joules, low: joules, high: joules }
             }),
-            ops: stage.ops.real() * times,
-            dram_bytes: stage.access * times,
+            ops: sum(&|stage| stage.ops.real()),
+            dram_bytes: sum(&|stage| stage.access),
         }
     };
+    let stages = |length: u64| physical::analyze(&shape, &setting(length), hardware).stages;
     let prefill = (w.prompt > 0 && record.phases.prefill.is_some()).then(|| {
-        let analysis = physical::analyze(&shape, &setting(w.prompt), hardware);
-        figures(&analysis.stages[0], 1.0, w.batch * w.prompt)
+        let [prefill, _] = stages(w.prompt);
+        figures(&[(prefill, 1.0)], w.batch * w.prompt)
     });
-    // Decode gets slower with each token; the one in the middle is the mean, since every part is linear in the context.
+    // Decode gets slower with each token; the one in the middle, or the two, are the mean, since every part is linear in the context, up
+    // to where it fills a window and from there on.
     let decode = record.phases.decode.as_ref().map(|_| {
-        let middle = w.context + w.prompt + w.generate.div_ceil(2);
-        let analysis = physical::analyze(&shape, &setting(middle), hardware);
-        figures(&analysis.stages[1], w.generate as f64, w.batch * w.generate)
+        let before = w.context + w.prompt;
+        let full = shape.window.map_or(0, |window| u64::from(window.tokens).saturating_sub(before));
+        let full = full.min(w.generate);
+        let mut parts = Vec::new();
+        for (before, tokens) in [(before, full), (before + full, w.generate - full)] {
+            for middle in [tokens.div_ceil(2), tokens / 2 + 1] {
+                let [_, decode] = stages(before + middle);
+                parts.push((decode, tokens as f64 / 2.0));
+            }
+        }
+        figures(&parts, w.batch * w.generate)
     });
-    let mut notes = vec![format!(
+    let mut notes = Vec::new();
+    if let Some(experts) = shape.experts {
+        notes.push(format!(
+            "{name} reads as many of the {} experts as are to be expected if each token's {} are drawn alike",
+            experts.count, experts.used
+        ));
+    }
+    notes.push(format!(
         "{name} is a roof: every operand crosses DRAM ({}) once per operator, operators follow one another at the peak; nothing \
          can be faster",
         quoted(&hardware.bandwidth)
-    )];
+    ));
     if let Some(power) = &hardware.power {
         notes.push(format!("{name}: energy at its rated power, {}", quoted(power)));
     }
@@ -172,6 +215,22 @@ pub(crate) fn engine_subject(
     let w = &record.workload;
     let shape = shape(&record.provenance.config["model"])?;
     let (code, _) = weight_bits(record, &shape)?;
+    let last = w.context + w.prompt + w.generate;
+    let unlike = match (shape.experts, shape.window) {
+        (Some(_), _) => Some("MLPs of experts"),
+        (None, Some(window)) if u64::from(window.tokens) < last => Some("a window shorter than its context"),
+        _ => None,
+    };
+    if let Some(what) = unlike {
+        return Err(UserError::Refused {
+            what: format!(
+                "{} has {what}: the rates published of {} are of models without",
+                shape.name, engine.name
+            ),
+            help: "name the machine alone for its roof".into(),
+        }
+        .into());
+    }
     let context = w.context + w.prompt + w.generate.div_ceil(2);
     let row = |system: &str, device: &str| Row {
         system: system.to_owned(),
@@ -189,15 +248,6 @@ pub(crate) fn engine_subject(
         source: String::new(),
     };
     let machines = || engine.machines.iter().filter(|m| m.name == machine);
-    if machines().next().is_none() {
-        let mut names: Vec<&str> = engine.machines.iter().map(|m| m.name.as_str()).collect();
-        names.dedup();
-        return Err(UserError::Refused {
-            what: format!("nothing is published of {} on `{machine}`", engine.name),
-            help: format!("it is known on {}", names.join(", ")),
-        }
-        .into());
-    }
     let size = Size::of(&shape);
     let found = engine.systems.iter().find_map(|system| {
         machines().find_map(|m| {
@@ -220,6 +270,25 @@ pub(crate) fn engine_subject(
     let seconds = engine.seconds(m, &factors, &row, &size).unwrap_or_else(|| panic!("no format of {row:?}"));
     let format = engine.format(&row).unwrap_or_else(|| panic!("no format of {row:?}"));
     let bytes = (size.linear * format.stored + size.head * format.head) / 8.0;
+    let pace = engine.pace(m, &published::rows(), &crate::published::size);
+    let pace = pace.unwrap_or_else(|why| panic!("{why}"));
+    let asked = (w.prompt > 0 && record.phases.prefill.is_some()).then(|| {
+        let row = Row { context: w.prompt.to_string(), ..row.clone() };
+        engine.prompt_seconds(m, (&factors, pace), &row, &size)
+    });
+    // Sequences one after another.
+    let first_token = asked.flatten().map(|seconds| seconds * w.prompt as f64);
+    let prefill = first_token.map(|seconds| PhaseFigures {
+        tokens: w.batch * w.prompt,
+        seconds: seconds * w.batch as f64,
+        joules_per_token: None,
+        ops: (2.0 * (size.linear + size.attention * w.prompt as f64 / 2.0)) * (w.batch * w.prompt) as f64,
+        dram_bytes: (bytes + size.kv_bytes * w.prompt as f64) * w.batch as f64,
+    });
+    let said = match first_token {
+        Some(_) => "prefill from a published rate of prompts",
+        None => "of prefill nothing is said",
+    };
     let decode = record.phases.decode.is_some().then(|| PhaseFigures {
         tokens: w.batch * w.generate,
         seconds: seconds * w.generate as f64,
@@ -234,15 +303,15 @@ pub(crate) fn engine_subject(
         work: Subject::of_record(name, record).work,
         size: Some((bytes as u64, w.parameters)),
         lengths: (w.prompt, w.generate, w.context + w.prompt),
-        first_token: None,
-        prefill: None,
+        first_token,
+        prefill,
         decode,
         area: None,
         bandwidth: m.bandwidth.value,
         peaks: Vec::new(),
         notes: vec![format!(
             "{name} is a rate that follows from published ones (docs/validation-published.md), weights in {:.2} bits, cache in FP16; \
-             of prefill nothing is said",
+             {said}",
             format.stored
         )],
     })

@@ -2,7 +2,7 @@
 
 use lutsim_baselines::analysis::Stage;
 use lutsim_baselines::hardware::Quoted;
-use lutsim_baselines::{Activation, Analysis, Hardware, Shape, Stored};
+use lutsim_baselines::{Activation, Analysis, Experts, Hardware, Shape, Stored, Window};
 use lutsim_host::files::ROUNDED;
 use lutsim_host::model::{Model, Positions};
 use lutsim_isa::WeightFormat;
@@ -72,6 +72,7 @@ impl Weights {
             gate: mean("w_gate", (f, h)),
             up: mean("w_up", (f, h)),
             down: mean("w_down", (h, f)),
+            router: model.experts.map_or(FLOAT, |experts| mean("w_router", (experts.count, h))),
             head,
             kv,
         }
@@ -106,6 +107,11 @@ pub fn shape(model: &Model) -> Shape {
         learned_positions: matches!(model.positions, Positions::Learned(_)),
         tied: model.tied_embeddings,
         biases: [model.qkv_bias, model.output_bias, model.mlp_bias],
+        experts: model.experts.map(|experts| Experts { count: experts.count, used: experts.used }),
+        window: model.window.map(|window| Window {
+            tokens: window.tokens,
+            layers: (0..model.layers).filter(|layer| model.window(*layer).is_some()).count() as u32,
+        }),
     }
 }
 

@@ -75,6 +75,47 @@ fn a_roof_of_a_record_is_what_the_roofline_command_says() {
     }
 }
 
+/// The roof of a run of a model with experts or a window that fills up on the way is that of its parts.
+#[test]
+fn experts_and_windows_have_roofs() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models");
+    for (name, seq) in [("tiny-mixtral", "17"), ("tiny-gemma2", "17")] {
+        let model = data.join(name).with_extension("toml").display().to_string();
+        runs(folder, &[(name, &["--model", &model, "--generate", "1", "--prompt", "16"])]);
+        let (code, json, stderr) = lutsim(folder, &["compare", name, "a6000", "--json"]);
+        assert_eq!((code, stderr.as_str()), (0, ""));
+        let json: Value = serde_json::from_str(&json).unwrap();
+        let roof = json["subjects"][1]["decode"]["seconds"].as_f64().unwrap();
+        assert!(roof < json["subjects"][0]["decode"]["seconds"].as_f64().unwrap());
+        let args = "roofline --hardware a6000 --weights int2 --activations int8 --kv int8 --json";
+        let args: Vec<&str> = args.split(' ').chain(["--seq", seq, "--model", &model]).collect();
+        let (code, text, stderr) = lutsim(folder, &args);
+        assert_eq!((code, stderr.as_str()), (0, ""));
+        let theirs: Value = serde_json::from_str(&text).unwrap();
+        let theirs = theirs["stages"][1]["seconds"].as_f64().unwrap();
+        assert!((0.9..2.5).contains(&(roof / theirs)), "{name}: {roof} and {theirs}");
+        let (code, _, stderr) = lutsim(folder, &["compare", name, "t-mac@x-elite"]);
+        assert!(
+            code == 2 && stderr.contains("the rates published of T-MAC are of models without"),
+            "{stderr}"
+        );
+    }
+    // Decode from 2 to 10 tokens over a window of 6 takes what its nine steps take.
+    let model = data.join("tiny-gemma2.toml").display().to_string();
+    let seconds = |generate: &str, prompt: &str| {
+        let name = format!("g{generate}-{prompt}");
+        runs(folder, &[(&name, &["--model", &model, "--generate", generate, "--prompt", prompt])]);
+        let (_, json, _) = lutsim(folder, &["compare", &name, "a6000", "--json"]);
+        let json: Value = serde_json::from_str(&json).unwrap();
+        json["subjects"][1]["decode"]["seconds"].as_f64().unwrap()
+    };
+    let sum: f64 = (1..10).map(|prompt| seconds("1", &prompt.to_string())).sum();
+    let whole = seconds("9", "1");
+    assert!((whole / sum - 1.0).abs() < 1e-12, "{whole} and {sum}");
+}
+
 #[test]
 fn files_are_written_whole_never_added_to_and_the_same_again() {
     let folder = tempfile::tempdir().unwrap();

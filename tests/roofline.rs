@@ -84,6 +84,100 @@ fn models_come_from_everywhere() {
     }
 }
 
+/// Experts and windows: by name, from a file, in both accountings.
+#[test]
+fn experts_and_windows_are_counted() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let gemma = root.join("tests/data/models/tiny-gemma2.toml").display().to_string();
+    let json = |args: &[&str]| -> serde_json::Value {
+        let args = [&["roofline", "--hardware", "a6000", "--json"], args].concat();
+        let (code, out, err) = lutsim(Path::new("."), &args);
+        assert_eq!((code, err.as_str()), (0, ""));
+        serde_json::from_str(&out).unwrap()
+    };
+    let weights = |json: &serde_json::Value| {
+        let decode = json["stages"][1]["operators"].as_array().unwrap().iter();
+        decode.map(|o| o["weight_bytes"].as_f64().unwrap() * o["times"].as_f64().unwrap()).sum::<f64>()
+    };
+    let mixtral = ["--model", "mixtral-8x7b", "--seq", "512"];
+    let one = json(&mixtral);
+    // 12.88 billion of 46.70 billion weights meet a token; the embedding's other rows do not.
+    assert!((weights(&one) / 2.0 / 12.75e9 - 1.0).abs() < 0.01, "{}", weights(&one) / 2.0);
+    assert!((one["stages"][1]["memory_weight_bytes"].as_f64().unwrap() / 2.0 / 46.703e9 - 1.0).abs() < 1e-4);
+    assert_eq!((&one["experts"]["read_in_decode"], &one["experts"]["used"]), (&2.0.into(), &2.into()));
+    let four = json(&[&mixtral[..], &["--batch", "4"]].concat());
+    let read = four["experts"]["read_in_decode"].as_f64().unwrap();
+    assert!((read - 8.0 * (1.0 - 0.75_f64.powi(4))).abs() < 1e-12);
+    let tool = json(&[&mixtral[..], &["--accounting", "llm-viewer"]].concat());
+    let names = |json: &serde_json::Value| {
+        let list = json["stages"][1]["operators"].as_array().unwrap().iter();
+        list.map(|o| o["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert!(!names(&tool).contains(&"router".to_owned()) && names(&one).contains(&"router".to_owned()));
+    let why = one["differences"].to_string();
+    assert!(
+        why.contains("2 of 8 experts multiply each token, 2 of them are read; LLM-Viewer has one MLP"),
+        "{why}"
+    );
+    let gemma = json(&["--model", &gemma, "--seq", "32"]);
+    assert_eq!(gemma["window"], serde_json::json!({ "tokens": 6, "layers": 2 }));
+    let times = |name: &str| {
+        let list = gemma["stages"][0]["operators"].as_array().unwrap();
+        list.iter().find(|o| o["name"] == name).unwrap()["times"].clone()
+    };
+    assert_eq!((times("qk_matmul"), times("qk_matmul_window")), (1.into(), 2.into()));
+}
+
+/// Every processor that people run low-bit models on has a roof, and nobody publishes a rate above it.
+#[test]
+fn processors_have_roofs_above_what_is_published() {
+    let machines = [
+        (
+            "x-elite",
+            vec!["Snapdragon X Elite", "Surface Laptop 7 (Snapdragon X Elite, Better Performance mode)"],
+        ),
+        ("8gen3", vec![]),
+        ("pi5", vec!["Raspberry Pi 5"]),
+        ("orin-cpu", vec!["AGX Orin", "AGX Orin (MAXN)"]),
+        ("m1", vec![]),
+        ("m1-pro", vec![]),
+        ("m1-max", vec![]),
+        ("m1-ultra", vec![]),
+        ("m2", vec![]),
+        ("m2-pro", vec![]),
+        ("m2-max", vec![]),
+        ("m2-ultra", vec!["M2-Ultra", "Apple M2 Ultra"]),
+        ("i7-13700h", vec![]),
+        ("i7-13800h", vec!["Intel i7-13800H"]),
+        ("i5-1035g7", vec![]),
+    ];
+    let mut rates = 0;
+    for (machine, devices) in machines {
+        let args =
+            ["roofline", "--hardware", machine, "--model", "llama-2-7b", "--weight-bits", "2", "--json"];
+        let (code, out, err) = lutsim(Path::new("."), &[&args[..], &["--seq", "1"]].concat());
+        assert_eq!((code, err.as_str()), (0, ""), "{machine}");
+        let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+        let most = 1.0 / json["stages"][1]["seconds"].as_f64().unwrap();
+        let rows = lutsim_baselines::published::rows();
+        let of = |row: &&lutsim_baselines::published::Row| {
+            let cpu = ["T-MAC", "T-MAC (CPU)", "llama.cpp", "llama.cpp Q2_K", "bitnet.cpp"];
+            devices.contains(&row.device.as_str())
+                && cpu.contains(&row.system.as_str())
+                && row.model.starts_with("Llama-2-7B")
+                && row.weight_bits == "2"
+                && row.unit.starts_with("tokens/s")
+                && row.metric == "decode_throughput"
+        };
+        for row in rows.iter().filter(of) {
+            let rate: f64 = row.value.parse().unwrap();
+            assert!(rate < most, "{machine}: {rate} of at most {most}, {row:?}");
+            rates += 1;
+        }
+    }
+    assert!(rates > 40, "{rates}");
+}
+
 #[test]
 fn overrides_replace_the_machines_numbers() {
     let args = ["--bandwidth", "1536e9", "--peak", "309.677e12", "--accounting", "llm-viewer", "--json"];

@@ -189,9 +189,27 @@ impl<'a> Canvas<'a> {
         bounds: Rect,
         style: Style,
     ) -> Result<Option<Rect>, PlotError> {
+        self.place_on(text, places, bounds, style, None)
+    }
+
+    /// Likewise, but `line`, which is kept free of others, may run behind the text: it is interrupted there.
+    pub(crate) fn place_on(
+        &mut self,
+        text: &str,
+        places: impl IntoIterator<Item = (At, Anchor)>,
+        bounds: Rect,
+        style: Style,
+        line: Option<Rect>,
+    ) -> Result<Option<Rect>, PlotError> {
         for (at, anchor) in places {
             let rect = text_box(text, at, anchor, style);
-            if rect.within(bounds) && !self.taken.iter().any(|r| r.meets(rect)) {
+            let free = |r: &Rect| Some(*r) == line || !r.meets(rect);
+            if rect.within(bounds) && self.taken.iter().all(free) {
+                if line.is_some_and(|line| line.meets(rect)) {
+                    // The box is on the generous side; the gap is not.
+                    let spare = 0.05 * (rect.2 - rect.0);
+                    self.fill(Rect(rect.0 + spare, rect.1, rect.2 - spare, rect.3), WHITE)?;
+                }
                 self.text(text, at, anchor, style)?;
                 self.taken.push(rect);
                 return Ok(Some(rect));

@@ -7,6 +7,7 @@ use plotters::style::{BLACK, Color, RGBColor, WHITE};
 
 use crate::axes::Axes;
 use crate::canvas::{Anchor, At, Canvas, Rect, Shape, Style};
+use crate::ceilings::Waiting;
 use crate::quantity::si;
 use crate::roofline::{Point, PointKind, Roofline};
 use crate::{ceilings, side};
@@ -70,8 +71,8 @@ pub fn roofline_svg(roofline: &Roofline) -> Result<String, PlotError> {
     canvas.text(&roofline.subtitle, (PLOT.0, 52.0), Anchor::Start, plain(12.0))?;
     let axes = Axes::of(roofline);
     axes.grid(&canvas)?;
-    ceilings::draw(&mut canvas, &axes, roofline)?;
-    points(&mut canvas, &axes, &items, &phases)?;
+    let waiting = ceilings::draw(&mut canvas, &axes, roofline)?;
+    points(&mut canvas, &axes, (&items, &phases), waiting)?;
     canvas.frame(PLOT, DARK)?;
     side::draw(&canvas, SIDE, PLOT.1, roofline, &items)?;
     canvas.finish()?;
@@ -118,8 +119,8 @@ struct Cluster<'a> {
 fn points(
     canvas: &mut Canvas<'_>,
     axes: &Axes,
-    items: &[Item<'_>],
-    phases: &[&Point],
+    (items, phases): (&[Item<'_>], &[&Point]),
+    ceilings: Vec<Waiting>,
 ) -> Result<(), PlotError> {
     let mut marks: Vec<(&Item<'_>, &str, f64, At)> = Vec::new();
     for item in items {
@@ -147,6 +148,7 @@ fn points(
         canvas.marker(Shape::Diamond, *at, 6.0, BLACK.to_rgba(), WHITE)?;
         canvas.keep_free(Rect(at.0 - 7.0, at.1 - 7.0, at.0 + 7.0, at.1 + 7.0));
     }
+    ceilings::label(canvas, ceilings)?;
     for (point, at) in &whole {
         let text = format!("{} {}", point.name, si(point.ops_per_s().unwrap_or(0.0), "OPS"));
         label(canvas, &text, *at, 8.0, bold(12.0))?;

@@ -89,6 +89,38 @@ fn one_phase_many_widths_long_and_odd_names() {
     assert!(svg.contains("A &lt;model&gt; &amp;"));
 }
 
+/// Every ceiling has its label, however close they are and wherever markers stand, and no marker hides one.
+#[test]
+fn ceilings_that_are_close_have_labels_of_their_own() {
+    for widths in [vec![1.0, 2.0, 3.0, 4.0, 8.0], vec![2.0, 3.0, 4.0], (1..=8).map(f64::from).collect()] {
+        let mut record = common::llama();
+        record.machine.lut_peak_ops_per_second =
+            widths.iter().map(|bits| (bits.to_string(), 16.384e12 / bits)).collect();
+        let svg = draw(&record, "ceilings");
+        let all = texts(&svg);
+        for bits in &widths {
+            let label = format!("{bits}-bit weights: ");
+            let text = all.iter().find(|t| t.text.starts_with(&label));
+            let text = text.unwrap_or_else(|| panic!("no `{label}` of {widths:?}"));
+            for circle in svg.split("<circle ").skip(1) {
+                let element = format!(" {}", circle.split("/>").next().unwrap());
+                let number = |name: &str| attribute(&element, name).parse::<f64>().unwrap();
+                let (x, y, r) = (number("cx"), number("cy"), number("r") * 0.8);
+                let apart =
+                    x + r <= text.left || x - r >= text.right || y + r <= text.top || y - r >= text.bottom;
+                assert!(apart, "{label} is under a marker");
+            }
+        }
+    }
+    // Peaks that are one line have one label.
+    let mut roofline = Roofline::from_record(&common::llama());
+    roofline.compute.truncate(2);
+    roofline.compute[1].ops_per_s = roofline.compute[0].ops_per_s;
+    let svg = roofline_svg(&roofline).unwrap();
+    legible(&svg);
+    assert!(texts(&svg).iter().any(|t| t.text.starts_with("1-bit weights, 2-bit weights: ")));
+}
+
 #[test]
 fn a_picture_of_many_operators_grows() {
     let mut record = common::llama();

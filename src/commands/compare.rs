@@ -133,6 +133,7 @@ fn named(name: &str) -> Result<Named, Failure> {
             return Err(UserError::Unknown { what: "engine".into(), name: engine.into(), help }.into());
         };
         let (_, engine) = engines.into_iter().nth(found).unwrap_or_else(|| panic!("{found}"));
+        known_on(&engine, machine)?;
         return Ok(Named::Engine(Box::new(engine), machine.to_owned()));
     }
     let machines: Vec<&str> = Hardware::names().collect();
@@ -141,6 +142,22 @@ fn named(name: &str) -> Result<Named, Failure> {
     let help =
         format!("{near}give a run's folder, a record.json, or one of the machines {}", machines.join(", "));
     Err(UserError::Unknown { what: "run or machine".into(), name: name.into(), help }.into())
+}
+
+/// Refuses a machine that nothing is published of.
+fn known_on(engine: &Engine, machine: &str) -> Result<(), UserError> {
+    let mut names: Vec<&str> = engine.machines.iter().map(|m| m.name.as_str()).collect();
+    if names.contains(&machine) {
+        return Ok(());
+    }
+    names.sort_unstable();
+    names.dedup();
+    let near = near_miss(machine, names.iter().copied());
+    let near = near.map_or(String::new(), |near| format!("did you mean `{near}`? "));
+    Err(UserError::Refused {
+        what: format!("nothing is published of {} on `{machine}`", engine.name),
+        help: format!("{near}it is known on {}", names.join(", ")),
+    })
 }
 
 /// The last parts of paths, as many of them as tell them apart.

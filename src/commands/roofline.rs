@@ -6,8 +6,8 @@ use std::str::FromStr;
 use clap::{Args, ValueEnum};
 use lutsim_baselines::difference::{Line, between};
 use lutsim_baselines::{
-    Analysis, Hardware, HardwareError, Limits, Operator, Setting, Shape, Stage, csv, llm_viewer, physical,
-    slide,
+    Analysis, Experts, Hardware, HardwareError, Limits, Operator, Setting, Shape, Stage, csv, llm_viewer,
+    physical, slide,
 };
 use lutsim_host::model::Model;
 use lutsim_isa::{Group, WeightFormat, WeightKind};
@@ -154,25 +154,6 @@ fn format_bits(flag: &str, name: &str, known: &[(&str, f64)]) -> Result<f64, Fai
     })
 }
 
-/// Refuses what neither accounting knows, so that nobody takes its numbers for the model's.
-fn not_accounted(model: &Model, length: u32) -> Result<(), Failure> {
-    let (what, help) = match (model.experts, model.window) {
-        (Some(experts), _) => (
-            format!("{} has MLPs of {} experts: no roofline of those yet", model.name, experts.count),
-            "choose a model without experts",
-        ),
-        (None, Some(window)) if window.tokens < length => (
-            format!(
-                "attention of {} looks back {} tokens: no roofline beyond that yet; --seq is {length}",
-                model.name, window.tokens
-            ),
-            "lower --seq to the window",
-        ),
-        _ => return Ok(()),
-    };
-    Err(UserError::Refused { what, help: help.into() }.into())
-}
-
 /// Everything that was asked.
 struct Asked {
     model: Model,
@@ -240,7 +221,6 @@ impl RooflineCommand {
             }
             .into());
         }
-        not_accounted(&model, length)?;
         let bits =
             |flag: &str, text: &Option<String>| text.as_deref().map(|t| number(flag, t, BITS)).transpose();
         let weights = self.weight_types(bits("--weight-bits", &self.weight_bits)?, file)?;
@@ -365,6 +345,7 @@ impl Asked {
     fn text(&self, accounting: Accounting, found: &Found, chosen: &Analysis) -> String {
         let mut out = format!("{}\n  {}\n", self.title(accounting), self.subtitle());
         out += &roofline::sources(&self.hardware);
+        out += &self.parts();
         if let (Accounting::LlmViewer, Some(tool)) = (accounting, &self.hardware.llm_viewer) {
             out +=
                 &format!("  LLM-Viewer has {}: {} ({})\n", tool.name, si(tool.bandwidth, "B/s"), tool.source);
@@ -374,6 +355,34 @@ impl Asked {
         }
         out += &self.difference(found);
         out
+    }
+
+    /// What is read of experts and of the cache, where that is not all.
+    fn parts(&self) -> String {
+        let mut out = String::new();
+        if let Some(experts) = self.shape.experts {
+            let [prefill, decode] = self.experts_read(experts);
+            out += &format!(
+                "  experts  {} of {} per token; prefill reads {} of a layer, decode {}: the expectation if each token's are drawn alike\n",
+                experts.used,
+                experts.count,
+                digits(prefill),
+                digits(decode)
+            );
+        }
+        if let Some(window) = self.shape.window.filter(|w| w.tokens < self.setting.length) {
+            out += &format!(
+                "  window   {} of {} layers look back on {} tokens\n",
+                window.layers, self.shape.layers, window.tokens
+            );
+        }
+        out
+    }
+
+    /// Different experts that a layer's prefill and decode read.
+    fn experts_read(&self, experts: Experts) -> [f64; 2] {
+        let batch = u128::from(self.setting.batch);
+        [batch * u128::from(self.setting.length), batch].map(|rows| experts.read_by(rows))
     }
 
     fn stage(&self, stage: &Stage) -> String {
@@ -511,6 +520,11 @@ impl Asked {
             })
         });
         let (bandwidth, peaks) = self.roofs(accounting, found);
+        let experts = self.shape.experts.map(|experts| {
+            let [prefill, decode] = self.experts_read(experts);
+            json!({ "count": experts.count, "used": experts.used, "read_in_prefill": prefill, "read_in_decode": decode })
+        });
+        let window = self.shape.window.map(|w| json!({ "tokens": w.tokens, "layers": w.layers }));
         json!({
             "model": self.model.name,
             "hardware": self.hardware.name,
@@ -521,6 +535,8 @@ impl Asked {
             "activation_bits": s.activation_bits,
             "kv_bits": s.kv_bits,
             "flash_attention": s.flash,
+            "experts": experts,
+            "window": window,
             "dram_bytes_per_second": bandwidth,
             "peaks_ops_per_second": peaks.iter().map(|c| (c.label.clone(), json!(c.ops_per_s))).collect::<serde_json::Map<_, _>>(),
             "stages": chosen.stages.iter().map(stage).collect::<Vec<_>>(),

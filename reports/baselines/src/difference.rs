@@ -1,7 +1,7 @@
 //! Where LLM-Viewer's accounting and the physical one part, line by line, with the reason.
 
 use crate::analysis::{Analysis, Bound, Bytes, Operator, StageKind};
-use crate::shape::{Setting, Shape};
+use crate::shape::{Experts, Setting, Shape};
 
 /// Why a line differs.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,10 +41,11 @@ pub fn between(
     for (ours, theirs) in physical.stages.iter().zip(&tool.stages) {
         let find = |list: &[Operator], name: &str| list.iter().find(|o| o.name == name).cloned();
         let names = ours.operators.iter().map(|o| o.name);
+        let met = |name: &str| ours.operators.iter().any(|o| tools_name(o.name) == name);
         let only_theirs = theirs.operators.iter().map(|o| o.name);
-        let names = names.chain(only_theirs.filter(|n| find(&ours.operators, n).is_none()));
+        let names = names.chain(only_theirs.filter(|n| !met(n)));
         for name in names {
-            let (tool, physical) = (find(&theirs.operators, name), find(&ours.operators, name));
+            let (tool, physical) = (find(&theirs.operators, tools_name(name)), find(&ours.operators, name));
             let reasons = match (&tool, &physical) {
                 (Some(t), Some(p)) => {
                     let place = Place { shape, setting, stage: ours.kind, bandwidths };
@@ -59,6 +60,11 @@ pub fn between(
         }
     }
     lines
+}
+
+/// LLM-Viewer's name of an operator; it has one for layers with a window and without.
+fn tools_name(name: &str) -> &str {
+    name.strip_suffix("_window").unwrap_or(name)
 }
 
 /// Whether bytes differ in any kind.
@@ -104,6 +110,9 @@ impl Place<'_> {
     fn linear(&self, name: &str, list: &mut Vec<Reason>) {
         let (s, stored) = (self.shape, &self.setting.stored);
         let [qkv, out, mlp] = s.biases;
+        if let ("gate_proj" | "up_proj" | "down_proj", Some(experts)) = (name, s.experts) {
+            self.experts(experts, list);
+        }
         let (weight, bias, heads) = match name {
             "q_proj" => (stored.q, qkv, true),
             "k_proj" => (stored.k, qkv, true),
@@ -134,6 +143,20 @@ impl Place<'_> {
         }
     }
 
+    fn experts(&self, experts: Experts, list: &mut Vec<Reason>) {
+        let tokens = if self.stage == StageKind::Prefill { self.setting.length } else { 1 };
+        let read = experts.read_by(u128::from(self.setting.batch) * u128::from(tokens));
+        if experts.used != 1 || read != 1.0 {
+            let text = format!(
+                "{} of {} experts multiply each token, {} of them are read; LLM-Viewer has one MLP",
+                experts.used,
+                experts.count,
+                bits(read)
+            );
+            list.push(Reason { ops: experts.used != 1, bytes: true, text });
+        }
+    }
+
     fn stored_weights(&self, stored: f64, list: &mut Vec<Reason>) {
         let nominal = self.setting.weight_bits;
         if stored != nominal {
@@ -161,6 +184,14 @@ impl Place<'_> {
     fn attention(&self, tool: &Operator, physical: &Operator, list: &mut Vec<Reason>) {
         let (s, name) = (self.shape, tool.name);
         let prefill = self.stage == StageKind::Prefill;
+        if let Some(window) = s.window.filter(|_| physical.name != name) {
+            let bytes = name != "fused_attention" || !prefill;
+            let text = format!(
+                "these {} layers look back on {} tokens; LLM-Viewer knows no window",
+                window.layers, window.tokens
+            );
+            list.push(Reason { ops: true, bytes, text });
+        }
         if prefill && self.setting.length > 1 {
             let text = "causal: a token sees those before it, S (S + 1) / 2 pairs and not S x S";
             list.push(Reason { ops: true, bytes: name != "fused_attention", text: text.into() });
@@ -210,8 +241,10 @@ impl Place<'_> {
         let s = self.shape;
         let gate = u32::from(s.gated);
         let ops = s.activation.ops() + gate;
-        if s.intermediate != s.hidden {
-            list.push(both(format!("the MLP is {} wide, not {}", s.intermediate, s.hidden)));
+        let mlps = s.experts.map_or(1, |experts| experts.used);
+        if u64::from(mlps) * u64::from(s.intermediate) != u64::from(s.hidden) {
+            let times = if mlps == 1 { String::new() } else { format!("{mlps} x ") };
+            list.push(both(format!("the MLP is {times}{} wide, not {}", s.intermediate, s.hidden)));
         }
         if ops != 2 {
             let text = format!("{ops} operations per element, not 2");

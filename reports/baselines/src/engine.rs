@@ -6,12 +6,14 @@
 //! ```text
 //!   t = sqrt( (bytes / (share * bandwidth))^2 + (work / (rate * threads))^2 + (operations / (peak_share * peak))^2 ) + launch * layers
 //! ```
-//! The root of squares is between a maximum (all hidden) and a sum (nothing hidden). `work` is what a core does to a weight: it looks up
-//! planes, or multiplies. `share`, `rate`, `peak_share` and `launch` follow from as many published rows as there are of them, which the
+//! Kernels of matrix units multiply tiles of rows: a batch of more than one row takes the operations of `rows` at least, what it does
+//! not fill is padded. The root of squares is between a maximum (all hidden) and a sum (nothing hidden). `work` is what a core does to a weight: it looks up
+//! planes, or multiplies. `share`, `rate`, `peak_share`, `launch` and `rows` follow from as many published rows as there are of them, which the
 //! file names; all other rows are predictions.
 
 use serde::Deserialize;
 
+use crate::prompt::Prefill;
 use crate::published::{Metric, Row};
 use crate::shape::Shape;
 
@@ -27,7 +29,7 @@ pub enum Work {
 
 impl Work {
     /// Per weight of `bits`.
-    fn per_weight(self, bits: f64) -> f64 {
+    pub(crate) fn per_weight(self, bits: f64) -> f64 {
         match self {
             Work::Planes => bits + 0.5,
             Work::Weights => 1.0,
@@ -78,6 +80,13 @@ pub struct Fitted {
     pub threads: String,
     /// Context, if it matters.
     pub context: Option<String>,
+    /// Sequences: a row of more than one says how many rows a kernel multiplies at least.
+    #[serde(default = "one")]
+    pub batch: String,
+}
+
+fn one() -> String {
+    "1".to_owned()
 }
 
 /// What follows from the fitted rows.
@@ -117,6 +126,8 @@ pub struct Machine {
     /// The rows.
     #[serde(default)]
     pub fitted_on: Vec<Fitted>,
+    /// What prefill follows from, where a rate of it is published.
+    pub prefill: Option<Prefill>,
 }
 
 /// An engine.
@@ -180,6 +191,8 @@ pub struct Factors {
     pub peak_share: f64,
     /// Seconds per layer.
     pub launch: f64,
+    /// Rows that are multiplied at least when there is more than one; 1 where that is not seen.
+    pub rows: f64,
 }
 
 /// What a row asks for, in seconds at full speed: of DRAM, of one core at rate 1, of the peak.
@@ -189,6 +202,15 @@ struct Demand {
     work: f64,
     operations: f64,
     layers: f64,
+    /// Rows that are multiplied.
+    rows: f64,
+}
+
+impl Demand {
+    /// Operations when a tile of so many rows is the least that is multiplied.
+    fn padded(&self, rows: f64) -> f64 {
+        if self.rows > 1.0 { self.operations * (rows / self.rows).max(1.0) } else { self.operations }
+    }
 }
 
 macro_rules! builtin {
@@ -239,6 +261,7 @@ impl Engine {
             work: rows * (size.linear + size.head) * self.work.per_weight(format.code) / machine.helping(row),
             operations: machine.peak.as_ref().map_or(0.0, |peak| 2.0 * macs / peak.value),
             layers: size.layers,
+            rows,
         })
     }
 
@@ -259,17 +282,25 @@ impl Engine {
                 other.ok_or_else(|| format!("{}: no machine `{like}` with factors of its own", self.name))?;
             return self.factors(other, rows, size);
         }
-        let found = machine.fitted_on.iter().map(|fitted| {
+        let solved = |fitted: &Fitted| {
             let row = rows.iter().find(|row| self.is_fitted(machine, fitted, row));
             let row = row.ok_or_else(|| format!("{}: there is no row of {fitted:?}", self.name))?;
             let size = size(row).ok_or_else(|| format!("{}: no dimensions of {}", self.name, row.model))?;
             let demand = self.demand(machine, row, &size).ok_or_else(|| format!("no format of {row:?}"))?;
             Ok((demand, row.seconds()))
-        });
-        let found = found.collect::<Result<Vec<_>, String>>()?;
+        };
+        let (single, batches): (Vec<_>, Vec<_>) =
+            machine.fitted_on.iter().partition(|fitted| fitted.batch == "1");
+        let found = single.into_iter().map(solved).collect::<Result<Vec<_>, String>>()?;
+        let batches = batches.into_iter().map(solved).collect::<Result<Vec<_>, String>>()?;
         let none = || format!("{} on {}: no factors give the rows", self.name, machine.devices[0]);
-        let base =
-            Factors { rate: f64::INFINITY, share: f64::INFINITY, peak_share: f64::INFINITY, launch: 0.0 };
+        let base = Factors {
+            rate: f64::INFINITY,
+            share: f64::INFINITY,
+            peak_share: f64::INFINITY,
+            launch: 0.0,
+            rows: 1.0,
+        };
         let positive = |solved: [f64; 2]| solved.iter().all(|x| *x > 0.0).then_some(solved);
         let solve = machine.solve.ok_or_else(|| format!("{}: neither `like` nor `solve`", self.name))?;
         // What is left of a row's time is the peak's.
@@ -299,7 +330,17 @@ impl Engine {
             (Solve::Rate, [(d, t)]) => Some(Factors { rate: d.work / t, ..base }),
             _ => None,
         };
-        found.filter(Factors::are_shares).ok_or_else(none)
+        // What is left of a batch's time is the peak's, too: of the rows that it is padded to.
+        let with_rows = |f: Factors| match &batches[..] {
+            [] => Some(f),
+            [(d, t)] => {
+                let left = (t - f.launch * d.layers).powi(2) - (d.bytes / f.share).powi(2);
+                let rows = d.rows * left.max(0.0).sqrt() * f.peak_share / d.operations;
+                (rows >= d.rows && rows.is_finite()).then_some(Factors { rows, ..f })
+            }
+            _ => None,
+        };
+        found.filter(Factors::are_shares).and_then(with_rows).ok_or_else(none)
     }
 
     /// Whether factors of a machine follow from this row.
@@ -311,7 +352,7 @@ impl Engine {
             && row.model == fitted.model
             && row.weight_bits == fitted.bits
             && row.threads == fitted.threads
-            && row.batch == "1"
+            && row.batch == fitted.batch
             && fitted.context.as_ref().is_none_or(|c| *c == row.context)
             && machine.when.as_ref().is_none_or(|when| said(row).contains(when.as_str()))
             && matches!(row.kind(), Metric::Decode | Metric::Layer)
@@ -320,7 +361,8 @@ impl Engine {
     /// Seconds of what a row measured.
     pub fn seconds(&self, machine: &Machine, factors: &Factors, row: &Row, size: &Size) -> Option<f64> {
         let d = self.demand(machine, row, size)?;
-        let parts = [d.work / factors.rate, d.bytes / factors.share, d.operations / factors.peak_share];
+        let parts =
+            [d.work / factors.rate, d.bytes / factors.share, d.padded(factors.rows) / factors.peak_share];
         Some(parts.iter().map(|p| p * p).sum::<f64>().sqrt() + factors.launch * d.layers)
     }
 }
@@ -334,7 +376,7 @@ impl Factors {
 
 impl Machine {
     /// Threads that help.
-    fn helping(&self, row: &Row) -> f64 {
+    pub(crate) fn helping(&self, row: &Row) -> f64 {
         let most = self.threads.unwrap_or(1);
         // "unlimited" or not said: as many as help.
         f64::from(row.threads.parse::<u32>().unwrap_or(most).min(most))

@@ -209,12 +209,23 @@ builtin!(
     "8gen3",
     "pi5",
     "orin-cpu",
+    "m1",
+    "m1-pro",
+    "m1-max",
+    "m1-ultra",
+    "m2",
+    "m2-pro",
+    "m2-max",
+    "m2-ultra",
+    "i7-13700h",
+    "i7-13800h",
+    "i5-1035g7",
 );
 
-/// What a name is compared as: `nvidia_A6000` is `a6000`.
+/// What a name is compared as: `nvidia_A6000` is `a6000`, `M1 Pro` is `m1-pro`.
 fn plain(name: &str) -> String {
-    let name = name.strip_suffix(".toml").unwrap_or(name).to_lowercase().replace('_', "-");
-    let maker = ["nvidia-", "intel-"].iter().find_map(|maker| name.strip_prefix(maker));
+    let name = name.strip_suffix(".toml").unwrap_or(name).to_lowercase().replace(['_', ' '], "-");
+    let maker = ["nvidia-", "intel-", "apple-"].iter().find_map(|maker| name.strip_prefix(maker));
     maker.unwrap_or(&name).to_owned()
 }
 

@@ -19,10 +19,11 @@ pub mod engine;
 pub mod hardware;
 pub mod llm_viewer;
 pub mod physical;
+pub mod prompt;
 pub mod published;
 pub mod shape;
 pub mod slide;
 
 pub use analysis::{Analysis, Bound, Bytes, Count, Memory, Operator, Stage, StageKind};
 pub use hardware::{Hardware, HardwareError, Limits};
-pub use shape::{Activation, Setting, Shape, Stored};
+pub use shape::{Activation, Experts, Setting, Shape, Stored, Window};

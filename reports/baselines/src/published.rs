@@ -9,6 +9,8 @@ pub enum Metric {
     Decode,
     /// Milliseconds of one layer: decode of a batch, or prefill.
     Layer,
+    /// Tokens per second of a prompt.
+    Prefill,
     /// Something else.
     Other,
 }
@@ -71,6 +73,7 @@ impl Row {
     pub fn kind(&self) -> Metric {
         match self.metric.as_str() {
             "decode_throughput" | "decode_latency" => Metric::Decode,
+            "prefill_throughput" => Metric::Prefill,
             "latency" if self.model.ends_with("single layer") => Metric::Layer,
             _ => Metric::Other,
         }

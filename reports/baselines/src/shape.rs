@@ -43,6 +43,40 @@ pub struct Shape {
     pub tied: bool,
     /// Biases: query, key and value; output projection; MLP.
     pub biases: [bool; 3],
+    /// Experts of each MLP, which is the MLP of one of them then.
+    pub experts: Option<Experts>,
+    /// Attention to the nearest tokens only.
+    pub window: Option<Window>,
+}
+
+/// MLPs of which a token takes some, chosen by a router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Experts {
+    /// How many there are.
+    pub count: u32,
+    /// How many a token takes.
+    pub used: u32,
+}
+
+impl Experts {
+    /// How many different ones `rows` tokens take together: the expectation when each takes `used` of them, all alike likely,
+    /// whatever the others take. An expert is passed over by a token with probability 1 - used / count.
+    pub fn read_by(&self, rows: u128) -> f64 {
+        if rows == 1 {
+            return f64::from(self.used);
+        }
+        let (count, used) = (f64::from(self.count), f64::from(self.used));
+        count * (1.0 - (1.0 - used / count).powf(rows as f64))
+    }
+}
+
+/// Layers that look back on the nearest tokens only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Tokens, the query's own included.
+    pub tokens: u32,
+    /// How many layers have it.
+    pub layers: u32,
 }
 
 /// Activation of the MLP.
@@ -89,6 +123,8 @@ pub struct Stored {
     pub up: f64,
     /// Down projection.
     pub down: f64,
+    /// Router, where there are experts.
+    pub router: f64,
     /// Head.
     pub head: f64,
     /// Cached keys and values.
@@ -98,8 +134,8 @@ pub struct Stored {
 impl Stored {
     /// All weights of `weight` bits, the cache of `kv`.
     pub fn uniform(weight: f64, kv: f64) -> Stored {
-        let [q, k, v, o, gate, up, down, head] = [weight; 8];
-        Stored { q, k, v, o, gate, up, down, head, kv }
+        let [q, k, v, o, gate, up, down, router, head] = [weight; 9];
+        Stored { q, k, v, o, gate, up, down, router, head, kv }
     }
 }
 

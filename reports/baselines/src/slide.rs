@@ -56,8 +56,13 @@ pub fn text(analysis: &Analysis) -> String {
     let mut out = String::from("stage,layer,ops,memory_access,arithmetic_intensity,max_performance,bound\n");
     for stage in &analysis.stages {
         for (shown, name) in ROWS {
-            if let Some(o) = stage.operators.iter().find(|o| o.name == name) {
-                out += &row(stage.kind.name(), shown, o);
+            for o in &stage.operators {
+                // Layers with a window have rows of their own.
+                match o.name.strip_prefix(name) {
+                    Some("") => out += &row(stage.kind.name(), shown, o),
+                    Some("_window") => out += &row(stage.kind.name(), &format!("{shown}_window"), o),
+                    _ => {}
+                }
             }
         }
     }

@@ -2,8 +2,8 @@
 
 use lutsim_baselines::difference::{between, bytes_differ};
 use lutsim_baselines::{
-    Activation, Analysis, Count, Hardware, HardwareError, Limits, Setting, Shape, Stored, csv, llm_viewer,
-    physical, slide,
+    Activation, Analysis, Count, Experts, Hardware, HardwareError, Limits, Setting, Shape, Stored, Window,
+    csv, llm_viewer, physical, slide,
 };
 
 /// Full precision, one case (the tool's own run), with comments and CRLF.
@@ -35,6 +35,8 @@ fn shape(dims: [u32; 6]) -> Shape {
         learned_positions: false,
         tied: false,
         biases: [false; 3],
+        experts: None,
+        window: None,
     }
 }
 
@@ -139,6 +141,87 @@ fn operators_are_what_they_are() {
     assert_eq!(prefill.memory.kv, 72.0 * 10.0 / 8.0);
 }
 
+/// What two tokens of a prompt, then three sequences of decode, read and multiply of a model with experts, counted by hand.
+#[test]
+fn experts_are_multiplied_per_token_and_read_once() {
+    let mut tiny = shape([8, 12, 4, 2, 3, 10]);
+    tiny.experts = Some(Experts { count: 4, used: 2 });
+    let how = setting(3, 1, [8.0, 16.0, 16.0], false);
+    let found = physical::analyze(&tiny, &how, &a6000());
+    let get = |name: &str| found.stages[1].operators.iter().find(|o| o.name == name).unwrap();
+    // Of four experts each token passes over a half: three pass over one with probability 1/8.
+    let read = 4.0 * (1.0 - 0.125);
+    assert_eq!(get("gate_proj").bytes.weight, 96.0 * read);
+    assert_eq!(get("gate_proj").ops, Count::Whole(2 * 96 * 2 * 3));
+    assert_eq!(get("gate_proj").bytes.act_read, 3.0 * 8.0 * 2.0);
+    assert_eq!(get("gate_proj").bytes.act_write, 3.0 * 2.0 * 12.0 * 2.0);
+    assert_eq!(get("down_proj").bytes.act_read, 3.0 * 2.0 * 12.0 * 2.0);
+    assert_eq!(get("mlp_act").ops, Count::Whole(3 * 2 * 12 * 5));
+    assert_eq!(get("router").ops, Count::Whole(2 * 3 * 8 * 4));
+    assert_eq!(get("router").bytes.weight, 32.0);
+    assert_eq!(get("router_top").ops, Count::Whole(3 * 4 * 7));
+    assert_eq!(get("expert_sum").ops, Count::Whole(2 * 3 * 2 * 8));
+    // All experts lie in DRAM, whatever is read: attention 64 + 32 + 32 + 64, router 32, MLPs, norms, head and embedding.
+    let layer = 192.0 + 32.0 + 4.0 * 3.0 * 96.0 + 2.0 * 8.0 * 2.0;
+    assert_eq!(found.stages[1].memory.weight, 3.0 * layer + 16.0 + 80.0 + 160.0);
+    // One token takes its own experts, many take all.
+    let experts = Experts { count: 8, used: 2 };
+    assert_eq!(experts.read_by(1), 2.0);
+    assert!((experts.read_by(2) - 3.5).abs() < 1e-12);
+    assert!((experts.read_by(1000) - 8.0).abs() < 1e-12);
+    // A model of one expert is a model without experts, but for its router.
+    let one = |experts| {
+        let found = physical::analyze(&Shape { experts, ..llama() }, &how, &a6000());
+        found.stages[1].operators.iter().filter(|o| o.name.ends_with("_proj")).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(one(Some(Experts { count: 1, used: 1 })), one(None));
+}
+
+/// A window is counted token by token; one that is no shorter than the sequence is none.
+#[test]
+fn windows_are_what_their_tokens_see() {
+    let with = |tokens: u32, layers: u32, length: u32, flash: bool, onchip: f64| {
+        let mut tiny = shape([8, 12, 4, 2, 3, 10]);
+        tiny.window = (tokens > 0).then_some(Window { tokens, layers });
+        let mut machine = a6000();
+        machine.replace(None, None, Some(onchip));
+        physical::analyze(&tiny, &setting(2, length, [16.0; 3], flash), &machine)
+    };
+    let get = |found: &Analysis, stage: usize, name: &str| {
+        found.stages[stage].operators.iter().find(|o| o.name == name).cloned()
+    };
+    assert_eq!(with(9, 2, 9, false, 1e6), with(0, 0, 9, false, 1e6));
+    for length in [5_u32, 6, 11, 40] {
+        let found = with(4, 2, length, false, 1e6);
+        let seen: u32 = (1..=length).map(|i| i.min(4)).sum();
+        let short = get(&found, 0, "qk_matmul_window").unwrap();
+        assert_eq!((short.times, get(&found, 0, "qk_matmul").unwrap().times), (2, 1));
+        // Two sequences, four heads, two wide.
+        assert_eq!(short.ops, Count::Whole(u128::from(seen) * 2 * 4 * 2 * 2));
+        assert_eq!(short.bytes.kv_read, f64::from(length) * 2.0 * 2.0 * 2.0 * 2.0);
+        let short = get(&found, 1, "qk_matmul_window").unwrap();
+        assert_eq!((short.ops, short.bytes.kv_read), (Count::Whole(4 * 2 * 4 * 2 * 2), 64.0));
+        assert_eq!(get(&found, 1, "softmax_window").unwrap().ops, Count::Whole(5 * 4 * 2 * 4));
+        assert_eq!(found.stages[1].memory.kv, f64::from(length + 2 * 4) * 2.0 * 2.0 * 2.0 * 2.0 * 2.0);
+        let all = with(4, 3, length, false, 1e6);
+        assert!(get(&all, 0, "qk_matmul").is_none() && get(&all, 1, "softmax_window").unwrap().times == 3);
+        // Blocks of so many queries: keys from the first that one of them sees to the last.
+        for queries in [1_u32, 2, 3, 4, 5, 64] {
+            let onchip = f64::from(queries) * 4.0 * 2.0 * 2.0 * 2.0;
+            let rows: u32 = (0..length)
+                .step_by(queries as usize)
+                .map(|b| (b + queries).min(length) - (b + 1).saturating_sub(4))
+                .sum();
+            let found = get(&with(4, 3, length, true, onchip), 0, "fused_attention_window").unwrap();
+            assert_eq!(
+                found.bytes.kv_read,
+                f64::from(rows) * 2.0 * 2.0 * 2.0 * 2.0 * 2.0,
+                "{length} {queries}"
+            );
+        }
+    }
+}
+
 #[test]
 fn flash_attention_reads_the_cache_once_if_the_queries_fit_and_never_less() {
     let model = shape([4096, 14336, 32, 8, 32, 128256]);
@@ -172,7 +255,13 @@ fn every_difference_has_its_reason() {
     let mut wide = shape([2048, 2048, 8, 1, 18, 256000]);
     (wide.head_dim, wide.rotated, wide.activation) = (320, 320, Activation::Gelu);
     (wide.post_norms, wide.score_cap, wide.logit_cap) = (true, true, true);
-    shapes.extend([bitnet, opt, wide]);
+    let mut mixtral = shape([4096, 14336, 32, 8, 32, 32000]);
+    mixtral.experts = Some(Experts { count: 8, used: 2 });
+    let mut mistral = shape([4096, 14336, 32, 8, 32, 32000]);
+    mistral.window = Some(Window { tokens: 64, layers: 32 });
+    let mut gemma2 = wide.clone();
+    gemma2.window = Some(Window { tokens: 1024, layers: 9 });
+    shapes.extend([bitnet, opt, wide, mixtral, mistral, gemma2]);
     let mut seen = 0;
     for model in &shapes {
         for (batch, length, flash, bits, scales) in [
@@ -204,7 +293,7 @@ fn every_difference_has_its_reason() {
             }
         }
     }
-    assert!(seen > 800, "{seen}");
+    assert!(seen > 1500, "{seen}");
 }
 
 #[test]

@@ -121,18 +121,19 @@ fn roofs(out: &mut String, scale: &Scale, r: &Roofline) {
             si(rate, "B/s")
         ));
     }
-    let mut labels: Vec<f64> = Vec::new();
+    let mut labels: Vec<(f64, u32)> = Vec::new();
     for c in &r.compute {
         let ridge = if r.dram_bytes_per_s > 0.0 { c.ops_per_s / r.dram_bytes_per_s } else { left };
         let y = scale.y(c.ops_per_s);
         out.push_str(&format!("<path class=\"peak\" d=\"M{} {}H{RIGHT}\"/>\n", px(scale.x(ridge)), px(y)));
-        // A label that would stand on another one goes to its left.
-        let shift = labels.iter().filter(|other| (*other - y).abs() < 15.0).count() as f64 * 170.0;
-        labels.push(y);
+        // A label stands on its line, since lines may be close; one that would stand on another goes to its left.
+        let met = |column: u32| labels.iter().any(|(other, at)| *at == column && (other - y).abs() < 17.0);
+        let column = (0..).find(|column| !met(*column)).unwrap_or(0);
+        labels.push((y, column));
         out.push_str(&format!(
-            "<text class=\"t\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{}: {}</text>\n",
-            px(RIGHT - 4.0 - shift),
-            px(y - 4.0),
+            "<text class=\"t halo\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{}: {}</text>\n",
+            px(RIGHT - 24.0 - 170.0 * f64::from(column)),
+            px(y + 4.0),
             esc(&c.label),
             si(c.ops_per_s, "OP/s")
         ));
