@@ -52,6 +52,11 @@ impl FrFcfs {
         }
         c.size(&mut self.mode);
         self.mode &= 1;
+        if !c.reading() {
+            // Whether a pick has been made yet, or only its clock is known, is no part of the state.
+            self.stale |= std::mem::take(&mut self.late);
+            self.settle(d, c.now + 1);
+        }
         c.small(&mut self.stale);
         c.small(&mut self.late);
         let queue = &self.queues[self.mode];
@@ -108,13 +113,11 @@ impl FrFcfs {
             rest &= rest - 1;
         }
         self.walk_rest(c);
-        // The next refresh is watched apart, so it is taken out of the wake time, and put back by `set_due`.
-        let mut wake = self.wake;
-        if self.stale != 0 || self.after_cas.is_some() || self.act2.is_some() {
-            wake = 0;
-        } else if wake == self.refresh.next_due {
-            wake = self.soonest().min(self.refresh_pick.clock);
-        }
+        // What is known to come; it may wake before that, and do nothing. The next refresh is watched apart: `set_due`.
+        let mut wake = match self.stale != 0 || self.after_cas.is_some() || self.act2.is_some() {
+            true => 0,
+            false => self.soonest().min(self.refresh_pick.clock),
+        };
         c.clock(&mut wake);
         if c.reading() {
             self.wake = wake;
