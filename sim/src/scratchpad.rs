@@ -125,6 +125,14 @@ impl Active {
         w.small(&mut self.in_row);
         if first { w.moment(&mut self.next) } else { w.clock(&mut self.next) }
     }
+    /// When something can happen that is not known already. The first of the occupied ports is never refused: it sleeps
+    /// until its run's last access, and what it did meanwhile is caught up with.
+    fn wake(&self, first: bool, period: Tick) -> Tick {
+        match first {
+            true => self.next + (self.left - 1) * u64::from(self.run.period) * period,
+            false => self.next,
+        }
+    }
     fn advance(&mut self) {
         self.left -= 1;
         self.in_row -= 1;
@@ -271,20 +279,22 @@ impl Scratchpad {
     /// The cycle at `now`, and those after it up to `horizon`, before which nobody else does anything, or to the end of
     /// a run; returns when to run again.
     pub(crate) fn tick(&mut self, now: Tick, horizon: Tick, wakes: &mut Wakes) -> Tick {
+        self.catch_up(now);
         let mut at = now;
-        loop {
-            let ended = self.cycle(at, wakes);
-            let next = self.next_due();
-            if ended || next >= horizon {
+        while let Some(next) = self.cycle(at, wakes) {
+            if next >= horizon {
                 return next;
             }
             at = next;
+            // Who is first now was first in the last cycle: only it has slept.
+            self.catch_up_port(self.occupied.trailing_zeros() as usize, at);
         }
+        self.next_due()
     }
-    /// One cycle; true if a run came to its end.
-    fn cycle(&mut self, now: Tick, wakes: &mut Wakes) -> bool {
-        let mut ended = false;
-        self.catch_up(now);
+    /// One cycle; when to run again, or `None` if a run came to its end.
+    fn cycle(&mut self, now: Tick, wakes: &mut Wakes) -> Option<Tick> {
+        let (mut wake, mut ended) = (Tick::MAX, false);
+        let first = self.occupied.trailing_zeros() as usize;
         // Who is alone is never refused.
         let asks = !self.conflict_free && !self.occupied.is_power_of_two();
         let (mut taken, mut busy) = (0, false);
@@ -294,6 +304,7 @@ impl Scratchpad {
             remaining &= remaining - 1;
             let active = &mut self.at[p];
             if active.next > now {
+                wake = wake.min(active.wake(p == first, self.period));
                 continue;
             }
             if asks {
@@ -303,6 +314,7 @@ impl Scratchpad {
                 if taken & mask != 0 {
                     self.conflicts += 1;
                     active.next = now + self.period;
+                    wake = wake.min(active.next);
                     continue;
                 }
                 taken |= mask;
@@ -311,32 +323,29 @@ impl Scratchpad {
             let words = u64::from(active.run.width);
             active.advance();
             active.next = now + u64::from(active.run.period) * self.period;
-            let left = active.left;
-            self.count_words(p, words);
-            if left == 0 {
+            if active.left == 0 {
                 ended = true;
                 self.finish(p, now, wakes);
+            } else {
+                wake = wake.min(active.wake(p == first, self.period));
             }
+            self.count_words(p, words);
         }
         if busy && self.last_busy != now {
             self.busy_cycles += 1;
             self.last_busy = now;
         }
-        ended
+        (!ended).then_some(wake)
     }
-    /// When something can happen again that is not known already. The first of the occupied ports is never refused: it
-    /// sleeps until its run's last access, and what it did meanwhile is caught up with.
+    /// When something can happen again that is not known already.
     fn next_due(&self) -> Tick {
         let mut wake = Tick::MAX;
         let mut remaining = self.occupied;
         while remaining != 0 {
             let p = remaining.trailing_zeros() as usize;
             remaining &= remaining - 1;
-            let active = &self.at[p];
             let first = p as u32 == self.occupied.trailing_zeros();
-            let sleeps =
-                if first { (active.left - 1) * u64::from(active.run.period) * self.period } else { 0 };
-            wake = wake.min(active.next + sleeps);
+            wake = wake.min(self.at[p].wake(first, self.period));
         }
         wake
     }
@@ -355,24 +364,21 @@ impl Scratchpad {
         }
         wakes.at(Port::ALL[p].owner(), now + self.period);
     }
-    /// Does the accesses of the first port that fell due while the arbiter slept.
+    /// Does all accesses of ports that fell due before `now`.
     fn catch_up(&mut self, now: Tick) {
-        let mut occupied = self.occupied;
-        while occupied != 0 {
-            let p = occupied.trailing_zeros() as usize;
-            occupied &= occupied - 1;
-            let active = &mut self.at[p];
-            if active.next >= now {
-                continue;
-            }
-            let step = u64::from(active.run.period) * self.period;
-            let due = (now - active.next).div_ceil(step).min(active.left - 1);
-            active.advance_by(due);
-            active.next += due * step;
-            let words = due * u64::from(active.run.width);
-            self.count_words(p, words);
-            self.busy_cycles += due;
-        }
+        let occupied = self.occupied;
+        (0..PORTS).filter(|p| occupied >> p & 1 != 0).for_each(|p| self.catch_up_port(p, now));
+    }
+    /// Those of a port, which slept.
+    fn catch_up_port(&mut self, p: usize, now: Tick) {
+        let Some(active) = self.at.get_mut(p).filter(|active| active.next < now) else { return };
+        let step = u64::from(active.run.period) * self.period;
+        let due = (now - active.next).div_ceil(step).min(active.left - 1);
+        active.advance_by(due);
+        active.next += due * step;
+        let words = due * u64::from(active.run.width);
+        self.count_words(p, words);
+        self.busy_cycles += due;
     }
 }
 
