@@ -52,11 +52,6 @@ impl FrFcfs {
         }
         c.size(&mut self.mode);
         self.mode &= 1;
-        if !c.reading() {
-            // Whether a pick has been made yet, or only its clock is known, is no part of the state.
-            self.stale |= std::mem::take(&mut self.late);
-            self.settle(d, c.now + 1);
-        }
         c.small(&mut self.stale);
         c.small(&mut self.late);
         let queue = &self.queues[self.mode];
