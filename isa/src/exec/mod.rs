@@ -61,6 +61,8 @@ pub struct State {
     level: Level,
     /// The last weight record, kept for its space.
     record: Vec<u8>,
+    /// The codes of its last column, likewise.
+    codes: Vec<u8>,
     /// What the last product was looked up in, likewise.
     space: fast::Space,
 }
@@ -78,6 +80,7 @@ impl State {
             look_ups: false,
             level: Level::new(),
             record: Vec::new(),
+            codes: Vec::new(),
             space: fast::Space::default(),
         }
     }

@@ -3,6 +3,8 @@
 //! Planes of an N x K tile: `for plane { for n { ceil(K/8) bytes } }`, bit k of a row (LSB first) is 1 where
 //! `p_k = +1`. Eight codes at a time make an 8 x 8 bit matrix; its transpose is one byte of each plane.
 
+use fearless_simd::{Level, Simd, dispatch, i8x16, prelude::*, u8x16, u16x8};
+
 use crate::blocks::{Block, Blocks};
 use crate::format::WeightKind;
 
@@ -127,18 +129,18 @@ pub fn unpack_row(kind: WeightKind, codes: &[u8], at: usize, planes: &mut [u8], 
     }
 }
 
-/// Unpacks one column of blocks, of which there are at most 256 weights to a block: planes, and for each group a scale and an offset.
+/// Unpacks one column of blocks: planes, and for each group a scale and an offset. `codes` is kept for its space.
 pub fn unpack_blocks(
+    level: Level,
     (kind, blocks): (WeightKind, &Blocks),
-    bytes: &[u8],
-    tensor_scale: f32,
-    planes: &mut [u8],
-    n: usize,
-    layout: &Layout,
+    (bytes, tensor_scale): (&[u8], f32),
+    codes: &mut Vec<u8>,
+    (planes, n, layout): (&mut [u8], usize, &Layout),
     mut scale: impl FnMut(usize, f32, f32),
 ) {
     let mut block = Block::default();
     let (weights, groups) = (blocks.weights as usize, (blocks.weights / blocks.group) as usize);
+    codes.clear();
     for (i, bytes) in bytes.chunks_exact(blocks.bytes as usize).enumerate() {
         if blocks.head > 0 {
             block.scales[0] = tensor_scale;
@@ -147,42 +149,39 @@ pub fn unpack_blocks(
         for g in 0..groups {
             scale(i * groups + g, block.scales[g], block.offsets[g]);
         }
-        let eights =
-            block.codes[..weights].as_chunks::<8>().0.iter().map(|&codes| plane_bits(kind, blocks, codes));
-        let first = n * layout.row + i * weights / 8;
-        if kind.planes().len() > FEW {
-            for (at, eight) in (first..).zip(eights) {
-                put(kind, planes, at, layout.plane, transpose(eight).to_le_bytes());
-            }
-            continue;
-        }
-        let mut words = [0; 32];
-        words.iter_mut().zip(eights).for_each(|(word, eight)| *word = eight);
-        for plane in 0..kind.planes().len() {
-            let row = &mut planes[first + plane * layout.plane..][..weights / 8];
-            row.iter_mut().zip(&words).for_each(|(to, &eight)| *to = gather(eight, plane));
-        }
+        codes.extend_from_slice(&block.codes[..weights]);
     }
+    if blocks.levels.is_some() {
+        codes.iter_mut().for_each(|code| *code = kind.plane_bits(blocks, *code));
+    }
+    let mut planes = planes.chunks_mut(layout.plane.max(1));
+    let row = n * layout.row..(n + 1) * layout.row;
+    let mut rows: [&mut [u8]; MOST_PLANES] = std::array::from_fn(|_| {
+        planes.next().and_then(|plane| plane.get_mut(row.clone())).unwrap_or_default()
+    });
+    let rows = &mut rows[..kind.planes().len()];
+    dispatch!(level, simd => split(simd, codes, kind.is_ternary(), rows));
 }
 
-/// Planes up to which one at a time is less work than a whole transpose.
-const FEW: usize = 4;
-const ONES: u64 = 0x0101_0101_0101_0101;
+const MOST_PLANES: usize = 8;
+/// Codes that are split at a time: those of a block are a multiple.
+const LANES: usize = 16;
 
-/// Bit `plane` of each of eight bytes, in a byte.
-fn gather(eight: u64, plane: usize) -> u8 {
-    // Bit 8 j moves to 56 + j, and no two meet.
-    ((eight >> plane & ONES).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8
-}
-
-/// Eight codes of a block as the planes' bits.
-fn plane_bits(kind: WeightKind, blocks: &Blocks, codes: [u8; 8]) -> u64 {
-    let eight = u64::from_le_bytes(codes);
-    match blocks.levels {
-        Some(_) => u64::from_le_bytes(codes.map(|code| kind.plane_bits(blocks, code))),
-        // 0, 1, 2 -> 00, 01, 11, and so 3.
-        None if kind.is_ternary() => eight | eight >> 1 & ONES,
-        None => eight,
+/// Bits of codes, one per byte, in the rows of as many planes. Of `ternary` ones 0, 1, 2 are 00, 01, 11, and so is 3.
+#[inline(always)]
+fn split<S: Simd>(simd: S, codes: &[u8], ternary: bool, rows: &mut [&mut [u8]]) {
+    for (i, codes) in codes.as_chunks::<LANES>().0.iter().enumerate() {
+        let mut codes: u8x16<S> = (*codes).simd_into(simd);
+        if ternary {
+            let halved: u8x16<S> = (codes.bitcast::<u16x8<S>>() >> 1).bitcast();
+            codes |= halved & 1;
+        }
+        for (plane, row) in rows.iter_mut().enumerate() {
+            // The plane's bit is the sign; what comes over from a neighbour lies below it.
+            let signs: i8x16<S> = (codes.bitcast::<u16x8<S>>() << (7 - plane as u32)).bitcast();
+            let bits = signs.simd_lt(0).to_bitmask() as u16;
+            row[2 * i..2 * i + 2].copy_from_slice(&bits.to_le_bytes());
+        }
     }
 }
 

@@ -111,8 +111,9 @@ impl State {
         let (head, planes) = out.split_at_mut(layout.planes);
         let (scales, offsets) = head.split_at_mut(layout.zeros);
         for (column, row) in rows.chunks_exact(row.max(1)).enumerate() {
-            let kind = (format.kind, blocks);
-            planes::unpack_blocks(kind, row, tensor_scale, planes, column, &layout, |g, scale, offset| {
+            let (kind, to) = ((format.kind, blocks), (&mut *planes, column, &layout));
+            let (level, codes) = (self.level, &mut self.codes);
+            planes::unpack_blocks(level, kind, (row, tensor_scale), codes, to, |g, scale, offset| {
                 let at = 4 * (g * n as usize + column);
                 scales[at..at + 4].copy_from_slice(&scale.to_le_bytes());
                 if blocks.offset {
