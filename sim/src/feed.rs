@@ -134,9 +134,15 @@ impl Feed {
             if self.ended {
                 return None;
             }
-            let met = self.glance.pass(&mut self.control, &mut self.names, prototypes, job);
-            self.ended = met.as_ref().map_or(true, |met| prototypes::ends(met.prototype));
-            self.ahead.push(met.ok()?);
+            let pc = self.control.pc;
+            let Ok(met) = self.glance.pass(&mut self.control, &mut self.names, prototypes, job) else {
+                // The fault is met when the word is taken: it is the next one still.
+                self.control.pc = pc;
+                self.ended = true;
+                return None;
+            };
+            self.ended = prototypes::ends(met.prototype);
+            self.ahead.push(met);
         }
         self.ahead.get(i)
     }
@@ -185,6 +191,41 @@ impl Feed {
             self.ahead.clear();
             self.control.clone_from(&self.before.0);
             self.names = self.before.1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A word without a meaning is met when it is taken, whoever looked at it before.
+    #[test]
+    fn a_fault_that_was_looked_at_is_still_to_come() {
+        for before in [0, 1] {
+            let text = format!("{}vcopy t1, t0, -, -\nhalt\n", "add r1, r1, #1\n".repeat(before));
+            let program = lutsim_isa::asm::assemble(&text).unwrap();
+            let marks = vec![0; program.code.len()];
+            let job = Job {
+                program: &program,
+                address: 0,
+                marks: &marks,
+                operators: 1,
+                registers: &[],
+                mailbox: &[],
+                result_bytes: 0,
+            };
+            let mut feed = Feed::new(Some(Prototypes::new(1 << 20, 64)));
+            feed.begin(&[], &[]);
+            for _ in 0..2 {
+                assert!(feed.peek(before, &job).is_none());
+                assert_eq!((feed.pc(), feed.pc_behind(before)), (0, before as u32));
+                feed.forget();
+            }
+            assert!(feed.peek(before, &job).is_none());
+            feed.pass(before, &job).unwrap();
+            let fault = feed.next(&job).unwrap_err();
+            assert_eq!(fault.pc, before as u32, "{fault}");
         }
     }
 }
