@@ -93,13 +93,8 @@ fn dram(plan: &Plan) -> Vec<Region> {
         out.push(region(vector.name, vector.addr, 2 * u64::from(vector.len), copies));
     }
     let (kv, items) = (&layout.kv, u64::from(layout.kv.items));
-    for (name, address, stride) in [
-        ("K cache", kv.k_codes, kv.code_stride),
-        ("K scales", kv.k_scales, kv.scale_stride),
-        ("V cache", kv.v_codes, kv.code_stride),
-        ("V scales", kv.v_scales, kv.scale_stride),
-    ] {
-        out.push(region(name, address, items * stride, layers));
+    for (name, address) in [("K cache", kv.k_scales), ("V cache", kv.v_scales)] {
+        out.push(region(name, address, items * kv.stride, layers));
     }
     for step in plan.programs() {
         let bytes = step.program.code.len() as u64 * lutsim_isa::program::WORD_BYTES;

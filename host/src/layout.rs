@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0      embedding | positions | norms | head | results | logits      once
-//! layer_base + l * layer_stride:   norms, biases | weight tensors | K codes | K scales | V codes | V scales
+//! layer_base + l * layer_stride:   norms, biases | weight tensors | keys: scales and codes of each item | values likewise
 //! programs                                                                  last
 //! ```
 //! Every tensor starts at a multiple of the chip's bank span, so that no two streams share a DRAM row. A weight tensor
@@ -154,7 +154,8 @@ impl Table {
     }
 }
 
-/// The KV cache. An item is a (sequence, KV head): number `sequence * kv_heads + head`. Addresses are layer 0's, item 0's.
+/// The KV cache. An item is a (sequence, KV head): number `sequence * kv_heads + head`. Its scales lie before the codes that they belong
+/// to. Addresses are layer 0's, item 0's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct KvLayout {
     /// Type of the codes.
@@ -165,18 +166,16 @@ pub struct KvLayout {
     pub capacity: u32,
     /// Bytes of one token's codes.
     pub row_bytes: u64,
-    /// Codes of K: `capacity` rows.
-    pub k_codes: u64,
     /// FP16 scales of K: `capacity` of them (none if the cache is FP16).
     pub k_scales: u64,
-    /// Codes of V.
-    pub v_codes: u64,
+    /// Codes of K: `capacity` rows.
+    pub k_codes: u64,
     /// FP16 scales of V.
     pub v_scales: u64,
-    /// Bytes from item to item, codes.
-    pub code_stride: u64,
-    /// Bytes from item to item, scales.
-    pub scale_stride: u64,
+    /// Codes of V.
+    pub v_codes: u64,
+    /// Bytes from item to item: of K, and of V.
+    pub stride: u64,
 }
 
 /// The whole image.
@@ -364,21 +363,20 @@ impl Layout {
         cursor.at = end;
         let items = workload.batch * model.kv_heads;
         let row_bytes = workload.kv_row_bytes(model.head_dim);
-        let code_stride = (u64::from(capacity) * row_bytes).next_multiple_of(64);
-        let scale_stride =
-            if workload.kv_scaled() { (2 * u64::from(capacity)).next_multiple_of(64) } else { 0 };
-        let mut stream = |stride: u64| cursor.take(u64::from(items) * stride);
+        let codes = (u64::from(capacity) * row_bytes).next_multiple_of(64);
+        let scales = if workload.kv_scaled() { (2 * u64::from(capacity)).next_multiple_of(64) } else { 0 };
+        let stride = codes + scales;
+        let [k, v] = [(); 2].map(|()| cursor.take(u64::from(items) * stride));
         let kv = KvLayout {
             kind: workload.kv,
             items,
             capacity,
             row_bytes,
-            k_codes: stream(code_stride),
-            k_scales: stream(scale_stride),
-            v_codes: stream(code_stride),
-            v_scales: stream(scale_stride),
-            code_stride,
-            scale_stride,
+            k_scales: k,
+            k_codes: k + scales,
+            v_scales: v,
+            v_codes: v + scales,
+            stride,
         };
         let layer_stride = (cursor.at - layer_base).next_multiple_of(target.row_span_bytes.max(1));
         let end = layer_base + u64::from(model.layers) * layer_stride;

@@ -203,10 +203,10 @@ impl Lower<'_> {
             index = reg::TEMP;
         }
         self.b.add(reg::CODES, reg::LAYER, codes);
-        self.b.mad(reg::CODES, reg::CODES, index, kv.code_stride);
+        self.b.mad(reg::CODES, reg::CODES, index, kv.stride);
         if self.workload.kv_scaled() {
             self.b.add(reg::SCALES, reg::LAYER, scales);
-            self.b.mad(reg::SCALES, reg::SCALES, index, kv.scale_stride);
+            self.b.mad(reg::SCALES, reg::SCALES, index, kv.stride);
         }
         if self.window().is_some() {
             // Tokens before those that are looked back on.

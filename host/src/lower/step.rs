@@ -154,12 +154,14 @@ impl Lower<'_> {
         let (m, buf, rows, decode) = (self.model, self.buf, self.phase.rows, self.phase.decode);
         let (q, kv) = (m.q_width(), m.kv_width());
         self.op("attn_norm", 0, 0);
-        self.b.refresh();
+        if !self.settles() {
+            self.b.refresh();
+        }
         let params: Vec<Vector> = self.layout.vectors.iter().filter(|v| v.per_layer).copied().collect();
         params.iter().for_each(|p| self.load_param(p));
-        self.b.sync(Queue::Vector, FREE.wait(sem::OUT));
+        self.settle(FREE.wait(sem::OUT));
         self.normalise(self.x(), &["wk", "wv", "wq"]);
-        self.settle();
+        self.settle(FREE);
 
         let x = self.quantised(m.hidden, rows);
         self.op("k_proj", self.macs("wk"), 0);
@@ -211,7 +213,7 @@ impl Lower<'_> {
         let sums = Rows { base: buf.t1, rows, cols: q, elem: Elem::F32 };
         let wait = self.sub_norm(sums);
         self.quantise_for(&["wo"], sums, wait);
-        self.settle();
+        self.settle(FREE);
         self.lut_waits(sem::OPERAND);
         // The keys and values have left T0.
         let sums = Operand { floats: (sums.base, sums.elem), ..self.quantised(q, rows) };
@@ -220,22 +222,29 @@ impl Lower<'_> {
         self.mlp();
     }
 
-    /// A refresh that waits for the vector unit, in prefill, where the cores are what everything waits for: weights that came
-    /// before them would find them at another point in every chunk. So the cores wait for the first tile of weights here,
-    /// and what follows is the same for every chunk. Where these two tiles are more than a 64th of a layer, it does without.
-    fn settle(&mut self) {
+    /// The vector unit waits for `tokens`. A refresh waits for it, where the step [settles](Self::settles).
+    fn settle(&mut self, tokens: Tokens) {
+        if self.settles() {
+            self.b.sync(Queue::Vector, tokens.signal(sem::SETTLED));
+            self.b.sync(Queue::Load, FREE.wait(sem::SETTLED));
+            self.b.refresh();
+        } else if tokens.wait.is_some() {
+            self.b.sync(Queue::Vector, tokens);
+        }
+    }
+
+    /// In prefill the cores are what everything waits for: weights that came before them would find them at another point in every
+    /// chunk. So the cores wait for the first tile of weights there, behind a refresh when the norm begins, so that as many are owed in every
+    /// layer when it is over, and another one then; what follows is the same for every layer and chunk. Where these two tiles are more
+    /// than a 64th of a layer, it does without.
+    fn settles(&self) -> bool {
         let tile = |name| {
             let tensor = self.tensor(name);
             tensor.tile_bytes(tensor.n_tile)
         };
         let mine = |t: &&Tensor| t.per_layer && t.kind == self.kind;
         let layer: u64 = self.layout.tensors.iter().filter(mine).map(Tensor::bytes).sum();
-        if self.phase.decode || 64 * (tile("wk") + tile("wo")) > layer {
-            return;
-        }
-        self.b.sync(Queue::Vector, FREE.signal(sem::SETTLED));
-        self.b.sync(Queue::Load, FREE.wait(sem::SETTLED));
-        self.b.refresh();
+        !self.phase.decode && 64 * (tile("wk") + tile("wo")) <= layer
     }
 
     fn head(&mut self) {

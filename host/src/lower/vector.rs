@@ -238,8 +238,8 @@ impl Lower<'_> {
         let (decode, heads) = (self.phase.decode, u64::from(self.model.kv_heads));
         // From item to item, and from token to token.
         let streams = [
-            (Some(codes), to_codes, cols, elem, self.buf.code_row, kv.code_stride, kv.row_bytes),
-            (self.workload.kv_scaled().then_some(scales), to_scales, 1, Elem::F16, 2, kv.scale_stride, 2),
+            (Some(codes), to_codes, cols, elem, self.buf.code_row, kv.stride, kv.row_bytes),
+            (self.workload.kv_scaled().then_some(scales), to_scales, 1, Elem::F16, 2, kv.stride, 2),
         ];
         for (from, to, cols, elem, bytes, item, token) in streams {
             let Some(from) = from else { continue };
