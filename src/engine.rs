@@ -43,6 +43,7 @@ pub(crate) fn json(finished: &Finished, engine: &str, wall: f64) -> String {
             "searched_cycles": leap.searched_cycles,
             "leapt_cycles": leap.leapt_cycles,
             "hits": leap.hits,
+            "turns": leap.turns,
             "misses": {
                 "new_state": leap.new_states,
                 "other_words": leap.other_words,
@@ -87,11 +88,12 @@ pub(crate) fn words(finished: &Finished, wall: f64) -> String {
     let Some(leap) = &finished.leap else { return text };
     let all = (leap.executed_cycles + leap.leapt_cycles).max(1);
     text += &format!(
-        "\nleap: executed {} core cycles of {all} ({:.2} %), leapt over the others in {} steps; \
-         {} states in {} MiB, {} entries evicted",
+        "\nleap: executed {} core cycles of {all} ({:.2} %), leapt over the others in {} steps, \
+         {} turns of loops as a whole; {} states in {} MiB, {} entries evicted",
         leap.executed_cycles,
         100.0 * leap.executed_cycles as f64 / all as f64,
         leap.hits,
+        leap.turns,
         leap.states,
         leap.bytes >> 20,
         leap.evictions

@@ -172,6 +172,11 @@ impl Control {
         }
     }
 
+    /// Turns of the outermost loop that are left, the one under way among them.
+    pub fn turns(&self) -> Option<u64> {
+        self.loops.first().map(|frame| frame.left)
+    }
+
     fn reg(&self, r: Reg) -> u64 {
         self.regs[r.index()]
     }

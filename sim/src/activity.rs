@@ -108,6 +108,11 @@ impl Cycles {
         self.0.iter_mut().zip(other.0).for_each(|(x, o)| *x = x.wrapping_add(o));
         self
     }
+    /// So many times as much.
+    pub(crate) fn times(mut self, n: u64) -> Self {
+        self.0.iter_mut().for_each(|x| *x *= n);
+        self
+    }
     /// What was charged since `earlier`.
     pub fn since(&self, earlier: &Self) -> Self {
         let mut out = *self;

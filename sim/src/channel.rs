@@ -272,6 +272,10 @@ impl Channel {
             Memory::Ideal(_) => None,
         }
     }
+    /// Whether no other masters use it.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.background.is_none()
+    }
     /// Walks queues and memory; `hints` have been given so far, and are 0 when it is read.
     pub(crate) fn walk(&mut self, w: &mut Walk<'_>, hints: Hints) {
         let now = w.now;

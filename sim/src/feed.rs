@@ -150,6 +150,14 @@ impl Feed {
     pub(crate) fn pc_behind(&self, count: usize) -> u32 {
         self.ahead.get(count).map_or(self.control.pc, |word| word.pc)
     }
+    /// The sequencer's state, nothing being looked at.
+    pub(crate) fn control(&self) -> &Control {
+        &self.control
+    }
+    /// Goes on from another state of it.
+    pub(crate) fn go_on_from(&mut self, control: Control) {
+        (self.control, self.names) = (control, UNNAMED);
+    }
     /// Leaves out words that were looked at.
     ///
     /// # Errors

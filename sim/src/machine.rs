@@ -414,6 +414,17 @@ impl Machine {
             false => Ok(()),
         }
     }
+    /// Whether nobody looks on, takes part, or waits for a moment.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.pause.is_none()
+            && self.timeline.is_none()
+            && self.tracer.is_none()
+            && self.values.state.is_none()
+    }
+    /// Turns of so many ticks before the run is given up.
+    pub(crate) fn most_turns(&self, ticks: Tick) -> u64 {
+        self.limit.saturating_sub(self.now) / ticks.max(1)
+    }
     /// Core cycles, rounded up, as ticks.
     fn core_ticks(&self, ns: u64) -> Tick {
         let cycles = (u128::from(ns) * u128::from(self.chip.clock_hz)).div_ceil(1_000_000_000);

@@ -70,6 +70,11 @@ pub(crate) fn snapshot_bursts(numbers: &[u64]) -> u64 {
     numbers[7 * CAUSES + 5 + Work::COUNT + 2 * ByteClass::ALL.len()]
 }
 
+/// Bytes of programs read, among [`Totals::numbers`].
+pub(crate) fn program_bytes(numbers: &[u64]) -> u64 {
+    numbers[7 * CAUSES + 5 + Work::COUNT + ByteClass::Program as usize]
+}
+
 impl Totals {
     /// Each number, always in the same order.
     pub(crate) fn each(&mut self, mut f: impl FnMut(&mut u64)) {

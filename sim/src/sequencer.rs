@@ -149,17 +149,20 @@ impl Sequencer {
             self.mode = if self.mode == Mode::Fence { Mode::Run } else { Mode::Done };
             return Ok((Cause::Busy, if self.mode == Mode::Run { next } else { Tick::MAX }));
         }
-        if self.pending.is_none() {
+        // While an operation waits for room in its queue the program goes on to be read.
+        if self.pending.is_none() || self.is_short(step.program) {
             let block = u64::from(feed.look()) * WORD_BYTES / BLOCK;
             if !self.buffer.contains(&block) {
                 self.start_fetch(block, step.program);
                 // A word past the end has no block: the fault is the program's.
-                if block * BLOCK < step.program.bytes() {
+                if self.pending.is_none() && block * BLOCK < step.program.bytes() {
                     return Ok((Cause::Fetch, Tick::MAX));
                 }
             } else if let Some(next) = self.ahead(block) {
                 self.start_fetch(next, step.program);
             }
+        }
+        if self.pending.is_none() {
             let (pc, what, prototype) = feed.next(step).map_err(Stop::Fault)?;
             shared.work.instructions += 1;
             self.idle_words += 1;
@@ -215,6 +218,12 @@ impl Sequencer {
                 instance
             }
         }
+    }
+
+    /// Whether there is more of the program to read, and room for it.
+    fn is_short(&self, program: &Program) -> bool {
+        let whole = program.bytes().min(u64::from(self.config.buffer_bytes));
+        self.fetch.is_none() && (self.buffer.len() as u64 + 1) * BLOCK <= whole.next_multiple_of(BLOCK)
     }
 
     /// What to fetch while `block` is executed: the one behind it; if that is there and there is room, the program goes on
@@ -332,6 +341,15 @@ impl Sequencer {
         let pass = &mut self.passes[operator as usize];
         *pass += 1;
         *pass - 1
+    }
+
+    /// Executions of each operator that have begun.
+    pub(crate) fn passes(&self) -> &[u32] {
+        &self.passes
+    }
+    /// So many times more of each have begun.
+    pub(crate) fn pass(&mut self, more: &[u32], times: u32) {
+        self.passes.iter_mut().zip(more).for_each(|(pass, more)| *pass += times * more);
     }
 
     /// Executions of an operator that have begun.

@@ -119,6 +119,57 @@ fn leaping_is_skipping() {
     }
 }
 
+/// Layers of six records, `stride` bytes apart from `first` on, each begun with a refresh that waits for the cores. Slots and drains go
+/// round by threes and twos. `more` comes with each.
+fn layers(turns: u32, stride: u64, first: u64, more: &str) -> Program {
+    let format =
+        lutsim_isa::WeightFormat { kind: lutsim_isa::WeightKind::Int2, group: lutsim_isa::Group::Of(128) };
+    let record = format.record_bytes(64, 256);
+    let slot = format.scratchpad_bytes(64, 256).next_multiple_of(1024);
+    let end = 0x8000 + 3 * slot;
+    let text = format!(
+        "set r1, #0x8000\nset r2, #0x4000\nset r4, #{first}\ntile t3, r0, #0x7000, #1, #1, #4, f32\n\
+         sync.lut -, !s16\nsync.lut -, !s16\nsync.lut -, !s16\nsync.lut -, !s17\n\
+         loop #{turns} {{\nsync.vector ?s17, !s24\nsync.load ?s24, -\nrefresh -, -\n{more}\nadd r5, r4, #0\nset r3, #0\nloop #6 {{\n\
+         tile t0, r3, #0, #1, #256, #0, i8\ntile t1, r1, #0, #64, #256, #0, int2g128\n\
+         load.weights t1, r5, #0, #0, weights, ?s16, !s0\n\
+         lmma.m2n64k4.int8.int2.i24.f32 t0, t1, 1x1, first, ?s0, !s16\n\
+         tile t2, r2, #0, #1, #64, #256, f32\ndrain.store t2, t3, 1x1, -, -\n\
+         add r3, r3, #256\nadd r5, r5, #{record}\nring r1, #{slot}, #0x8000, #{end}\nring r2, #1024, #0x4000, #0x4800\n}}\n\
+         sync.lut -, !s17\nadd r4, r4, #{stride}\n}}\nsync.vector ?s17, -\nhalt\n"
+    );
+    asm::assemble(&text).unwrap_or_else(|e| panic!("{e}\n{text}"))
+}
+
+#[test]
+fn turns_that_come_again_are_left_out_and_no_others() {
+    const MIB: u64 = 1 << 20;
+    let stays = "tile t4, r0, #0x7800, #1, #512, #0, f16\nload.plain t4, r0, #0, #0, norm, -, -";
+    let moves = "tile t4, r0, #0x7800, #1, #512, #0, f16\nload.plain t4, r4, #8192, #0, norm, -, -";
+    for chip in [chip("tiny"), chip("snapdragon_like")] {
+        // The program lies at 1 MiB: beside the layers, or in the way of one, before which a stretch of turns ends.
+        for (stride, first, more, least, most) in [
+            (MIB, 2 * MIB, "", 53, 60),
+            (MIB, 2 * MIB, moves, 53, 60),
+            (MIB, 2 * MIB, stays, 0, 0),
+            (MIB + 64, 2 * MIB, "", 0, 0),
+            (MIB / 8, 0, "", 20, 52),
+        ] {
+            let program = layers(60, stride, first, more);
+            let (expected, _) = again(&chip, Engine::Skip, &program, 2, 0);
+            let (reports, machine) = again(&chip, Engine::Leap, &program, 1, 0);
+            let (second, _) = again(&chip, Engine::Leap, &program, 2, 0);
+            let turns = machine.leap_stats().unwrap().turns;
+            let what = format!("{} {stride} {first} {more}: {turns}", chip.name);
+            assert!((least..=most).contains(&turns), "{what}");
+            for (ours, theirs) in reports.iter().chain(&second[1..]).zip(&expected) {
+                assert_eq!(ours.totals, theirs.totals, "{what}");
+                assert_eq!(ours.operators, theirs.operators, "{what}");
+            }
+        }
+    }
+}
+
 #[test]
 fn causes_sum_to_cycles() {
     let chip = chip("tiny");

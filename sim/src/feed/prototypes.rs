@@ -25,6 +25,10 @@ impl Prototypes {
     pub(crate) fn new(span: u64, banks: u32) -> Self {
         Self { span, banks, ..Self::default() }
     }
+    /// Bytes of the scratchpad in which one word of every bank lies.
+    pub(crate) fn banks(&self) -> u32 {
+        self.banks
+    }
     /// An operation; nothing for a word of control.
     pub(crate) fn dispatch(&self, prototype: u32) -> Option<&Dispatch> {
         self.known.get(prototype as usize).map(|(dispatch, _)| dispatch)

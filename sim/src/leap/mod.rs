@@ -24,9 +24,10 @@
 
 mod machine;
 mod memo;
+mod turn;
 mod walk;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::Hasher;
 
 use lutsim_dram::{Canon, Clusters, Rows};
@@ -35,6 +36,7 @@ use lutsim_isa::Fault;
 pub(crate) use walk::{Walk, addresses};
 
 use self::memo::{Due, Entry, Execution, Guard, Memo, Miss};
+use self::turn::Turn;
 use crate::channel::Channel;
 use crate::config;
 use crate::feed::Prototypes;
@@ -68,8 +70,10 @@ pub struct LeapStats {
     pub searched_cycles: u64,
     /// Core cycles leapt over.
     pub leapt_cycles: u64,
-    /// Entries applied.
+    /// Entries applied, those of turns left out among them.
     pub hits: u64,
+    /// Turns of loops that came as the one before did, and were passed as a whole.
+    pub turns: u64,
     /// Milestones in a state never met.
     pub new_states: u64,
     /// Milestones in a known state from which other words, addresses or rows were to come.
@@ -144,6 +148,9 @@ pub(crate) struct Leap {
     span: u64,
     memo: Memo,
     recording: Option<Recording>,
+    /// Where the last turns of the outermost loop began that were leapt over, and how many were left behind the last hop.
+    turns: VecDeque<Turn>,
+    turns_left: Option<u64>,
     /// Since when the machine has been executed.
     since: Option<Tick>,
     /// The parts of the last new state before each word, hashed.
@@ -177,6 +184,8 @@ impl Leap {
             span,
             memo: Memo::default(),
             recording: None,
+            turns: VecDeque::new(),
+            turns_left: None,
             since: None,
             last: HashMap::new(),
             audit: 0,
@@ -211,6 +220,8 @@ impl Leap {
         let mut expected = None;
         let mut known = Clusters::default();
         let mut hops = 0u32;
+        self.turns.clear();
+        self.turns_left = None;
         while !machine.pauses() {
             let clocks = machine.now / machine.timebase.memory_period;
             let feed = &mut machine.feed;
@@ -237,11 +248,14 @@ impl Leap {
             hops += 1;
             machine.check_limit()?;
             let entry = self.memo.entry(state, entry);
+            let touched = entry.touches(machine.shared.instances.len());
+            self.turns.iter_mut().for_each(|turn| turn.touched = turn.touched.min(touched));
             entry.apply(machine, job, &mut totals, &mut due)?;
             machine.note(&totals);
             let bases = entry.bases.iter().map(|&(i, off)| known.0[i as usize].0 + off);
             self.memo.clusters(entry.next, bases, &mut clusters);
             state = entry.next;
+            self.leave_out_turns(machine, job, state, &mut clusters, &mut due, &mut totals);
             if hops & 0xfff == 0 && machine.is_interrupted() {
                 return Err(Stop::Interrupted);
             }
@@ -416,6 +430,11 @@ fn entry(machine: &Machine, r: &Recording, to: &Arrived<'_>) -> Option<Entry> {
 }
 
 impl Entry {
+    /// The least number of an execution that is touched, where there are so many.
+    fn touches(&self, count: usize) -> usize {
+        let touched = self.executions.iter().map(|execution| (count as i64 + execution.back) as usize);
+        touched.min().unwrap_or(usize::MAX)
+    }
     /// Moves the machine on by what is remembered; its components stay behind.
     fn apply(
         &self,
