@@ -262,7 +262,7 @@ impl Machine {
             leap.audit = share;
         }
     }
-    /// Lets [`Engine::Leap`] remember at most so many bytes, 240 MiB if nobody says; the numbers are the same.
+    /// Lets [`Engine::Leap`] remember at most so many bytes, 192 MiB if nobody says; the numbers are the same.
     pub fn set_leap_room(&mut self, bytes: usize) {
         if let Some(leap) = &mut self.leap {
             leap.set_room(bytes);

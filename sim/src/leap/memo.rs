@@ -243,7 +243,7 @@ struct Use {
 
 impl Default for Memo {
     fn default() -> Self {
-        Self { states: IndexMap::new(), entries: 0, bytes: 0, limit: 240 << 20, full: None }
+        Self { states: IndexMap::new(), entries: 0, bytes: 0, limit: 192 << 20, full: None }
     }
 }
 
